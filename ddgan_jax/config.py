@@ -1,0 +1,226 @@
+"""Configs: shared defaults, validation with one-line errors, durations.
+
+A config file is plain Python whose `get_config()` starts from `base()`, adds what its method needs
+and returns an `ml_collections.ConfigDict`. What the fields mean is said here, once.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin, get_type_hints
+
+from ml_collections import ConfigDict
+
+from ddgan_jax.errors import UserError, nearest
+
+
+def base() -> ConfigDict:
+    """What every method has. Durations are text: "5000 steps", "20 epochs", "2e6 images"."""
+    return ConfigDict(
+        dict(
+            method="",
+            seed=0,  # of initialisation, data order, noise: the run is a function of config + seed
+            dtype="float32",  # compute dtype of the networks: float32 or bfloat16
+            ema_decay=0.999,  # per step, of the weights used for sampling
+            data=dict(
+                name="digits",  # digits, gaussians25, npz:FILE or tfds:NAME[/CONFIG]
+                split="train",
+                dir="",  # prepared TFDS datasets; "": $TFDS_DATA_DIR or ~/tensorflow_datasets
+                image_size=0,  # 0: as stored
+                fit="resize",  # how images reach image_size: resize (and crop) or pad
+                channels=0,  # 0: as stored; 1 grey; 3 colour
+                flip=False,  # random horizontal flips
+            ),
+            train=dict(
+                batch_size=64,  # over all devices and processes
+                duration="1000 steps",
+                accumulate=1,  # parts of a batch whose gradients are averaged, to save memory
+                log_every="100 steps",
+                checkpoint_every="1000 steps",
+                sample_every="1000 steps",
+                keep=2,  # checkpoints kept
+                grid=64,  # images in the grids made during training
+            ),
+            sample=dict(batch_size=64),
+        )
+    )
+
+
+def adam(
+    learning_rate: float,
+    *,
+    final_learning_rate: float = 1e-5,
+    beta1: float = 0.5,
+    beta2: float = 0.9,
+    eps: float = 1e-8,
+) -> dict[str, float]:
+    """Adam of one role, annealed by a cosine once per epoch to `final_learning_rate`."""
+    return dict(
+        learning_rate=float(learning_rate),
+        final_learning_rate=float(final_learning_rate),
+        beta1=float(beta1),
+        beta2=float(beta2),
+        eps=float(eps),
+    )
+
+
+def ddgan(
+    *,
+    num_steps: int,
+    latent_size: int,
+    gen: Mapping[str, Any],
+    disc: Mapping[str, Any],
+    lr_gen: float,
+    lr_disc: float,
+    r1_gamma: float,
+    r1_every: int,
+) -> ConfigDict:
+    """`base()` plus what DDGAN needs. `gen` and `disc`: {"network": name, field: value, ...}."""
+    config = base()
+    config.method = "ddgan"
+    config.latent_size = latent_size  # nz
+    config.diffusion = ConfigDict(dict(num_steps=num_steps, beta_min=0.1, beta_max=20.0))
+    config.gen = ConfigDict(dict(gen))
+    config.disc = ConfigDict(dict(disc))
+    config.optim = ConfigDict(dict(gen=adam(lr_gen), disc=adam(lr_disc)))
+    # gamma/2 E||grad||^2 on the real pair every so many steps, not multiplied by the interval.
+    config.r1 = ConfigDict(dict(gamma=float(r1_gamma), every=r1_every))
+    return config
+
+
+_DURATION = re.compile(r"\s*([0-9.eE+-]+)\s*(steps?|epochs?|images?)\s*")
+
+
+def to_steps(field: str, text: str, batch_size: int, dataset_size: int) -> int:
+    """The number of train steps in a duration such as "20 epochs", at least 1.
+
+    Raises:
+      UserError: not a positive number followed by steps, epochs or images.
+    """
+    match = _DURATION.fullmatch(str(text))
+    try:
+        amount = float(match.group(1)) if match else 0.0
+    except ValueError:
+        amount = 0.0
+    if not match or not 0 < amount < float("inf"):
+        raise UserError(
+            f"config.{field} is {text!r}; a positive number of steps, epochs or images is "
+            'needed, such as "5000 steps" or "20 epochs"'
+        )
+    unit = match.group(2).rstrip("s")
+    per_step = {"step": 1.0, "epoch": batch_size / dataset_size, "image": float(batch_size)}
+    return max(round(amount / per_step[unit]), 1)
+
+
+def steps_per_epoch(batch_size: int, dataset_size: int) -> int:
+    """Whole batches in one pass over the data, at least 1."""
+    return max(dataset_size // batch_size, 1)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping | ConfigDict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def check(config: Mapping[str, Any], field: str, ok: bool, allowed: str) -> None:
+    """Raise a UserError that names the field, its value and what is allowed, unless `ok`."""
+    if not ok:
+        raise UserError(f"config.{field} is {flatten(config).get(field)!r}; {allowed} is needed")
+
+
+def validate(config: ConfigDict, defaults: ConfigDict | None = None) -> None:
+    """Check what can be checked without data and devices.
+
+    Args:
+      config: the resolved config.
+      defaults: fields that must exist; `base()` unless given.
+
+    Raises:
+      UserError: one line for the first wrong field.
+    """
+    flat = flatten(config)
+    for field in flatten(base() if defaults is None else defaults):
+        if field not in flat:
+            raise UserError(f"config.{field} is missing{nearest(field, flat)}")
+
+    def positive(field: str, kind: str = "a positive number") -> None:
+        if field in flat:
+            value = flat[field]
+            check(config, field, 0 < value < float("inf"), kind)
+
+    for field in ("train.batch_size", "train.accumulate", "train.keep", "train.grid"):
+        positive(field, "a positive integer")
+    for field in ("sample.batch_size", "latent_size", "diffusion.num_steps", "r1.every"):
+        positive(field, "a positive integer")
+    for field, value in flat.items():
+        if field.startswith("optim."):
+            if field.endswith(("learning_rate", "eps")):
+                positive(field)
+            else:
+                check(config, field, 0 <= value < 1, "a number in [0, 1)")
+    check(config, "ema_decay", 0 <= flat["ema_decay"] < 1, "a number in [0, 1)")
+    check(config, "dtype", flat["dtype"] in ("float32", "bfloat16"), "'float32' or 'bfloat16'")
+    check(config, "data.fit", flat["data.fit"] in ("resize", "pad"), "'resize' or 'pad'")
+    check(config, "data.channels", flat["data.channels"] in (0, 1, 3), "0, 1 or 3")
+    check(config, "data.image_size", flat["data.image_size"] >= 0, "0 or a positive integer")
+    if "r1.gamma" in flat:
+        check(config, "r1.gamma", 0 <= flat["r1.gamma"] < float("inf"), "a number >= 0")
+    check(
+        config,
+        "train.batch_size",
+        flat["train.batch_size"] % flat["train.accumulate"] == 0,
+        f"a multiple of config.train.accumulate = {flat['train.accumulate']}",
+    )
+
+
+def module_from(config: ConfigDict, field: str, networks: Mapping[str, Any], **kwargs: Any) -> Any:
+    """The Flax module that `config.<field>` describes: {"network": name, attribute: value, ...}.
+
+    Raises:
+      UserError: unknown network or attribute, an attribute missing or of another type.
+    """
+    described = dict(config[field])
+    name = described.pop("network", None)
+    if name not in networks:
+        raise UserError(
+            f"config.{field}.network is {name!r}; one of {', '.join(sorted(networks))} is needed"
+            + nearest(str(name), networks)
+        )
+    cls = networks[name]
+    hints = get_type_hints(cls)
+    own = [k for k in cls.__dataclass_fields__ if k not in ("parent", "name", "dtype")]
+    for key, value in described.items():
+        if key not in own:
+            raise UserError(
+                f"config.{field}.{key} is unknown; network {name} has "
+                f"{', '.join(k for k in own if k not in kwargs)}{nearest(key, own)}"
+            )
+        if not _is_a(value, hints[key]):
+            raise UserError(f"config.{field}.{key} is {value!r}; {_say(hints[key])} is needed")
+    attributes = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items()}
+    try:
+        return cls(**attributes, **kwargs)
+    except TypeError as error:
+        raise UserError(f"config.{field}: {error}") from None
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    if get_origin(hint) is tuple:
+        item = get_args(hint)[0]
+        return isinstance(value, tuple | list) and all(_is_a(v, item) for v in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, hint) if isinstance(hint, type) else True
+
+
+def _say(hint: Any) -> str:
+    if get_origin(hint) is tuple:
+        return f"a tuple of {get_args(hint)[0].__name__}"
+    return {int: "an integer >= 0", float: "a number", bool: "true or false"}.get(hint, str(hint))

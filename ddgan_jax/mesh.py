@@ -1,0 +1,53 @@
+"""Devices: one axis, "data", over which the batch is sharded; parameters are replicated."""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from ddgan_jax.errors import UserError
+from ddgan_jax.types import Array
+
+
+def start_distributed(coordinator: str, num_processes: int, process_id: int) -> None:
+    """Join the other processes of a multi-host run; with no arguments, as the cluster tells.
+
+    Args:
+      coordinator: "host:port" of process 0, or "auto" on TPU pods and Slurm.
+      num_processes, process_id: ignored with "auto".
+    """
+    if coordinator == "auto":
+        jax.distributed.initialize()
+    else:
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+
+
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """All devices (or the given ones) along the axis "data"."""
+    devices = jax.devices() if devices is None else list(devices)
+    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The same value on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def over_batch(mesh: Mesh) -> NamedSharding:
+    """The leading axis split over the devices."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def check_divides(field: str, batch_size: int, mesh: Mesh) -> None:
+    """Raise a UserError unless `batch_size` is a multiple of the number of devices."""
+    if batch_size % mesh.size:
+        raise UserError(
+            f"config.{field} is {batch_size}; a multiple of the {mesh.size} devices is needed"
+        )
+
+
+def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, Array]:
+    """This process's rows of the global batch -> global arrays, split over the devices."""
+    sharding = over_batch(mesh)
+    return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}

@@ -1,0 +1,39 @@
+"""Sampling any number of images: fixed-size compiled batches, one key per image."""
+
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+
+from ddgan_jax.types import Array, Params, PyTree
+
+
+def per_sample_normal(keys: Array, step: int | Array, use: int, shape: tuple[int, ...]) -> Array:
+    """Standard normal [B, *shape]; row i is a function of (keys[i], step, use) alone."""
+
+    def draw(key: Array) -> Array:
+        return jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, step), use), shape)
+
+    return jax.vmap(draw)(keys)
+
+
+def sample_keys(key: Array, start: int, count: int) -> Array:
+    """The keys of images start..start+count-1 of the run of samples that `key` names, typed [count]."""
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(start, start + count))
+
+
+def sample_batches(
+    sample: Callable[[Params, Array, PyTree], Array],
+    params: Params,
+    frozen: PyTree,
+    key: Array,
+    count: int,
+    batch_size: int,
+) -> Iterator[np.ndarray]:
+    """Yield `count` samples in all, on the host, float32, in batches of at most `batch_size`.
+
+    `sample` is compiled for `batch_size` only: the last batch is filled up and cut.
+    """
+    for start in range(0, count, batch_size):
+        images = sample(params, sample_keys(key, start, batch_size), frozen)
+        yield np.asarray(images)[: count - start]

@@ -1,0 +1,270 @@
+"""The training loop: batches in, checkpoints, metrics and sample grids out."""
+
+import contextlib
+import functools
+import json
+import sys
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddgan_jax import checkpoint, plots, run_folder
+from ddgan_jax import mesh as meshes
+from ddgan_jax.build import build_method
+from ddgan_jax.config import check, steps_per_epoch, to_steps, validate
+from ddgan_jax.data import load_source
+from ddgan_jax.data.pipeline import batches
+from ddgan_jax.data.source import Source
+from ddgan_jax.errors import UserError
+from ddgan_jax.metrics_log import Clock, MetricsLog, Window, progress_line
+from ddgan_jax.optim import make_optimisers
+from ddgan_jax.sampling import sample_keys
+from ddgan_jax.stop_signal import StopSignal
+from ddgan_jax.train_step import Optimisers, Regularise, create_state, train_step, which_regularise
+from ddgan_jax.types import Array, Method, TrainState
+
+Say = Callable[[str], None]
+
+
+class Plan(NamedTuple):
+    """The durations of a config, in steps."""
+
+    total: int
+    epoch: int
+    log: int
+    checkpoint: int
+    sample: int
+
+
+def make_plan(config: ConfigDict, dataset_size: int) -> Plan:
+    """Resolve the durations of `config.train` for a dataset of `dataset_size` examples."""
+    batch = config.train.batch_size
+    check(config, "train.batch_size", batch <= dataset_size, f"at most the data's {dataset_size}")
+
+    def steps(field: str) -> int:
+        return to_steps(f"train.{field}", config.train[field], batch, dataset_size)
+
+    return Plan(
+        steps("duration"),
+        steps_per_epoch(batch, dataset_size),
+        steps("log_every"),
+        steps("checkpoint_every"),
+        steps("sample_every"),
+    )
+
+
+def describe(config: ConfigDict, plan: Plan, state: TrainState, source: Source) -> dict[str, Any]:
+    """What is worth knowing before compiling: sizes, counts, devices, versions."""
+    count = {
+        role: sum(leaf.size for leaf in jax.tree.leaves(tree))
+        for role, tree in state.params.items()
+    }
+    return {
+        "method": config.method,
+        "parameters": count,
+        "data": {"name": source.name, "examples": source.size, "shape": list(source.shape)},
+        "steps": plan.total,
+        "steps_per_epoch": plan.epoch,
+        "devices": [str(d.device_kind) for d in jax.devices()],
+        "processes": jax.process_count(),
+        "jax": jax.__version__,
+        "python": sys.version.split()[0],
+    }
+
+
+def compiled_steps(
+    method: Method, optimisers: Optimisers, config: ConfigDict, mesh: jax.sharding.Mesh
+) -> Callable[[Regularise], Callable[..., Any]]:
+    """`variant -> jitted train step`: state replicated and donated, batch split over the mesh."""
+
+    @functools.cache
+    def variant(regularise: Regularise) -> Callable[..., Any]:
+        step = functools.partial(
+            train_step,
+            method=method,
+            optimisers=optimisers,
+            ema_decay=config.ema_decay,
+            regularise=regularise,
+            accumulate=config.train.accumulate,
+        )
+        same = meshes.replicated(mesh)
+        return jax.jit(
+            step,
+            in_shardings=(same, meshes.over_batch(mesh), same),
+            out_shardings=(same, same),
+            donate_argnums=0,
+        )
+
+    return variant
+
+
+def train(config: ConfigDict, workdir: Path, say: Say = print) -> int:
+    """Train, or train on, the run in `workdir`.
+
+    Returns:
+      The exit status: 0, or 128 + the signal that ended it (after a checkpoint).
+
+    Raises:
+      UserError: whatever the user can mend, in one line.
+    """
+    validate(config)
+    main_process = jax.process_index() == 0
+    say = say if main_process else lambda text: None
+    mesh = meshes.make_mesh()
+    meshes.check_divides("train.batch_size", config.train.batch_size, mesh)
+    meshes.check_divides(
+        "train.batch_size / accumulate", config.train.batch_size // config.train.accumulate, mesh
+    )
+    source = load_source(config.data)
+    plan = make_plan(config, source.size)
+    method = build_method(config, source.shape)
+    roles = tuple(phase.role for phase in method.phases)
+    optimisers = make_optimisers(config.optim, roles, plan.total, plan.epoch)
+    key = jax.random.key(config.seed)
+    create = functools.partial(create_state, method=method, optimisers=optimisers)
+    abstract = jax.eval_shape(create, key)
+
+    changes = run_folder.check_same_run(workdir, config)
+    run_folder.create(workdir)
+    info = describe(config, plan, abstract, source)
+    say(f"config:\n{_indent(config)}")
+    for role, count in info["parameters"].items():
+        say(f"parameters of {role}: {count:,}")
+    say(f"data: {source.name}, {source.size:,} examples of shape {source.shape}")
+    say(f"{plan.total:,} steps of {config.train.batch_size} on {len(info['devices'])} x "
+        f"{info['devices'][0]}, {plan.epoch:,} steps an epoch")  # fmt: skip
+    for change in changes:
+        say(f"changed since the run began: {change}")
+    if main_process:
+        run_folder.save_config(workdir, config)
+        run_folder.write_atomically(workdir / "info.json", json.dumps(info, indent=2) + "\n")
+
+    same = meshes.replicated(mesh)
+    with checkpoint.open_manager(workdir, config.train.keep) as manager:
+        if manager.all_steps():
+            step = checkpoint.latest_step(manager)
+            state = checkpoint.restore_state(
+                manager, step, checkpoint.with_sharding(abstract, same)
+            )
+            say(f"resumed at step {step}")
+        else:
+            state = jax.jit(create, out_shardings=same)(key)
+        return _loop(config, workdir, say, method, optimisers, mesh, source, plan, state, manager)
+
+
+def _loop(
+    config: ConfigDict,
+    workdir: Path,
+    say: Say,
+    method: Method,
+    optimisers: Optimisers,
+    mesh: jax.sharding.Mesh,
+    source: Source,
+    plan: Plan,
+    state: TrainState,
+    manager: Any,
+) -> int:
+    start = int(state.step)
+    if start >= plan.total:
+        say(f"nothing to do: {start} of {plan.total} steps are done")
+        return 0
+    step_fn = compiled_steps(method, optimisers, config, mesh)
+    draw = grid_sampler(method, config, mesh)
+    feed = feed_batches(config, source, mesh, start)
+    log = MetricsLog(workdir, start) if jax.process_index() == 0 else None
+    clock = Clock(start, plan.total, config.train.batch_size)
+    window = Window()
+    compiled: set[Regularise] = set()
+
+    def settle() -> None:
+        saved = max(manager.all_steps(), default=None)
+        kept = "no checkpoint yet" if saved is None else f"checkpoint {saved} is kept"
+        window.settle(f"{kept} in {workdir}; a lower learning rate may help")
+
+    with StopSignal() as stop, contextlib.closing(feed), contextlib.ExitStack() as files:
+        if log:
+            files.callback(log.close)
+        for step in range(start + 1, plan.total + 1):
+            variant = which_regularise(method, step - 1)
+            began = time.perf_counter()
+            state, metrics = step_fn(variant)(state, next(feed), ())
+            window.add(step, metrics)
+            if variant not in compiled:
+                compiled.add(variant)
+                jax.block_until_ready(state.step)
+                with_what = " with its regulariser" if any(variant) else ""
+                say(f"first train step{with_what}: {time.perf_counter() - began:.1f} s")
+                clock.restart(step)
+
+            last, stopping = step == plan.total, stop.requested(manager, step)
+            if step % plan.log == 0 or last:
+                settle()
+                rate, left = clock.read(step)
+                speed = {"images_per_second": rate, "images": step * config.train.batch_size}
+                scalars = window.means() | speed
+                say(progress_line(step, plan.total, scalars, left))
+                if log:
+                    log.write(step, scalars)
+            if step % plan.checkpoint == 0 or last or stopping:
+                settle()  # what is saved is finite
+                checkpoint.save(manager, state)
+                clock.restart(step)
+            if step % plan.sample == 0 or last:
+                grid = plots.picture(draw(state))
+                if log:
+                    plots.save_png(workdir / "samples" / f"step_{step:08d}.png", grid)
+                    log.image("samples", step, grid)
+                clock.restart(step)
+            if stopping:
+                manager.wait_until_finished()
+                say(f"stopped at step {step} and saved; the same command goes on from here")
+                return 128 + stop.number
+        manager.wait_until_finished()
+    say(f"done: {plan.total} steps; checkpoint, metrics and samples are in {workdir}")
+    return 0
+
+
+def feed_batches(
+    config: ConfigDict, source: Source, mesh: jax.sharding.Mesh, start: int
+) -> Generator[dict[str, Array]]:
+    """Global batches on the devices from step `start` on, one ahead of the step that uses it."""
+    local = batches(
+        source,
+        config.train.batch_size,
+        seed=config.seed,
+        start=start,
+        flip=config.data.flip,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    ahead = meshes.shard_batch(next(local), mesh)
+    for batch in local:
+        ready, ahead = ahead, meshes.shard_batch(batch, mesh)
+        yield ready
+
+
+def grid_sampler(
+    method: Method, config: ConfigDict, mesh: jax.sharding.Mesh
+) -> Callable[[TrainState], np.ndarray]:
+    """`state -> samples` from the same noise each time, with the moving average of the weights."""
+    count = config.train.grid
+    padded = -(-count // mesh.size) * mesh.size
+    same = meshes.replicated(mesh)
+    sample = jax.jit(
+        method.sample, in_shardings=(same, meshes.over_batch(mesh), same), out_shardings=same
+    )
+    keys = sample_keys(jax.random.key(config.seed + 1), 0, padded)
+
+    def draw(state: TrainState) -> np.ndarray:
+        return np.asarray(sample({**state.params, **state.ema}, keys, ()))[:count]
+
+    return draw
+
+
+def _indent(config: ConfigDict) -> str:
+    return "\n".join("  " + line for line in str(config).splitlines() if line.strip())
