@@ -7,8 +7,8 @@ def get_config():
     config = ddgan(
         num_steps=4,
         latent_size=32,
-        gen=dict(network="mlp", width=256, blocks=4, t_width=64, tanh=True),
-        disc=dict(network="mlp", width=256, blocks=4, t_width=64),
+        gen=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0, tanh=True),
+        disc=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0),
         lr_gen=5e-4,
         lr_disc=5e-4,
         r1_gamma=0.05,

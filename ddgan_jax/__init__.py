@@ -1,7 +1,7 @@
 """Denoising diffusion GANs and their family in JAX and Flax.
 
-    model = ddgan_jax.load("runs/digits")
-    images = model.sample(jax.random.key(0), 64)
+model = ddgan_jax.load("runs/digits")
+images = model.sample(jax.random.key(0), 64)
 """
 
 from typing import TYPE_CHECKING, Any

@@ -43,9 +43,7 @@ def restore_state(manager: ocp.CheckpointManager, step: int, abstract: TrainStat
       UserError: the checkpoint cannot be read or has another structure.
     """
     rest = abstract._replace(ema={})._asdict()
-    items = args.Composite(
-        state=args.StandardRestore(rest), ema=args.StandardRestore(abstract.ema)
-    )
+    items = args.Composite(state=args.StandardRestore(rest), ema=args.StandardRestore(abstract.ema))
     restored = _restore(manager, step, items, "train on from")
     return TrainState(**{**restored["state"], "ema": restored["ema"]})
 
@@ -88,6 +86,4 @@ def latest_step(manager: ocp.CheckpointManager, step: int | None = None) -> int:
 
 def with_sharding(tree: PyTree, sharding: jax.sharding.Sharding) -> PyTree:
     """Shapes and dtypes of `tree` as ShapeDtypeStructs that carry `sharding`."""
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
-    )
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)

@@ -13,6 +13,7 @@ On several hosts, the same command on each with --coordinator=auto (TPU pods, Sl
 --coordinator=HOST:PORT --num_processes=N --process_id=I.
 """
 
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -33,20 +34,33 @@ RUN_CONFIG = Path(__file__).with_name("run_config.py")
 def define_flags() -> tuple[flags.FlagValues, Any]:
     """The flags of the command line, in a registry of their own."""
     values = flags.FlagValues()
-    new = dict(flag_values=values)
+    text = functools.partial(flags.DEFINE_string, flag_values=values)
+    number = functools.partial(flags.DEFINE_integer, flag_values=values)
     config = config_flags.DEFINE_config_file(
-        "config", None, "config file, FILE.py or FILE.py:VARIANT", lock_config=True, **new
+        "config", None, "config file, FILE.py or FILE.py:VARIANT", flag_values=values
     )
-    flags.DEFINE_string("workdir", "", "run folder: made by training, read by sampling", **new)
-    flags.DEFINE_string("mode", "train", f"what to do: {', '.join(MODES)}", **new)
-    flags.DEFINE_integer("num_images", 64, "sample: how many, any number", **new)
-    flags.DEFINE_integer("seed", 0, "sample: of the noise; image i depends on (seed, i)", **new)
-    flags.DEFINE_integer("step", None, "sample: step of the checkpoint; default: the last", **new)
-    flags.DEFINE_string("out", "", "sample: output folder; default: WORKDIR/samples", **new)
-    flags.DEFINE_string("coordinator", "", "multi-host: HOST:PORT, or auto", **new)
-    flags.DEFINE_integer("num_processes", 1, "multi-host: how many processes", **new)
-    flags.DEFINE_integer("process_id", 0, "multi-host: which one this is", **new)
+    text("workdir", "", "run folder: made by training, read by sampling")
+    text("mode", "train", f"what to do: {', '.join(MODES)}")
+    number("num_images", 64, "sample: how many, any number")
+    number("seed", 0, "sample: of the noise; image i depends on (seed, i)")
+    number("step", -1, "sample: step of the checkpoint; -1: the last")
+    text("out", "", "sample: output folder; default: WORKDIR/samples")
+    text("coordinator", "", "multi-host: HOST:PORT of process 0, or auto")
+    number("num_processes", 1, "multi-host: how many processes")
+    number("process_id", 0, "multi-host: which one this is")
     return values, config
+
+
+def help_text() -> str:
+    """What --help prints: how to use it, then the flags, then the fields of every config."""
+    values, _ = define_flags()
+    lines = [
+        f"  --{name:<14} {values[name].help}"
+        + (f" (default: {values[name].default})" if values[name].default not in (None, "") else "")
+        for name in values
+        if name not in ("flagfile", "undefok")
+    ]
+    return f"{__doc__}\nflags:\n" + "\n".join(lines)
 
 
 def parse(argv: Sequence[str]) -> tuple[flags.FlagValues, ConfigDict | None]:
@@ -137,8 +151,9 @@ def run(argv: Sequence[str]) -> int:
         from ddgan_jax.sample import sample_to_folder
 
         out = Path(values.out) if values.out else workdir / "samples"
+        step = None if values.step < 0 else values.step
         return sample_to_folder(
-            workdir, out, values.num_images, values.seed, step=values.step, config=config
+            workdir, out, values.num_images, values.seed, step=step, config=config
         )
     assert config is not None  # check_flags saw to it
     if values.mode == "benchmark":
@@ -154,8 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line: what a user can mend is one line on stderr and exit status 1."""
     argv = list(sys.argv if argv is None else argv)
     if any(a in ("--help", "-h", "-help", "--h") for a in argv[1:]):
-        values, _ = define_flags()
-        print(f"{__doc__}\nflags:\n{values.get_help()}")
+        print(help_text())
         return 0
     try:
         return run(argv)

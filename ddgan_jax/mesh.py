@@ -48,6 +48,6 @@ def check_divides(field: str, batch_size: int, mesh: Mesh) -> None:
 
 
 def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, Array]:
-    """This process's rows of the global batch -> global arrays, split over the devices."""
+    """The rows of the global batch that this process has -> arrays split over the devices."""
     sharding = over_batch(mesh)
     return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}

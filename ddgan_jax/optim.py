@@ -12,7 +12,7 @@ from ddgan_jax.types import Array
 def cosine_per_epoch(
     peak: float, final: float, total_steps: int, steps_per_epoch: int
 ) -> optax.Schedule:
-    """final + (peak - final) (1 + cos(pi e / E)) / 2, e = step // steps_per_epoch of E epochs.
+    """Final + (peak - final) (1 + cos(pi e / E)) / 2, e = step // steps_per_epoch of E epochs.
 
     The rate is constant within an epoch, as in the published training; `final == peak` gives a
     constant rate.

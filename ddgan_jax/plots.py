@@ -24,7 +24,9 @@ def image_grid(images: np.ndarray, columns: int = 0, min_side: int = 64) -> np.n
     rows = -(-count // columns)
     scale = max(-(-min_side // max(height, width)), 1)
     gap = max(scale // 2, 2)
-    pixels = to_uint8(np.broadcast_to(images, (count, height, width, 3 if channels == 1 else channels)))
+    pixels = to_uint8(
+        np.broadcast_to(images, (count, height, width, 3 if channels == 1 else channels))
+    )
     pixels = pixels.repeat(scale, axis=1).repeat(scale, axis=2)
     tile_h, tile_w = height * scale + gap, width * scale + gap
     grid = np.full((rows * tile_h + gap, columns * tile_w + gap, 3), BORDER, np.uint8)
@@ -46,7 +48,7 @@ def scatter(points: np.ndarray, size: int = 640) -> np.ndarray:
 
 
 def picture(samples: np.ndarray) -> np.ndarray:
-    """A uint8 [H, W, 3] picture of samples of any kind: a grid of images, or a scatter of points."""
+    """A uint8 [H, W, 3] picture of samples: a grid of images, or a scatter of points."""
     return image_grid(samples) if samples.ndim == 4 else scatter(samples)
 
 

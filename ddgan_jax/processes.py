@@ -14,7 +14,7 @@ def at(table: np.ndarray | Array, t: Array, like: Array) -> Array:
 
 
 def diffuse(tables: ForwardTables, x_0: Array, i: Array, noise: Array) -> Array:
-    """A draw of the marginal q(x_i | x_0), i in {0..T}: sqrt(abar_i) x_0 + sqrt(1 - abar_i) noise."""
+    """A draw of q(x_i | x_0), i in {0..T}: sqrt(abar_i) x_0 + sqrt(1 - abar_i) noise."""
     return at(tables.sqrt_alpha_bar, i, x_0) * x_0 + at(tables.sigma_bar, i, x_0) * noise
 
 

@@ -25,7 +25,7 @@ def sample_to_folder(
     config: ConfigDict | None = None,
     say: Callable[[str], None] = print,
 ) -> int:
-    """Write `samples.png` and `samples.npz` ("images": uint8, or float32 for points; "seed", "step").
+    """Write `samples.png` and `samples.npz`: "images" (uint8; points: float32), "seed", "step".
 
     Raises:
       UserError: see `model.load`; or `out` cannot be written to.

@@ -18,7 +18,7 @@ def per_sample_normal(keys: Array, step: int | Array, use: int, shape: tuple[int
 
 
 def sample_keys(key: Array, start: int, count: int) -> Array:
-    """The keys of images start..start+count-1 of the run of samples that `key` names, typed [count]."""
+    """Typed keys [count] of images start..start+count-1 among all that `key` stands for."""
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(start, start + count))
 
 

@@ -54,7 +54,7 @@ class ForwardTables(NamedTuple):
 
 
 class PosteriorTables(NamedTuple):
-    """float32 [T], index t belongs to q(x_t | x_{t+1}, x_0) = N(coef_x0 x_0 + coef_xt x_{t+1}, variance)."""
+    """float32 [T], index t: q(x_t | x_{t+1}, x_0) = N(coef_x0 x_0 + coef_xt x_{t+1}, variance)."""
 
     beta: np.ndarray
     coef_x0: np.ndarray

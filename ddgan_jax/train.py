@@ -20,7 +20,6 @@ from ddgan_jax.config import check, steps_per_epoch, to_steps, validate
 from ddgan_jax.data import load_source
 from ddgan_jax.data.pipeline import batches
 from ddgan_jax.data.source import Source
-from ddgan_jax.errors import UserError
 from ddgan_jax.metrics_log import Clock, MetricsLog, Window, progress_line
 from ddgan_jax.optim import make_optimisers
 from ddgan_jax.sampling import sample_keys
@@ -79,11 +78,11 @@ def describe(config: ConfigDict, plan: Plan, state: TrainState, source: Source) 
 
 def compiled_steps(
     method: Method, optimisers: Optimisers, config: ConfigDict, mesh: jax.sharding.Mesh
-) -> Callable[[Regularise], Callable[..., Any]]:
+) -> Callable[[Regularise], Any]:
     """`variant -> jitted train step`: state replicated and donated, batch split over the mesh."""
 
     @functools.cache
-    def variant(regularise: Regularise) -> Callable[..., Any]:
+    def variant(regularise: Regularise) -> Any:
         step = functools.partial(
             train_step,
             method=method,

@@ -121,7 +121,7 @@ def _value_and_grad(
     results = []
     batch = context.batch
     for i in range(parts):
-        part = jax.tree.map(lambda x, i=i: x.reshape((-1, parts) + x.shape[1:])[:, i], batch)
+        part = jax.tree.map(lambda x, i=i: x.reshape((-1, parts, *x.shape[1:]))[:, i], batch)
         here = context._replace(batch=part, key=jax.random.fold_in(context.key, i))
         results.append(grad_fn(params[role], here))
         results[-1], batch = jax.lax.optimization_barrier((results[-1], batch))
@@ -132,7 +132,5 @@ def _value_and_grad(
     def mean(*xs: Array) -> Array:
         return sum(xs[1:], xs[0]) / parts
 
-    joined = jax.tree.map(
-        lambda *xs: jnp.stack(xs, 1).reshape((-1, *xs[0].shape[1:])), *outputs
-    )
+    joined = jax.tree.map(lambda *xs: jnp.stack(xs, 1).reshape((-1, *xs[0].shape[1:])), *outputs)
     return mean(*losses), Aux(jax.tree.map(mean, *metrics), joined), jax.tree.map(mean, *grads)

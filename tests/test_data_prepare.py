@@ -190,7 +190,8 @@ def test_image_folder(tmp_path, capsys):
     data = everything(load("tfds:image_folder/mine", root))
     assert data["image"].shape == (3, 8, 8, 3)
     means = {
-        tuple(i.mean(axis=(0, 1)).round().astype(int)): label for i, label in zip(*data.values())
+        tuple(i.mean(axis=(0, 1)).round().astype(int)): label
+        for i, label in zip(*data.values(), strict=True)
     }
     assert means.pop((10, 20, 30)) == 0 and means.pop((90, 90, 90)) == 1
     ((red, *_), label) = means.popitem()

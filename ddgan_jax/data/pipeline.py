@@ -39,7 +39,7 @@ def batch_function(
       process_count: number of contiguous equal parts; their concatenation is the global batch.
 
     Returns:
-      `index -> {"image": [batch_size / process_count, ...], "label": [...]}`, dtypes as in `Source`.
+      `index -> {"image": [batch_size / process_count, ...], "label": [...]}`, dtypes as `Source`.
 
     Raises:
       UserError: a batch size that does not divide, a negative seed, flipping points.

@@ -1,4 +1,4 @@
-"""`python -m ddgan_jax.data.prepare`: data sets for `tfds:` names, without TensorFlow or network."""
+"""`python -m ddgan_jax.data.prepare`: data sets for `tfds:` names, without TensorFlow."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""A `Source`: a named set of examples with random access. Everything that can be trained on is one."""
+"""A `Source`: a named set of examples with random access. All training data is one."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Data sets prepared by TensorFlow Datasets, read at random from array_record, without TensorFlow."""
+"""Data sets prepared by TFDS, read at random from array_record, without TensorFlow."""
 
 import importlib.util
 import io
@@ -43,7 +43,7 @@ def prepared_source(name: str, split: str, directory: str, how: Fit) -> Source:
       how: the shape that images are brought to.
 
     Returns:
-      Examples `{"image": uint8 [n, H, W, C], "label": int32 [n]}`; labels are 0 where there are none.
+      Examples `{"image": uint8 [n, H, W, C], "label": int32 [n]}`; label 0 where there is none.
 
     Raises:
       UserError: not prepared (says how), not readable at random, no such split, no single image
@@ -67,8 +67,8 @@ def prepared_source(name: str, split: str, directory: str, how: Fit) -> Source:
         records = builder.as_data_source(split, decoders={key: tfds.decode.SkipDecoding()})
     except NotImplementedError:
         raise UserError(
-            f"{field}: {path} is stored as {info.file_format.value}, which cannot be read at random; "
-            "prepare it again elsewhere with file_format='array_record' and set data.dir"
+            f"{field}: {path} is stored as {info.file_format.value}, which cannot be read at "
+            "random; prepare it again elsewhere with file_format='array_record' and set data.dir"
         ) from None
     except (ValueError, KeyError, AssertionError):
         raise UserError(
@@ -113,7 +113,7 @@ def _find(name: str, root: Path, field: str) -> Path | None:
 
 
 def _prepare(name: str, root: Path, field: str) -> Path:
-    """Lets TFDS download and prepare the data set where TensorFlow is there; else says what to do."""
+    """Lets TFDS prepare the data set where TensorFlow is there; else says what to do."""
     missing = f"{field} is not prepared under {root} (data.dir); "
     base = name.split("/")[0]
     ours = f"run: python -m ddgan_jax.data.prepare {_PREPARE.get(base, '')} --data_dir={root}"

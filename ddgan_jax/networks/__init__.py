@@ -1,0 +1,1 @@
+"""Flax networks, and the layers they share."""

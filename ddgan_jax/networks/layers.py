@@ -61,7 +61,7 @@ def sinusoidal_embedding(t: Array, width: int) -> Array:
 
 
 def normalise_latent(z: Array) -> Array:
-    """z / sqrt(mean(z^2) + 1e-8) over the last axis (PixelNorm)."""
+    """Z / sqrt(mean(z^2) + 1e-8) over the last axis (PixelNorm)."""
     return z * jax.lax.rsqrt(jnp.mean(jnp.square(z), axis=-1, keepdims=True) + 1e-8)
 
 
@@ -82,6 +82,7 @@ class GroupNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
+        """x [B, ..., C] -> the same shape in `dtype`."""
         norm = nn.GroupNorm(
             num_groups=group_count(x.shape[-1]),
             epsilon=1e-6,
@@ -112,7 +113,7 @@ class AdaptiveGroupNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, emb: Array) -> Array:
-        """x [B, H, W, C], emb [B, E] -> [B, H, W, C]."""
+        """X [B, H, W, C], emb [B, E] -> [B, H, W, C]."""
         style = dense(
             2 * x.shape[-1],
             dtype=self.dtype,
@@ -135,6 +136,7 @@ class Attention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
+        """x [B, H, W, C] -> [B, H, W, C]."""
         batch, height, width, channels = x.shape
         kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         h = GroupNorm(name="norm", **kwargs)(x).reshape(batch, height * width, channels)
@@ -158,7 +160,7 @@ def minibatch_stddev(x: Array, group_size: int = 4) -> Array:
     group = min(batch, group_size)
     if batch % group:
         raise ValueError(f"minibatch stddev needs a batch divisible by {group}, got {batch}")
-    grouped = x.astype(jnp.float32).reshape((group, batch // group) + x.shape[1:])
+    grouped = x.astype(jnp.float32).reshape((group, batch // group, *x.shape[1:]))
     stddev = jnp.sqrt(jnp.var(grouped, axis=0) + 1e-8).mean(axis=(1, 2, 3))
     channel = jnp.tile(stddev, group)[:, None, None, None].astype(x.dtype)
     return jnp.concatenate([x, jnp.broadcast_to(channel, (batch, height, width, 1))], axis=-1)

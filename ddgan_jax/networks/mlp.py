@@ -9,6 +9,16 @@ from ddgan_jax.networks.layers import SQRT_HALF, Dtype, dense, sinusoidal_embedd
 from ddgan_jax.types import Array
 
 
+def waves(x: Array, octaves: int) -> Array:
+    """[B, D] -> [B, D (1 + 2 octaves)]: x, then sin and cos of 2^k x, k = 0..octaves-1.
+
+    An MLP is slow to learn detail much finer than its input's range; these hand it the detail.
+    """
+    angles = x[:, :, None] * 2.0 ** jnp.arange(octaves, dtype=x.dtype)
+    features = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+    return jnp.concatenate([x, features.reshape(x.shape[0], -1)], axis=-1)
+
+
 class _Trunk(nn.Module):
     """Dense, then residual blocks h + Dense(SiLU(Dense(h) + emb)), all scaled to unit variance."""
 
@@ -30,22 +40,30 @@ class _Trunk(nn.Module):
 
 
 class MLPGenerator(nn.Module):
-    """x_0' = G(x_{t+1}, t, z) for data of any shape; linear output, or tanh for images."""
+    """x_0' = G(x_{t+1}, t, z) for data of any shape.
+
+    Attributes:
+      width, blocks: of the trunk.
+      t_width: of the time embedding.
+      octaves: of `waves` on the input; 0 for images.
+      tanh: output through tanh, for images; else linear.
+    """
 
     width: int
     blocks: int
     t_width: int
+    octaves: int
     tanh: bool
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, t: Array, z: Array, train: bool = False) -> Array:
-        """x float32 [B, ...], t int32 [B], z float32 [B, nz] -> float32 like x."""
+        """X float32 [B, ...], t int32 [B], z float32 [B, nz] -> float32 like x."""
         del train
         temb = sinusoidal_embedding(t, self.t_width)
         emb = jnp.concatenate([temb, z], axis=-1).astype(self.dtype)
-        flat = x.reshape(x.shape[0], -1).astype(self.dtype)
+        flat = waves(x.reshape(x.shape[0], -1), self.octaves).astype(self.dtype)
         h = _Trunk(self.width, self.blocks, self.dtype, self.param_dtype, name="trunk")(flat, emb)
         out = dense(
             math.prod(x.shape[1:]), dtype=jnp.float32, param_dtype=self.param_dtype, name="out"
@@ -54,11 +72,12 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """D(x_t, t, x_{t+1}) -> one value per sample, for data of any shape."""
+    """D(x_t, t, x_{t+1}) -> one value per sample, for data of any shape; attributes as above."""
 
     width: int
     blocks: int
     t_width: int
+    octaves: int
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
@@ -67,7 +86,7 @@ class MLPDiscriminator(nn.Module):
         """x_t, x_next float32 [B, ...], t int32 [B] -> float32 [B]."""
         batch = x_t.shape[0]
         emb = sinusoidal_embedding(t, self.t_width).astype(self.dtype)
-        flat = [y.reshape(batch, -1).astype(self.dtype) for y in (x_t, x_next)]
+        flat = [waves(y.reshape(batch, -1), self.octaves).astype(self.dtype) for y in (x_t, x_next)]
         h = _Trunk(self.width, self.blocks, self.dtype, self.param_dtype, name="trunk")(
             jnp.concatenate(flat, axis=-1), emb
         )

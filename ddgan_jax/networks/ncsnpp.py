@@ -31,7 +31,7 @@ class ResBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, temb: Array, zemb: Array, train: bool) -> Array:
-        """x [B, H, W, C], silu(time embedding) [B, 4nf], latent embedding [B, E]."""
+        """X [B, H, W, C], silu(time embedding) [B, 4nf], latent embedding [B, E]."""
         kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         resize = {"none": lambda y: y, "up": resample.upsample, "down": resample.downsample}
         h = nn.silu(AdaptiveGroupNorm(name="norm_0", **kwargs)(x, zemb))
@@ -75,7 +75,7 @@ class NCSNpp(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, t: Array, z: Array, train: bool = False) -> Array:
-        """x float32 [B, H, W, channels], t int32 [B], z float32 [B, nz] -> float32 like x."""
+        """X float32 [B, H, W, channels], t int32 [B], z float32 [B, nz] -> float32 like x."""
         kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         levels = len(self.multipliers)
         attention_sizes = set(self.attention)

@@ -26,7 +26,7 @@ def _slice(x: Array, axis: int, start: int, length: int) -> Array:
 def _downsample_axis(x: Array, axis: int) -> Array:
     half = x.shape[axis] // 2
     padded = _pad(x, axis, 1, 1)  # pair i is (x[2i-1], x[2i])
-    pairs = padded.reshape(x.shape[:axis] + (half + 1, 2) + x.shape[axis + 1 :])
+    pairs = padded.reshape((*x.shape[:axis], half + 1, 2, *x.shape[axis + 1 :]))
     odd_x = jnp.take(pairs, 0, axis=axis + 1)
     even_x = jnp.take(pairs, 1, axis=axis + 1)
     outer = _slice(odd_x, axis, 0, half) + _slice(even_x, axis, 1, half)
@@ -39,7 +39,7 @@ def _upsample_axis(x: Array, axis: int) -> Array:
     padded = _pad(x, axis, 1, 1)
     before, after = _slice(padded, axis, 0, size), _slice(padded, axis, 2, size)
     pairs = jnp.stack([0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after], axis=axis + 1)
-    return pairs.reshape(x.shape[:axis] + (2 * size,) + x.shape[axis + 1 :])
+    return pairs.reshape((*x.shape[:axis], 2 * size, *x.shape[axis + 1 :]))
 
 
 def _blur_axis(x: Array, axis: int) -> Array:

@@ -1,0 +1,1 @@
+"""Where a method works: pixels, Haar bands, latents."""
