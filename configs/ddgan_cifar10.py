@@ -2,9 +2,10 @@
 
 Command:   python -m ddgan_jax.main --config=configs/ddgan_cifar10.py --workdir=runs/cifar10
 Data:      python -m ddgan_jax.data.prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
-Hardware:  published: 4 V100, 48 hours (Xiao et al. 2022, appendix C)
-Expected:  published: FID 3.75, recall 0.57 (table 1). Not reproduced by us yet.
-Ours:      see docs/results.md for what was measured.
+Hardware:  published runs: between 1 and 8 V100 or A100 (as the authors of LDDGAN report)
+Time:      days; not measured by us
+Expected:  published: FID 3.75, recall 0.57. Not reproduced by us: no GPU was at hand
+Source:    Xiao et al. 2022, arXiv 2112.07804
 """
 
 from ddgan_jax.config import ddgan

@@ -1,13 +1,14 @@
 """Config -> Method: the only place where names become networks and methods."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from ddgan_jax import processes, schedules
-from ddgan_jax.config import module_from
+from ddgan_jax.config import module_from, require
 from ddgan_jax.errors import UserError, nearest
 from ddgan_jax.methods.ddgan import make_ddgan
 from ddgan_jax.networks.mlp import MLPDiscriminator, MLPGenerator
@@ -64,7 +65,15 @@ def build_discriminator(config: ConfigDict, shape: Shape) -> Any:
     return module
 
 
+_DDGAN_FIELDS = (
+    "latent_size",
+    *("diffusion.num_steps", "diffusion.beta_min", "diffusion.beta_max"),
+    *("gen.network", "disc.network", "r1.gamma", "r1.every"),
+)
+
+
 def _ddgan(config: ConfigDict, shape: Shape) -> Method:
+    require(config, _DDGAN_FIELDS, "method 'ddgan'")
     betas = schedules.variance_preserving_betas(
         config.diffusion.num_steps, config.diffusion.beta_min, config.diffusion.beta_max
     )
@@ -77,6 +86,26 @@ def _ddgan(config: ConfigDict, shape: Shape) -> Method:
         r1_gamma=config.r1.gamma,
         r1_every=config.r1.every,
     )
+
+
+@contextlib.contextmanager
+def tracing(config: ConfigDict) -> Iterator[None]:
+    """Around the first trace of a method: sizes that no network can have become one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # what a layer raises depends on the layer
+        networks = [
+            f"config.{name}"
+            for name, part in config.items()
+            if isinstance(part, ConfigDict) and "network" in part
+        ]
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"{' or '.join(networks)} has sizes that cannot be built ({reason}); compare with the "
+            "configs that come with the project"
+        ) from error
 
 
 METHODS: dict[str, Callable[[ConfigDict, Shape], Method]] = {"ddgan": _ddgan}

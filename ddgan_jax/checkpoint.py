@@ -1,10 +1,14 @@
 """Checkpoints by orbax: saved asynchronously, restored onto any mesh.
 
-A checkpoint has two items: `ema`, all that sampling needs, and `state`, the rest of what training
-needs. Orbax writes into a temporary folder and renames it, so a run killed at any moment leaves
-the last whole checkpoint in place.
+A checkpoint has three items: `ema`, all that sampling needs; `state`, the rest of what training
+needs; `window`, the sums of the metrics that the next log line is to average. Orbax writes into a
+temporary folder and renames it, so a run killed at any moment leaves the last whole checkpoint.
 """
 
+import contextlib
+import errno
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +18,81 @@ import orbax.checkpoint as ocp
 from ddgan_jax.errors import UserError
 from ddgan_jax.types import PyTree, TrainState
 
+Sums = Mapping[str, tuple[float, int]]
 args: Any = ocp.args
+_CAUSES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO)
 
 
-def open_manager(workdir: Path, keep: int = 1, read_only: bool = False) -> ocp.CheckpointManager:
-    """The checkpoints of a run folder (orbax wants an absolute path)."""
+@contextlib.contextmanager
+def opened(
+    workdir: Path, keep: int = 1, read_only: bool = False
+) -> Iterator[ocp.CheckpointManager]:
+    """The checkpoints of a run folder; leaving waits for a save that is still under way.
+
+    Raises:
+      UserError: the folder cannot be used, or the save that was under way failed.
+    """
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep, read_only=read_only, create=not read_only
     )
-    return ocp.CheckpointManager((workdir / "checkpoints").resolve(), options=options)
+    folder = (workdir / "checkpoints").resolve()  # orbax wants an absolute path
+    with _reported(f"checkpoints cannot be kept in {folder}"):
+        manager = ocp.CheckpointManager(folder, options=options)
+    try:
+        yield manager
+    except BaseException:
+        with contextlib.suppress(Exception):  # the first error is the one to report
+            manager.close()
+        raise
+    with _saving(manager):
+        manager.close()
 
 
-def save(manager: ocp.CheckpointManager, state: TrainState) -> None:
-    """Start saving `state` under its step; returns once the values are copied off the devices."""
+def save(manager: ocp.CheckpointManager, state: TrainState, window: Sums) -> None:
+    """Start saving `state` under its step; returns once the values are copied off the devices.
+
+    Raises:
+      UserError: this or the save before it failed, for example on a full disk.
+    """
     step = int(state.step)
     if step in manager.all_steps():
         return
     rest = state._replace(ema={})._asdict()
-    manager.save(
-        step, args=args.Composite(state=args.StandardSave(rest), ema=args.StandardSave(state.ema))
+    items = args.Composite(
+        state=args.StandardSave(rest),
+        ema=args.StandardSave(state.ema),
+        window=args.JsonSave({name: list(pair) for name, pair in window.items()}),
     )
+    with _saving(manager):
+        manager.save(step, args=items)
 
 
-def restore_state(manager: ocp.CheckpointManager, step: int, abstract: TrainState) -> TrainState:
-    """The whole state at `step`, laid out as `abstract` (ShapeDtypeStructs with shardings) says.
+def wait(manager: ocp.CheckpointManager) -> None:
+    """Wait until what is being saved is on the disk.
+
+    Raises:
+      UserError: it could not be saved.
+    """
+    with _saving(manager):
+        manager.wait_until_finished()
+
+
+def restore_state(
+    manager: ocp.CheckpointManager, step: int, abstract: TrainState
+) -> tuple[TrainState, Sums]:
+    """What `save` was given at `step`, laid out as `abstract` (with shardings) says.
 
     Raises:
       UserError: the checkpoint cannot be read or has another structure.
     """
     rest = abstract._replace(ema={})._asdict()
-    items = args.Composite(state=args.StandardRestore(rest), ema=args.StandardRestore(abstract.ema))
+    items = args.Composite(
+        state=args.StandardRestore(rest),
+        ema=args.StandardRestore(abstract.ema),
+        window=args.JsonRestore(),
+    )
     restored = _restore(manager, step, items, "train on from")
-    return TrainState(**{**restored["state"], "ema": restored["ema"]})
+    return TrainState(**{**restored["state"], "ema": restored["ema"]}), restored["window"]
 
 
 def restore_ema(manager: ocp.CheckpointManager, step: int, abstract: PyTree) -> PyTree:
@@ -60,13 +107,30 @@ def restore_ema(manager: ocp.CheckpointManager, step: int, abstract: PyTree) -> 
 
 def _restore(manager: ocp.CheckpointManager, step: int, items: Any, purpose: str) -> Any:
     folder = Path(manager.directory) / str(step)
-    try:
+    others = [s for s in manager.all_steps() if s != step]
+    rest = f"; steps {others} remain, delete that folder to use them" if others else ""
+    with _reported(f"cannot {purpose} checkpoint {folder}", rest):
         return manager.restore(step, args=items)
-    except Exception as error:  # orbax raises whatever its layers raise; the reason goes along
-        others = [s for s in manager.all_steps() if s != step]
-        rest = f"; steps {others} remain, delete that folder to use them" if others else ""
-        reason = str(error).strip().split("\n")[0][:160]
-        raise UserError(f"cannot {purpose} checkpoint {folder}: {reason}{rest}") from error
+
+
+def _saving(manager: ocp.CheckpointManager) -> contextlib.AbstractContextManager[None]:
+    return _reported(f"a checkpoint could not be saved in {manager.directory}")
+
+
+@contextlib.contextmanager
+def _reported(what: str, rest: str = "") -> Iterator[None]:
+    """Turn whatever orbax and the layers below it raise into one line that begins with `what`."""
+    try:
+        yield
+    except Exception as error:  # there is no common base class
+        raise UserError(f"{what}: {_reason(error)}{rest}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The cause, where it is one that people know; it comes last in a page of what was tried."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    causes = (os.strerror(number) for number in _CAUSES)
+    return next((cause for cause in causes if cause in text), text[:160])
 
 
 def latest_step(manager: ocp.CheckpointManager, step: int | None = None) -> int:

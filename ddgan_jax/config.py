@@ -4,8 +4,9 @@ A config file is plain Python whose `get_config()` starts from `base()`, adds wh
 and returns an `ml_collections.ConfigDict`. What the fields mean is said here, once.
 """
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args, get_origin, get_type_hints
 
 from ml_collections import ConfigDict
@@ -133,43 +134,64 @@ def check(config: Mapping[str, Any], field: str, ok: bool, allowed: str) -> None
         raise UserError(f"config.{field} is {flatten(config).get(field)!r}; {allowed} is needed")
 
 
-def validate(config: ConfigDict, defaults: ConfigDict | None = None) -> None:
-    """Check what can be checked without data and devices.
+def require(config: ConfigDict, fields: Iterable[str], why: str) -> None:
+    """Raise a UserError for the first of `fields` that the config does not have."""
+    flat = flatten(config)
+    for field in fields:
+        if field not in flat:
+            raise UserError(f"config.{field} is missing; {why} needs it{nearest(field, flat)}")
 
-    Args:
-      config: the resolved config.
-      defaults: fields that must exist; `base()` unless given.
+
+_DURATIONS = ("train.duration", "train.log_every", "train.checkpoint_every", "train.sample_every")
+_POSITIVE_INTEGERS = (
+    "train.batch_size",
+    "train.accumulate",
+    "train.keep",
+    "train.grid",
+    "sample.batch_size",
+    "latent_size",
+    "diffusion.num_steps",
+    "r1.every",
+)
+
+
+def validate(config: ConfigDict) -> None:
+    """Check what can be checked without data and devices.
 
     Raises:
       UserError: one line for the first wrong field.
     """
-    flat = flatten(config)
-    for field in flatten(base() if defaults is None else defaults):
-        if field not in flat:
-            raise UserError(f"config.{field} is missing{nearest(field, flat)}")
-
-    def positive(field: str, kind: str = "a positive number") -> None:
+    flat, defaults = flatten(config), flatten(base())
+    require(config, defaults, "every config")
+    for field in flat:  # a misspelt field in a config file would otherwise do nothing, silently
+        if field.startswith(("data.", "train.", "sample.")) and field not in defaults:
+            raise UserError(f"config.{field} is unknown{nearest(field, defaults)}")
+    for field in _POSITIVE_INTEGERS:
         if field in flat:
-            value = flat[field]
-            check(config, field, 0 < value < float("inf"), kind)
-
-    for field in ("train.batch_size", "train.accumulate", "train.keep", "train.grid"):
-        positive(field, "a positive integer")
-    for field in ("sample.batch_size", "latent_size", "diffusion.num_steps", "r1.every"):
-        positive(field, "a positive integer")
+            check(config, field, _is_a(flat[field], int) and flat[field] > 0, "a positive integer")
+    for field, default in defaults.items():
+        check(config, field, _is_a(flat[field], type(default)), _say(type(default)))
+    for field in _DURATIONS:
+        to_steps(field, flat[field], 1, 1)
     for field, value in flat.items():
         if field.startswith("optim."):
+            check(config, field, _is_a(value, float), "a number")
             if field.endswith(("learning_rate", "eps")):
-                positive(field)
+                check(config, field, 0 < value < math.inf, "a positive number")
             else:
                 check(config, field, 0 <= value < 1, "a number in [0, 1)")
+    check(config, "seed", 0 <= flat["seed"] < 2**32, "an integer in [0, 2^32)")
     check(config, "ema_decay", 0 <= flat["ema_decay"] < 1, "a number in [0, 1)")
     check(config, "dtype", flat["dtype"] in ("float32", "bfloat16"), "'float32' or 'bfloat16'")
     check(config, "data.fit", flat["data.fit"] in ("resize", "pad"), "'resize' or 'pad'")
     check(config, "data.channels", flat["data.channels"] in (0, 1, 3), "0, 1 or 3")
     check(config, "data.image_size", flat["data.image_size"] >= 0, "0 or a positive integer")
     if "r1.gamma" in flat:
-        check(config, "r1.gamma", 0 <= flat["r1.gamma"] < float("inf"), "a number >= 0")
+        check(config, "r1.gamma", 0 <= flat["r1.gamma"] < math.inf, "a number >= 0")
+    if "diffusion.beta_min" in flat:
+        low, high = flat["diffusion.beta_min"], flat["diffusion.beta_max"]
+        check(config, "diffusion.beta_min", 0 < low < math.inf, "a positive number")
+        check(config, "diffusion.beta_max", low < high < math.inf, f"a number above {low}")
     check(
         config,
         "train.batch_size",
@@ -223,4 +245,5 @@ def _is_a(value: Any, hint: Any) -> bool:
 def _say(hint: Any) -> str:
     if get_origin(hint) is tuple:
         return f"a tuple of {get_args(hint)[0].__name__}"
-    return {int: "an integer >= 0", float: "a number", bool: "true or false"}.get(hint, str(hint))
+    names = {int: "an integer >= 0", float: "a number", bool: "true or false", str: "text"}
+    return names.get(hint, str(hint))

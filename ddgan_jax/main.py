@@ -13,112 +13,96 @@ On several hosts, the same command on each with --coordinator=auto (TPU pods, Sl
 --coordinator=HOST:PORT --num_processes=N --process_id=I.
 """
 
-import functools
-import os
+import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
-from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
-from ddgan_jax import mesh, run_folder
-from ddgan_jax.config import flatten
+from ddgan_jax import run_folder
+from ddgan_jax.config import validate
 from ddgan_jax.errors import UserError, nearest
+from ddgan_jax.overrides import load_config_file, override
 
 MODES = ("train", "sample", "benchmark")
-RUN_CONFIG = Path(__file__).with_name("run_config.py")
 
 
-def define_flags() -> tuple[flags.FlagValues, Any]:
-    """The flags of the command line, in a registry of their own."""
-    values = flags.FlagValues()
-    text = functools.partial(flags.DEFINE_string, flag_values=values)
-    number = functools.partial(flags.DEFINE_integer, flag_values=values)
-    config = config_flags.DEFINE_config_file(
-        "config", None, "config file, FILE.py or FILE.py:VARIANT", flag_values=values
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of printing its usage and leaving."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see --help")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The flags of the command line, without those of the config."""
+    parser = _Parser(
+        prog="python -m ddgan_jax.main",
+        usage="python -m ddgan_jax.main [--flag=value ...] [--config.FIELD=value ...]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    text("workdir", "", "run folder: made by training, read by sampling")
-    text("mode", "train", f"what to do: {', '.join(MODES)}")
-    number("num_images", 64, "sample: how many, any number")
-    number("seed", 0, "sample: of the noise; image i depends on (seed, i)")
-    number("step", -1, "sample: step of the checkpoint; -1: the last")
-    text("out", "", "sample: output folder; default: WORKDIR/samples")
-    text("coordinator", "", "multi-host: HOST:PORT of process 0, or auto")
-    number("num_processes", 1, "multi-host: how many processes")
-    number("process_id", 0, "multi-host: which one this is")
+    add = parser.add_argument
+    add("--config", help="config file, FILE.py or FILE.py:VARIANT; default: the run folder's own")
+    add("--workdir", default="", help="run folder: made by training, read by sampling")
+    add("--mode", default="train", help=f"what to do: {', '.join(MODES)}; default: train")
+    add("--num_images", type=int, default=64, help="sample: how many, any number; default: 64")
+    add("--seed", type=int, default=0, help="sample: image i depends on (seed, i); default: 0")
+    add("--step", type=int, default=-1, help="sample: of the checkpoint; -1, default: the last")
+    add("--out", default="", help="sample: output folder; default: WORKDIR/samples")
+    add("--coordinator", default="", help="multi-host: HOST:PORT of process 0, or auto")
+    add("--num_processes", type=int, default=1, help="multi-host: how many processes")
+    add("--process_id", type=int, default=0, help="multi-host: which one this is")
+    return parser
+
+
+def split_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Arguments without `--config.FIELD=VALUE` (or `--config.FIELD VALUE`), and {FIELD: VALUE}.
+
+    Raises:
+      UserError: a value is missing.
+    """
+    others, changes, rest = [], {}, iter(argv)
+    for argument in rest:
+        flag, equals, value = argument.partition("=")
+        if not flag.startswith("--config."):
+            others.append(argument)
+            continue
+        if not equals:
+            value = next(rest, "--")
+            if value.startswith("--"):
+                raise UserError(f"{flag} needs a value: {flag}=VALUE")
+        changes[flag.removeprefix("--config.")] = value
+    return others, changes
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ConfigDict | None]:
+    """Flags and config (None: sample with the run folder's own, unchanged).
+
+    Raises:
+      UserError: anything that is wrong with them.
+    """
+    others, changes = split_overrides(argv)
+    values = make_parser().parse_args(others)
+    check_flags(values)
+    if values.config is not None:
+        config = load_config_file(values.config)
+    elif not values.workdir:
+        raise UserError("--config=FILE is needed, for example --config=configs/ddgan_digits.py")
+    elif values.mode == "sample" and not changes:
+        return values, None
+    else:
+        config = run_folder.load_config(Path(values.workdir))
+    config = override(config, changes)
+    validate(config)
     return values, config
 
 
-def help_text() -> str:
-    """What --help prints: how to use it, then the flags, then the fields of every config."""
-    values, _ = define_flags()
-    lines = [
-        f"  --{name:<14} {values[name].help}"
-        + (f" (default: {values[name].default})" if values[name].default not in (None, "") else "")
-        for name in values
-        if name not in ("flagfile", "undefok")
-    ]
-    return f"{__doc__}\nflags:\n" + "\n".join(lines)
-
-
-def parse(argv: Sequence[str]) -> tuple[flags.FlagValues, ConfigDict | None]:
-    """Flags and config (None: the run folder's own is to be used unchanged).
-
-    Raises:
-      UserError: unknown flag, unknown config field, wrong type, config file that does not load.
-    """
-    values, config = define_flags()
-    argv = list(argv)
-    given = [a for a in argv if a.partition("=")[0].lstrip("-") == "config"]
-    if not given:  # the run folder is the config
-        workdir = _value_of(argv, "workdir")
-        if workdir and (any("config." in a for a in argv) or _value_of(argv, "mode") != "sample"):
-            if not (Path(workdir) / "config.json").exists():
-                run_folder.load_config(Path(workdir))  # raises with the way out
-            argv.insert(1, f"--config={RUN_CONFIG}:{workdir}")
-    try:
-        rest = values(argv)
-    except UserError:
-        raise
-    except FileNotFoundError as error:
-        raise UserError(f"--config: {error.filename or error} does not exist") from None
-    except (AttributeError, KeyError) as error:
-        raise UserError(_unknown_field(argv, config) or f"--config: {error}") from None
-    except (flags.Error, ValueError, TypeError) as error:
-        message = str(error).strip().replace("\n", " ")
-        raise UserError(_unknown_field(argv, config) or message) from None
-    except Exception as error:  # the config file is the user's program: it may raise anything
-        raise UserError(f"the config file fails: {type(error).__name__}: {error}") from error
-    if len(rest) > 1:
-        raise UserError(f"{rest[1]!r} is no flag; see --help")
-    return values, config.value
-
-
-def _value_of(argv: Sequence[str], name: str) -> str:
-    for i, argument in enumerate(argv):
-        flag, equals, value = argument.partition("=")
-        if flag.lstrip("-") == name and flag.startswith("-"):
-            return value if equals else next(iter(argv[i + 1 : i + 2]), "")
-    return ""
-
-
-def _unknown_field(argv: Sequence[str], config: Any) -> str:
-    """A line for the first `--config.x` that the config does not have, or ""."""
-    try:
-        known = flatten(config.value)
-    except Exception:  # the config itself did not load
-        return ""
-    for argument in argv:
-        if argument.lstrip("-").startswith("config."):
-            field = argument.lstrip("-").partition("=")[0].removeprefix("config.")
-            if field not in known:
-                return f"config.{field} is unknown{nearest(field, known)}"
-    return ""
-
-
-def check_flags(values: flags.FlagValues, config: ConfigDict | None) -> None:
+def check_flags(values: argparse.Namespace) -> None:
     """Raise a UserError for flags that do not make sense together."""
     if values.mode not in MODES:
         raise UserError(
@@ -127,20 +111,38 @@ def check_flags(values: flags.FlagValues, config: ConfigDict | None) -> None:
         )
     if not values.workdir and values.mode != "benchmark":
         raise UserError(f"--mode={values.mode} needs --workdir=FOLDER")
-    if config is None and values.mode != "sample":
-        raise UserError("--config=FILE is needed, for example --config=configs/ddgan_digits.py")
     if values.num_images < 1:
         raise UserError(f"--num_images is {values.num_images}; a positive number is needed")
+    if not 0 <= values.seed < 2**32:
+        raise UserError(f"--seed is {values.seed}; an integer in [0, 2^32) is needed")
+    if values.step < -1:
+        raise UserError(f"--step is {values.step}; a saved step, or -1 for the last, is needed")
+    count, index, coordinator = values.num_processes, values.process_id, values.coordinator
+    if not 0 <= index < count:
+        raise UserError(
+            f"--process_id is {index} of --num_processes={count}; 0 <= ID < N is needed"
+        )
+    if count > 1 and not coordinator:
+        raise UserError(f"--num_processes={count} needs --coordinator=HOST:PORT")
+    port = coordinator.rpartition(":")[2]
+    if coordinator not in ("", "auto") and not (":" in coordinator and port.isdecimal()):
+        raise UserError(f"--coordinator is {coordinator!r}; HOST:PORT or auto is needed")
 
 
 def run(argv: Sequence[str]) -> int:
     """Parse, start the devices, do what --mode says; returns the exit status."""
     values, config = parse(argv)
-    check_flags(values, config)
     # The modes import jax's users late: mistakes above answer at once.
     import jax
+    from absl import logging as absl_logging
 
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    from ddgan_jax import mesh
+
+    # Orbax logs the traceback of whatever it raises; here a failure is one line, see `main`.
+    absl_logging.set_verbosity(absl_logging.FATAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
         jax.config.update(
             "jax_compilation_cache_dir", str(Path.home() / ".cache" / "ddgan_jax" / "compiled")
         )
@@ -166,22 +168,26 @@ def run(argv: Sequence[str]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line: what a user can mend is one line on stderr and exit status 1."""
-    argv = list(sys.argv if argv is None else argv)
-    if any(a in ("--help", "-h", "-help", "--h") for a in argv[1:]):
-        print(help_text())
-        return 0
+    """The command line: what a user can mend is one line on stderr and exit status 1.
+
+    Args:
+      argv: arguments without the program's name; those of the process if None.
+    """
     try:
-        return run(argv)
+        return run(sys.argv[1:] if argv is None else argv)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
     except OSError as error:  # full disk, lost permission, ...
         where = f": {error.filename}" if error.filename else ""
         print(f"error: {error.strerror or error}{where}", file=sys.stderr)
     except KeyboardInterrupt:
         return 130
+    except SystemExit as done:  # --help
+        return int(done.code or 0)
     return 1
 
 
 if __name__ == "__main__":
+    # After an error the coroutines that orbax did not finish are thrown away, with many words.
+    sys.unraisablehook = lambda unraisable: None
     sys.exit(main())

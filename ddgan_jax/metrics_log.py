@@ -1,10 +1,12 @@
 """Metrics to JSONL, TensorBoard and the terminal; exact to resume."""
 
+import contextlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,34 +22,59 @@ class MetricsLog:
     """Writes `metrics.jsonl` and TensorBoard events into a run folder.
 
     Opened at step s it first drops the lines after s, which a killed run wrote beyond its last
-    checkpoint: the file always is that of one uninterrupted run.
+    checkpoint: the file always is that of one uninterrupted run. What is written is on its way to
+    the disk when a method returns, and what goes wrong is raised there: tensorboardX's usual
+    writer has a thread, which would die alone on a full disk and leave the loop waiting for it.
+
+    Raises:
+      OSError: whatever the disk has to say, from every method.
     """
 
     def __init__(self, workdir: Path, start: int):
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         path = workdir / "metrics.jsonl"
-        if path.exists():
+        if path.is_file():
             lines = path.read_text().splitlines(keepends=True)
-            write_atomically(path, "".join(line for line in lines if _step_of(line) <= start))
-        self._file = path.open("a", buffering=1)
-        self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
+            kept = [line for line in lines if line.endswith("\n") and _step_of(line) <= start]
+            if kept != lines:
+                write_atomically(path, "".join(kept))
+        (workdir / "tensorboard").mkdir(exist_ok=True)
+        with contextlib.ExitStack() as files:
+            # Unbuffered: nothing is left over that closing the file could fail to write.
+            self._file = files.enter_context(path.open("ab", buffering=0))
+            self._board = EventsWriter(str(workdir / "tensorboard" / "events"), f".{start}")
+            files.callback(self._board.close)
+            # TensorBoard then hides the points of a killed run beyond its last checkpoint.
+            self._event(Event(session_log=SessionLog(status=SessionLog.START)), start + 1)
+            self._close = files.pop_all().close
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
         """One line and one TensorBoard point per scalar."""
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
         rounded = {k: float(f"{v:.6g}") for k, v in scalars.items()}
-        self._file.write(json.dumps({"step": step, **rounded}) + "\n")
-        for name, value in scalars.items():
-            self._board.add_scalar(name, value, step)
+        self._file.write((json.dumps({"step": step, **rounded}) + "\n").encode())
+        points = [Summary.Value(tag=k, simple_value=v) for k, v in scalars.items()]
+        self._event(Event(summary=Summary(value=points)), step)
 
     def image(self, name: str, step: int, picture: np.ndarray) -> None:
         """A uint8 [H, W, 3] picture for TensorBoard."""
-        self._board.add_image(name, picture, step, dataformats="HWC")
+        from tensorboardX import summary
+        from tensorboardX.proto.event_pb2 import Event
+
+        self._event(Event(summary=summary.image(name, picture, dataformats="HWC")), step)
+
+    def _event(self, event: Any, step: int) -> None:
+        event.wall_time, event.step = time.time(), step
+        self._board.write_event(event)
+        self._board.flush()
 
     def close(self) -> None:
-        """Flush and close both files."""
-        self._file.close()
-        self._board.close()
+        """Close both files."""
+        self._close()
 
 
 def _step_of(line: str) -> float:
@@ -58,17 +85,22 @@ def _step_of(line: str) -> float:
 
 
 class Window:
-    """Metrics of the steps since the last log line; on the devices until `settle` asks for them."""
+    """Metrics of the steps since the last log line; on the devices until `settle` asks for them.
 
-    def __init__(self) -> None:
+    Args:
+      sums: what `sums` gave when a checkpoint was saved within a window: a resumed run writes the
+        same means as one that was never stopped.
+    """
+
+    def __init__(self, sums: Mapping[str, tuple[float, int]] | None = None) -> None:
         self._pending: list[tuple[int, Metrics]] = []
-        self._settled: list[Mapping[str, np.ndarray]] = []
+        self._sums = {name: (float(s), int(n)) for name, (s, n) in (sums or {}).items()}
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Remember the metrics of a step, without waiting for them."""
         self._pending.append((step, metrics))
 
-    def settle(self, advice: str) -> None:
+    def settle(self, advice: Callable[[], str]) -> None:
         """Wait for all metrics so far and check them: the only host sync of the loop.
 
         Raises:
@@ -79,18 +111,20 @@ class Window:
             for name, value in metrics.items():
                 if not np.isfinite(value):
                     role, _, metric = name.partition("/")
-                    raise UserError(f"step {step}, phase {role}: {metric} is {value}; {advice}")
-        self._settled += fetched
+                    raise UserError(f"step {step}, phase {role}: {metric} is {value}; {advice()}")
+                total, count = self._sums.get(name, (0.0, 0))
+                self._sums[name] = (total + float(value), count + 1)
         self._pending.clear()
+
+    def sums(self) -> dict[str, tuple[float, int]]:
+        """(sum, number of steps) of every metric, over the settled steps of the open window."""
+        return dict(self._sums)
 
     def means(self) -> dict[str, float]:
         """Means over the settled steps, by name; starts a new window."""
-        names = sorted({name for metrics in self._settled for name in metrics})
-        result = {
-            name: float(np.mean([m[name] for m in self._settled if name in m])) for name in names
-        }
-        self._settled.clear()
-        return result
+        means = {name: total / count for name, (total, count) in sorted(self._sums.items())}
+        self._sums.clear()
+        return means
 
 
 class Clock:

@@ -1,5 +1,6 @@
 """A trained run as a value: restored weights and functions to sample from them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax import checkpoint, run_folder
 from ddgan_jax import mesh as meshes
-from ddgan_jax.build import build_method
+from ddgan_jax.build import build_method, tracing
 from ddgan_jax.config import validate
 from ddgan_jax.errors import UserError
 from ddgan_jax.sampling import sample_batches
@@ -38,6 +39,8 @@ class Model(NamedTuple):
         """
         if count < 1:
             raise UserError(f"{count} images were asked for; a positive number is needed")
+        if batch_size is not None and batch_size < 1:
+            raise UserError(f"batch_size is {batch_size}; a positive number is needed")
         size = min(batch_size or self.config.sample.batch_size, count)
         size = -(-size // self.mesh.size) * self.mesh.size
         same, split = meshes.replicated(self.mesh), meshes.over_batch(self.mesh)
@@ -47,13 +50,19 @@ class Model(NamedTuple):
         )
 
 
-def load(workdir: str | Path, step: int | None = None, config: ConfigDict | None = None) -> Model:
-    """Restore the moving-average weights of a run folder onto all devices of this machine.
+def load(
+    workdir: str | Path,
+    step: int | None = None,
+    config: ConfigDict | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> Model:
+    """Restore the moving-average weights of a run folder.
 
     Args:
       workdir: a folder that training made.
       step: of the checkpoint; the last one if None.
       config: instead of the folder's own; must describe the same model.
+      devices: to restore onto and to sample with; all if None.
 
     Raises:
       UserError: no such folder or checkpoint, a damaged one, or one of another config.
@@ -64,13 +73,14 @@ def load(workdir: str | Path, step: int | None = None, config: ConfigDict | None
         run_folder.check_same_run(workdir, config)
     config = config or saved
     validate(config)
-    mesh = meshes.make_mesh()
+    mesh = meshes.make_mesh(devices)
     method = build_method(config, run_folder.data_shape(workdir))
     if not (workdir / "checkpoints").is_dir():
         raise UserError(f"no checkpoint in {workdir}; train first with --workdir={workdir}")
-    with checkpoint.open_manager(workdir, read_only=True) as manager:
+    with checkpoint.opened(workdir, read_only=True) as manager:
         step = checkpoint.latest_step(manager, step)
-        shapes = jax.eval_shape(method.init, jax.random.key(0))
+        with tracing(config):
+            shapes = jax.eval_shape(method.init, jax.random.key(0))
         wanted = {role: shapes[role] for role in method.ema_roles}
         params = checkpoint.restore_ema(
             manager, step, checkpoint.with_sharding(wanted, meshes.replicated(mesh))

@@ -1,7 +1,9 @@
 """The run folder: config.json, info.json, checkpoints/, metrics, samples/. All modes read it."""
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +17,57 @@ MAY_CHANGE = ("optim.", "train.", "sample.", "data.dir")
 MUST_STAY = ("train.batch_size", "train.accumulate")
 
 
+@contextlib.contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """A file to write instead of `path`; takes its place in the end, or disappears on an error."""
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write `path` whole or not at all, whenever the process dies."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    with atomically(path) as temporary:
+        temporary.write_text(text)
 
 
-def create(workdir: Path) -> None:
-    """Make the folder and see that it can be written to.
+def check_writable(flag: str, folder: Path) -> None:
+    """Make the folder that `flag` names, and see that it can be written to.
 
     Raises:
       UserError: it cannot be made or written to.
     """
     try:
-        (workdir / "samples").mkdir(parents=True, exist_ok=True)
-        write_atomically(workdir / ".writable", "")
-        (workdir / ".writable").unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / ".writable", "")
+        (folder / ".writable").unlink()
     except OSError as error:
         raise UserError(
-            f"--workdir={workdir} cannot be written to: {error.strerror}; choose another folder"
+            f"{flag}={folder} cannot be written to: {error.strerror}; choose another folder"
         ) from None
+
+
+def create(workdir: Path) -> None:
+    """Make the run folder.
+
+    Raises:
+      UserError: it cannot be made or written to.
+    """
+    check_writable("--workdir", workdir)
+    check_writable("--workdir", workdir / "samples")
 
 
 def save_config(workdir: Path, config: ConfigDict) -> None:
     """Write the resolved config."""
     write_atomically(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
+
+
+def save_info(workdir: Path, info: Mapping[str, Any]) -> None:
+    """Write info.json: what `data_shape` and people want to know without loading the data."""
+    write_atomically(workdir / "info.json", json.dumps(info, indent=2) + "\n")
 
 
 def load_config(workdir: Path) -> ConfigDict:
@@ -57,8 +84,12 @@ def load_config(workdir: Path) -> ConfigDict:
         raise UserError(
             f"--workdir={workdir} {what}; train first: --config=FILE --workdir={workdir}"
         ) from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read, it is damaged: {error}") from None
+    if not isinstance(loaded, dict):
+        raise UserError(f"{path} cannot be read: it holds no config")
     return ConfigDict(_tuples(loaded))
 
 
@@ -78,6 +109,11 @@ def check_same_run(workdir: Path, config: ConfigDict) -> list[str]:
       UserError: the folder holds a run of another model, data or seed.
     """
     if not (workdir / "config.json").exists():
+        if (workdir / "checkpoints").is_dir() and any((workdir / "checkpoints").iterdir()):
+            raise UserError(
+                f"--workdir={workdir} has checkpoints but no config.json to tell whose they are; "
+                "choose another --workdir"
+            )
         return []
     old, new = flatten(load_config(workdir)), flatten(config)
     changes = []

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddgan_jax import plots
+from ddgan_jax import plots, run_folder
 from ddgan_jax.errors import UserError
 from ddgan_jax.model import load
 
@@ -31,18 +31,22 @@ def sample_to_folder(
       UserError: see `model.load`; or `out` cannot be written to.
     """
     model = load(workdir, step, config)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out={out} cannot be made: {error.strerror}") from None
+    if jax.process_index() == 0:
+        run_folder.check_writable("--out", out)  # before the work, not after it
     start = time.perf_counter()
     samples = model.sample(jax.random.key(seed), count)
     seconds = time.perf_counter() - start
     if jax.process_index() == 0:
         png, npz = out / "samples.png", out / "samples.npz"
-        plots.save_png(png, plots.picture(samples[:GRID_LIMIT] if samples.ndim == 4 else samples))
         stored = plots.to_uint8(samples) if samples.ndim == 4 else samples
-        np.savez_compressed(npz, images=stored, seed=seed, step=model.step)
+        try:
+            with run_folder.atomically(png) as path:
+                shown = samples[:GRID_LIMIT] if samples.ndim == 4 else samples
+                plots.save_png(path, plots.picture(shown))
+            with run_folder.atomically(npz) as path:
+                np.savez_compressed(path, images=stored, seed=seed, step=model.step)
+        except OSError as error:
+            raise UserError(f"--out={out} cannot be written to: {error.strerror}") from error
         say(
             f"{count:,} samples of step {model.step}, {model.method.nfe} network evaluations each, "
             f"in {seconds:.1f} s (compilation included): {png} and {npz}"

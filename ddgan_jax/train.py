@@ -2,10 +2,9 @@
 
 import contextlib
 import functools
-import json
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +14,12 @@ from ml_collections import ConfigDict
 
 from ddgan_jax import checkpoint, plots, run_folder
 from ddgan_jax import mesh as meshes
-from ddgan_jax.build import build_method
-from ddgan_jax.config import check, steps_per_epoch, to_steps, validate
+from ddgan_jax.build import build_method, tracing
+from ddgan_jax.config import adam, check, require, steps_per_epoch, to_steps, validate
 from ddgan_jax.data import load_source
 from ddgan_jax.data.pipeline import batches
 from ddgan_jax.data.source import Source
+from ddgan_jax.errors import UserError
 from ddgan_jax.metrics_log import Clock, MetricsLog, Window, progress_line
 from ddgan_jax.optim import make_optimisers
 from ddgan_jax.sampling import sample_keys
@@ -57,19 +57,59 @@ def make_plan(config: ConfigDict, dataset_size: int) -> Plan:
     )
 
 
-def describe(config: ConfigDict, plan: Plan, state: TrainState, source: Source) -> dict[str, Any]:
+class Run(NamedTuple):
+    """All that config, data and devices determine: made before anything compiles or is written."""
+
+    config: ConfigDict
+    source: Source
+    plan: Plan
+    method: Method
+    optimisers: Optimisers
+    mesh: jax.sharding.Mesh
+    create: Callable[[Array], TrainState]  # key -> the state before the first step
+    abstract: TrainState  # its shapes
+
+
+def prepare(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> Run:
+    """Check everything that can be checked, then build what the loop needs.
+
+    Raises:
+      UserError: whatever the user can mend, in one line.
+    """
+    validate(config)
+    mesh = meshes.make_mesh(devices)
+    batch_size, parts = config.train.batch_size, config.train.accumulate
+    meshes.check_divides("train.batch_size", batch_size, mesh)
+    meshes.check_divides("train.batch_size / accumulate", batch_size // parts, mesh)
+    source = load_source(config.data)
+    plan = make_plan(config, source.size)
+    is_image = len(source.shape) == 3
+    check(config, "data.flip", is_image or not config.data.flip, f"false with {source.name}")
+    method = build_method(config, source.shape)
+    roles = tuple(phase.role for phase in method.phases)
+    fields = [f"optim.{role}.{name}" for role in roles for name in adam(1.0)]
+    require(config, fields, f"method {config.method!r}")
+    optimisers = make_optimisers(config.optim, roles, plan.total, plan.epoch)
+    create = functools.partial(create_state, method=method, optimisers=optimisers)
+    with tracing(config):
+        abstract = jax.eval_shape(create, jax.random.key(config.seed))
+    return Run(config, source, plan, method, optimisers, mesh, create, abstract)
+
+
+def describe(run: Run) -> dict[str, Any]:
     """What is worth knowing before compiling: sizes, counts, devices, versions."""
+    source, plan = run.source, run.plan
     count = {
         role: sum(leaf.size for leaf in jax.tree.leaves(tree))
-        for role, tree in state.params.items()
+        for role, tree in run.abstract.params.items()
     }
     return {
-        "method": config.method,
+        "method": run.config.method,
         "parameters": count,
         "data": {"name": source.name, "examples": source.size, "shape": list(source.shape)},
         "steps": plan.total,
         "steps_per_epoch": plan.epoch,
-        "devices": [str(d.device_kind) for d in jax.devices()],
+        "devices": [str(d.device_kind) for d in run.mesh.devices.flat],
         "processes": jax.process_count(),
         "jax": jax.__version__,
         "python": sys.version.split()[0],
@@ -102,8 +142,19 @@ def compiled_steps(
     return variant
 
 
-def train(config: ConfigDict, workdir: Path, say: Say = print) -> int:
+def train(
+    config: ConfigDict,
+    workdir: Path,
+    say: Say = print,
+    devices: Sequence[jax.Device] | None = None,
+) -> int:
     """Train, or train on, the run in `workdir`.
+
+    Args:
+      config: of the run; what may differ from a run already there, see `run_folder`.
+      workdir: the run folder; made if it is not there.
+      say: where lines for a person go.
+      devices: to use; all if None.
 
     Returns:
       The exit status: 0, or 128 + the signal that ended it (after a checkpoint).
@@ -111,85 +162,76 @@ def train(config: ConfigDict, workdir: Path, say: Say = print) -> int:
     Raises:
       UserError: whatever the user can mend, in one line.
     """
-    validate(config)
-    main_process = jax.process_index() == 0
-    say = say if main_process else lambda text: None
-    mesh = meshes.make_mesh()
-    meshes.check_divides("train.batch_size", config.train.batch_size, mesh)
-    meshes.check_divides(
-        "train.batch_size / accumulate", config.train.batch_size // config.train.accumulate, mesh
-    )
-    source = load_source(config.data)
-    plan = make_plan(config, source.size)
-    method = build_method(config, source.shape)
-    roles = tuple(phase.role for phase in method.phases)
-    optimisers = make_optimisers(config.optim, roles, plan.total, plan.epoch)
-    key = jax.random.key(config.seed)
-    create = functools.partial(create_state, method=method, optimisers=optimisers)
-    abstract = jax.eval_shape(create, key)
-
+    if jax.process_index() != 0:
+        say = _silent
+    run = prepare(config, devices)
     changes = run_folder.check_same_run(workdir, config)
-    run_folder.create(workdir)
-    info = describe(config, plan, abstract, source)
+    info = describe(run)
     say(f"config:\n{_indent(config)}")
     for role, count in info["parameters"].items():
         say(f"parameters of {role}: {count:,}")
+    source, plan, kinds = run.source, run.plan, info["devices"]
     say(f"data: {source.name}, {source.size:,} examples of shape {source.shape}")
-    say(f"{plan.total:,} steps of {config.train.batch_size} on {len(info['devices'])} x "
-        f"{info['devices'][0]}, {plan.epoch:,} steps an epoch")  # fmt: skip
+    say(f"{plan.total:,} steps of {config.train.batch_size} on {len(kinds)} x {kinds[0]}, "
+        f"{plan.epoch:,} steps an epoch")  # fmt: skip
     for change in changes:
         say(f"changed since the run began: {change}")
-    if main_process:
-        run_folder.save_config(workdir, config)
-        run_folder.write_atomically(workdir / "info.json", json.dumps(info, indent=2) + "\n")
 
-    same = meshes.replicated(mesh)
-    with checkpoint.open_manager(workdir, config.train.keep) as manager:
-        if manager.all_steps():
-            step = checkpoint.latest_step(manager)
-            state = checkpoint.restore_state(
-                manager, step, checkpoint.with_sharding(abstract, same)
-            )
-            say(f"resumed at step {step}")
-        else:
-            state = jax.jit(create, out_shardings=same)(key)
-        return _loop(config, workdir, say, method, optimisers, mesh, source, plan, state, manager)
+    if jax.process_index() == 0:
+        run_folder.create(workdir)
+    try:
+        with checkpoint.opened(workdir, config.train.keep) as manager:
+            state, window = _start(run, manager, say)
+            # Not before: a run that cannot go on is left as it was.
+            if jax.process_index() == 0:
+                run_folder.save_config(workdir, config)
+                run_folder.save_info(workdir, info)
+            return _loop(run, workdir, state, window, manager, say)
+    except OSError as error:  # full disk, lost permission
+        raise UserError(
+            f"--workdir={workdir} cannot be written to: {error.strerror or error}; its "
+            "checkpoints are kept, the same command goes on from the last"
+        ) from error
+
+
+def _start(run: Run, manager: Any, say: Say) -> tuple[TrainState, Window]:
+    """The state of the last checkpoint, or a new one."""
+    same = meshes.replicated(run.mesh)
+    if not manager.all_steps():
+        key = jax.random.key(run.config.seed)
+        return jax.jit(run.create, out_shardings=same)(key), Window()
+    step = checkpoint.latest_step(manager)
+    abstract = checkpoint.with_sharding(run.abstract, same)
+    state, sums = checkpoint.restore_state(manager, step, abstract)
+    say(f"resumed at step {step}")
+    return state, Window(sums)
 
 
 def _loop(
-    config: ConfigDict,
-    workdir: Path,
-    say: Say,
-    method: Method,
-    optimisers: Optimisers,
-    mesh: jax.sharding.Mesh,
-    source: Source,
-    plan: Plan,
-    state: TrainState,
-    manager: Any,
+    run: Run, workdir: Path, state: TrainState, window: Window, manager: Any, say: Say
 ) -> int:
+    plan, batch_size = run.plan, run.config.train.batch_size
     start = int(state.step)
     if start >= plan.total:
         say(f"nothing to do: {start} of {plan.total} steps are done")
         return 0
-    step_fn = compiled_steps(method, optimisers, config, mesh)
-    draw = grid_sampler(method, config, mesh)
-    feed = feed_batches(config, source, mesh, start)
-    log = MetricsLog(workdir, start) if jax.process_index() == 0 else None
-    clock = Clock(start, plan.total, config.train.batch_size)
-    window = Window()
+    step_fn = compiled_steps(run.method, run.optimisers, run.config, run.mesh)
+    draw = grid_sampler(run.method, run.config, run.mesh)
+    feed = feed_batches(run.config, run.source, run.mesh, start)
+    clock = Clock(start, plan.total, batch_size)
     compiled: set[Regularise] = set()
 
-    def settle() -> None:
+    def advice() -> str:
         saved = max(manager.all_steps(), default=None)
         kept = "no checkpoint yet" if saved is None else f"checkpoint {saved} is kept"
-        window.settle(f"{kept} in {workdir}; a lower learning rate may help")
+        return f"{kept} in {workdir}; a lower learning rate may help"
 
     with StopSignal() as stop, contextlib.closing(feed), contextlib.ExitStack() as files:
+        log = MetricsLog(workdir, start) if jax.process_index() == 0 else None
         if log:
             files.callback(log.close)
         for step in range(start + 1, plan.total + 1):
-            variant = which_regularise(method, step - 1)
+            variant = which_regularise(run.method, step - 1)
             began = time.perf_counter()
             state, metrics = step_fn(variant)(state, next(feed), ())
             window.add(step, metrics)
@@ -202,16 +244,16 @@ def _loop(
 
             last, stopping = step == plan.total, stop.requested(manager, step)
             if step % plan.log == 0 or last:
-                settle()
+                window.settle(advice)
                 rate, left = clock.read(step)
-                speed = {"images_per_second": rate, "images": step * config.train.batch_size}
+                speed = {"images_per_second": rate, "images": step * batch_size}
                 scalars = window.means() | speed
                 say(progress_line(step, plan.total, scalars, left))
                 if log:
                     log.write(step, scalars)
             if step % plan.checkpoint == 0 or last or stopping:
-                settle()  # what is saved is finite
-                checkpoint.save(manager, state)
+                window.settle(advice)  # what is saved is finite
+                checkpoint.save(manager, state, window.sums())
                 clock.restart(step)
             if step % plan.sample == 0 or last:
                 grid = plots.picture(draw(state))
@@ -219,11 +261,11 @@ def _loop(
                     plots.save_png(workdir / "samples" / f"step_{step:08d}.png", grid)
                     log.image("samples", step, grid)
                 clock.restart(step)
-            if stopping:
-                manager.wait_until_finished()
+            if stopping and not last:
+                checkpoint.wait(manager)
                 say(f"stopped at step {step} and saved; the same command goes on from here")
                 return 128 + stop.number
-        manager.wait_until_finished()
+        checkpoint.wait(manager)
     say(f"done: {plan.total} steps; checkpoint, metrics and samples are in {workdir}")
     return 0
 
@@ -263,6 +305,10 @@ def grid_sampler(
         return np.asarray(sample({**state.params, **state.ema}, keys, ()))[:count]
 
     return draw
+
+
+def _silent(text: str) -> None:
+    del text
 
 
 def _indent(config: ConfigDict) -> str:

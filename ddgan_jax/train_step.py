@@ -61,7 +61,8 @@ def train_step(
       accumulate: split the batch in so many parts and average their gradients; divides B; static.
 
     Returns:
-      The next state and float32 scalars "<role>/loss", "<role>/grad_norm", "<role>/<metric>".
+      The next state and float32 scalars "<role>/loss", "<role>/grad_norm", "<role>/weight_norm" and
+      "<role>/<metric>".
     """
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
     params, opt_state = dict(state.params), dict(state.opt_state)
@@ -73,10 +74,16 @@ def train_step(
         context = Context(batch, jax.random.fold_in(key, i), state.step, state.carry, frozen)
         loss_fn = _with_regulariser(phase.loss, phase.regulariser if with_regulariser else None)
         loss, aux, grads = _value_and_grad(loss_fn, params, role, context, accumulate)
-        updates, opt_state[role] = optimisers[role].update(grads, opt_state[role], params[role])
+        with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
+            updates, opt_state[role] = optimisers[role].update(grads, opt_state[role], params[role])
         params[role] = optax.apply_updates(params[role], updates)
         outputs[role] = aux.outputs
-        scalars = {"loss": loss, "grad_norm": optax.global_norm(grads), **aux.metrics}
+        # A finite norm of the weights says that they all are: what the loop saves is then sound.
+        norms = {
+            "grad_norm": optax.tree.norm(grads),
+            "weight_norm": optax.tree.norm(params[role]),
+        }
+        scalars = {"loss": loss, **norms, **aux.metrics}
         metrics |= {f"{role}/{name}": value for name, value in scalars.items()}
 
     ema = {

@@ -1,0 +1,35 @@
+"""Eight CPU devices, strict dtype promotion; warnings are errors (pyproject.toml)."""
+
+import os
+from pathlib import Path
+
+# Tests compile a lot and compute little: less optimisation halves their time.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "")
+    + " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+def shared_folder() -> Path:
+    """Reference numbers and real data; not part of the project, so tests that use it may skip."""
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    return Path(os.environ.get("DDGAN_SHARED", beside))
+
+
+@pytest.fixture
+def reference():
+    """name -> path of a file of reference numbers; skips where there is none."""
+
+    def path(name: str) -> Path:
+        file = shared_folder() / "reference" / name
+        if not file.exists():
+            pytest.skip(f"reference numbers are not here: {file}")
+        return file
+
+    return path

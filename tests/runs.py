@@ -1,0 +1,126 @@
+"""Tiny runs for the tests of the command line: seconds to compile, milliseconds a step."""
+
+import atexit
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from ddgan_jax import checkpoint
+from ddgan_jax.main import main
+
+ROOT = Path(__file__).resolve().parents[1]
+DIGITS = f"--config={ROOT}/configs/ddgan_digits.py"
+SIZES = ("width=16", "blocks=1", "t_width=8")
+NETWORKS = [f"--config.{role}.{size}" for role in ("gen", "disc") for size in SIZES]
+TINY = [
+    *(DIGITS, *NETWORKS),
+    *("--config.latent_size=4", "--config.diffusion.num_steps=2", "--config.r1.every=4"),
+    *("--config.train.batch_size=16", "--config.train.grid=4", "--config.train.log_every=3 steps"),
+    "--config.train.duration=8 steps",
+]
+SPEED = ("images_per_second",)  # what differs from one run to the next
+
+# Runs of equal config share what XLA compiled, in this process and in those that are started.
+_SCRATCH = Path(tempfile.mkdtemp(prefix="ddgan_jax_tests_"))
+atexit.register(shutil.rmtree, _SCRATCH, ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", str(_SCRATCH / "compiled"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compile_quickly():
+    """For the modules that import it: half the time to compile, slower steps."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def ok(*args):
+    """Run the command in this process; it has to succeed."""
+    assert main([str(arg) for arg in args]) == 0
+
+
+@functools.cache
+def _trained():
+    ok(*TINY, f"--workdir={_SCRATCH / 'trained'}", "--config.train.checkpoint_every=4 steps")
+    return _SCRATCH / "trained"
+
+
+def trained(workdir):
+    """A copy at `workdir` of a finished tiny run: 8 steps, checkpoints at 4 and 8."""
+    shutil.copytree(_trained(), workdir)
+    return workdir
+
+
+def start(*args, devices=1, **popen):
+    """The command as a process of its own."""
+    env = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": str(devices),
+        "JAX_COMPILATION_CACHE_DIR": str(_SCRATCH / "processes"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles in half the time
+    }
+    env.pop("XLA_FLAGS", None)
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "ddgan_jax.main", *map(str, args)]
+    return subprocess.Popen(command, env=env, cwd=ROOT, **pipes, **popen)
+
+
+def finish(process, timeout=240):
+    """(exit status, stdout, stderr)."""
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return process.returncode, out, err
+
+
+def steps_saved(workdir):
+    folder = Path(workdir) / "checkpoints"
+    return sorted(int(entry.name) for entry in folder.glob("*") if entry.name.isdecimal())
+
+
+def saved(workdir, step):
+    """Everything in a checkpoint, by name, as numpy arrays on this machine."""
+    with checkpoint.opened(Path(workdir), read_only=True) as manager:
+        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        items = {}
+        for item in ("state", "ema"):
+            meta = manager.item_metadata(step)[item]
+            shapes = checkpoint.with_sharding(meta.tree if hasattr(meta, "tree") else meta, here)
+            args = checkpoint.args.Composite(**{item: checkpoint.args.StandardRestore(shapes)})
+            items[item] = manager.restore(step, args=args)[item]
+    leaves = jax.tree_util.tree_leaves_with_path(items)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def assert_same_state(one, other, step):
+    """The checkpoints of two run folders hold the same bits."""
+    a, b = saved(one, step), saved(other, step)
+    assert a.keys() == b.keys() and len(a) > 20
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def metrics(workdir, without=SPEED):
+    """The lines of metrics.jsonl."""
+    lines = (Path(workdir) / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in without} for line in lines]
+
+
+def listing(folder):
+    """{path: (size, time of the last change)} of all files below: what must not be touched."""
+    files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}

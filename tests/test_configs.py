@@ -1,0 +1,78 @@
+"""Every config builds, and takes one step: for real where it is small, abstractly where not."""
+
+import functools
+import importlib.util
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from ddgan_jax.build import build_method
+from ddgan_jax.config import to_steps, validate
+from ddgan_jax.optim import make_optimisers
+from ddgan_jax.train_step import create_state, train_step
+
+CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.py"))
+HEADER = ("Command:", "Hardware:", "Time:", "Expected:", "Source:")
+PARAMETERS = {  # of the generator, exact, as published
+    "ddgan_cifar10": 48_432_515,
+    "ddgan_celebahq256": 39_726_979,
+    "ddgan_lsun_church256": 39_726_979,
+}
+SHAPES = {"ddgan_toy2d": (2,), "ddgan_digits": (8, 8, 1)}
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=[p.stem for p in CONFIGS])
+def test_config(path):
+    module = load(path)
+    assert all(word in module.__doc__ for word in HEADER), "the header says too little"
+    assert f"configs/{path.name}" in module.__doc__
+    config = module.get_config()
+    validate(config)
+    size, channels = config.data.image_size, config.data.channels
+    shape = SHAPES.get(path.stem) or (size, size, channels)
+    batch_size = config.train.batch_size
+    for field in ("duration", "log_every", "checkpoint_every", "sample_every"):
+        assert to_steps(f"train.{field}", config.train[field], batch_size, 50_000) > 0
+
+    method = build_method(config, shape)
+    roles = tuple(phase.role for phase in method.phases)
+    optimisers = make_optimisers(config.optim, roles, 100, 10)
+    create = functools.partial(create_state, method=method, optimisers=optimisers)
+    state = jax.eval_shape(create, jax.random.key(0))
+    if path.stem in PARAMETERS:
+        leaves = jax.tree.leaves(state.params["gen"])
+        assert sum(leaf.size for leaf in leaves) == PARAMETERS[path.stem]
+    dtype = jnp.uint8 if len(shape) == 3 else jnp.float32
+    batch = {
+        "image": jax.ShapeDtypeStruct((batch_size, *shape), dtype),
+        "label": jax.ShapeDtypeStruct((batch_size,), jnp.int32),
+    }
+    for with_regulariser in (True, False):
+        step = functools.partial(
+            train_step,
+            method=method,
+            optimisers=optimisers,
+            ema_decay=config.ema_decay,
+            regularise=tuple(
+                with_regulariser and p.regulariser is not None for p in method.phases
+            ),
+            accumulate=config.train.accumulate,
+        )
+        after, metrics = jax.eval_shape(step, state, batch, ())
+        assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
+            lambda x: (x.shape, x.dtype), state
+        )
+        assert {m.shape for m in metrics.values()} == {()}
+    samples = jax.eval_shape(
+        method.sample, state.params, jax.random.split(jax.random.key(0), 2), ()
+    )
+    assert samples.shape == (2, *shape)

@@ -1,0 +1,161 @@
+"""Networks: exact sizes of the published models, dtypes, resampling against its definition."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddgan_jax.networks import layers, resample
+from ddgan_jax.networks.mlp import MLPDiscriminator, MLPGenerator
+from ddgan_jax.networks.ncsnpp import NCSNpp
+from ddgan_jax.networks.resblock import ResBlockDiscriminator
+
+
+def count(tree) -> int:
+    return sum(x.size for x in jax.tree.leaves(tree))
+
+
+def inputs(batch: int, size: int, channels: int, nz: int):
+    return (
+        jnp.zeros((batch, size, size, channels)),
+        jnp.zeros(batch, jnp.int32),
+        jnp.zeros((batch, nz)),
+    )
+
+
+@pytest.mark.parametrize(
+    "size, width, multipliers, z_layers, parameters",
+    [
+        (32, 128, (1, 2, 2, 2), 4, 48_432_515),  # CIFAR-10
+        (256, 64, (1, 1, 2, 2, 4, 4), 3, 39_726_979),  # CelebA-HQ, LSUN Church
+    ],
+)
+def test_generator_has_the_published_size(size, width, multipliers, z_layers, parameters):
+    module = NCSNpp(
+        channels=3,
+        width=width,
+        multipliers=multipliers,
+        blocks=2,
+        attention=(16,),
+        z_width=256,
+        z_layers=z_layers,
+    )
+    shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs(1, size, 3, 100))
+    assert count(shapes) == parameters
+
+
+@pytest.mark.parametrize(
+    "size, multipliers, downsample, parameters",
+    [
+        (32, (2, 4, 8, 8), (False, True, True, True), 12_741_633),  # small
+        (256, (4, 8, 8, 8, 8, 8), (True,) * 6, 27_737_217),  # large
+    ],
+)
+def test_discriminator_has_the_published_size(size, multipliers, downsample, parameters):
+    module = ResBlockDiscriminator(64, multipliers, downsample, t_width=256, final_scale=0.0)
+    x, t, _ = inputs(4, size, 3, 1)
+    assert count(jax.eval_shape(module.init, jax.random.key(0), x, t, x)) == parameters
+
+
+def fir_matrix(size: int, kind: str) -> np.ndarray:
+    """The linear map of one axis, from the definition: pad, filter (1,3,3,1), pick."""
+    taps = np.array([1, 3, 3, 1]) / 8
+    before, after, stuffing, stride = {
+        "down": (1, 1, 1, 2),
+        "up": (2, 1, 2, 1),
+        "blur": (2, 2, 1, 1),
+    }[kind]
+    stuffed = np.zeros((size * stuffing, size))
+    stuffed[::stuffing] = np.eye(size)
+    padded = np.pad(stuffed, ((before, after), (0, 0)))
+    rows = [taps @ padded[i : i + 4] for i in range(len(padded) - 3)][::stride]
+    return np.array(rows) * stuffing  # gain 4 over two axes when upsampling
+
+
+@pytest.mark.parametrize(
+    "kind, function",
+    [("down", resample.downsample), ("up", resample.upsample), ("blur", resample.blur)],
+)
+def test_resampling_is_the_fir_filter(kind, function):
+    x = np.random.default_rng(0).standard_normal((2, 6, 8, 3)).astype(np.float32)
+    rows, columns = fir_matrix(6, kind), fir_matrix(8, kind)
+    expected = np.einsum("ih,jw,bhwc->bijc", rows, columns, x)
+    np.testing.assert_allclose(function(x), expected, atol=1e-5)
+
+
+def test_minibatch_stddev_groups_samples_by_remainder():
+    x = np.random.default_rng(0).standard_normal((8, 2, 2, 3)).astype(np.float32)
+    out = np.asarray(layers.minibatch_stddev(jnp.asarray(x)))
+    np.testing.assert_array_equal(out[..., :3], x)
+    for i in range(8):
+        group = x[[j for j in range(8) if j % 2 == i % 2]]  # B/g = 2
+        np.testing.assert_allclose(out[i, :, :, 3], np.sqrt(group.var(0) + 1e-8).mean(), rtol=1e-5)
+    with pytest.raises(ValueError, match="divisible"):
+        layers.minibatch_stddev(jnp.zeros((6, 2, 2, 3)))
+
+
+def test_group_count_divides():
+    assert [layers.group_count(c) for c in (1, 3, 4, 16, 48, 128, 384, 6)] == [
+        1, 1, 1, 4, 12, 32, 32, 1,
+    ]  # fmt: skip
+    assert all(c % layers.group_count(c) == 0 for c in range(1, 600))
+
+
+def test_adaptive_group_norm_starts_as_group_norm():
+    x = jax.random.normal(jax.random.key(0), (2, 4, 4, 8))
+    module = layers.AdaptiveGroupNorm()
+    variables = module.init(jax.random.key(1), x, jnp.ones((2, 5)))
+    out = module.apply(variables, x, jnp.zeros((2, 5)))  # the bias alone: scale 1, shift 0
+    grouped = np.asarray(out).reshape(2, 16, 2, 4)
+    np.testing.assert_allclose(grouped.mean(axis=(1, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(grouped.var(axis=(1, 3)), 1, atol=1e-3)
+
+
+SMALL_UNET = dict(
+    channels=1, width=4, multipliers=(1, 1), blocks=1, attention=(), z_width=4, z_layers=0
+)
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [NCSNpp, lambda **kw: MLPGenerator(16, 1, 8, 2, True, dtype=kw.get("dtype", jnp.float32))],
+    ids=["ncsnpp", "mlp"],
+)
+def test_bfloat16_compute_keeps_float32_parameters_and_output(generator):
+    x, t, z = inputs(2, 8, 1, 4)
+    x = x + 0.3
+    full, half = (generator(**SMALL_UNET, dtype=d) for d in (jnp.float32, jnp.bfloat16))
+    variables = jax.jit(half.init)(jax.random.key(0), x, t, z)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    out = jax.jit(half.apply)(variables, x, t, z)
+    assert out.dtype == jnp.float32
+    np.testing.assert_allclose(out, jax.jit(full.apply)(variables, x, t, z), atol=0.05)
+
+
+def test_discriminators_give_one_float32_value_per_sample():
+    x, t, _ = inputs(4, 8, 1, 4)
+    for module in (
+        ResBlockDiscriminator(4, (2, 4), (False, True), 8, 1.0, dtype=jnp.bfloat16),
+        MLPDiscriminator(16, 1, 8, 0, dtype=jnp.bfloat16),
+    ):
+        out, _ = jax.jit(module.init_with_output)(jax.random.key(0), x, t, x)
+        assert out.shape == (4,) and out.dtype == jnp.float32
+
+
+def test_remat_changes_memory_not_numbers():
+    x, t, z = inputs(2, 8, 1, 4)
+    x = jax.random.normal(jax.random.key(1), x.shape)
+    plain, remat = NCSNpp(**SMALL_UNET), NCSNpp(**SMALL_UNET, remat=True)
+    variables = jax.jit(plain.init)(jax.random.key(0), x, t, z)
+    renamed = jax.eval_shape(remat.init, jax.random.key(0), x, t, z)
+    assert jax.tree.structure(variables) == jax.tree.structure(renamed)
+
+    def grad(module):
+        loss = lambda v: jnp.sum(jnp.square(module.apply(v, x, t, z)))  # noqa: E731
+        return jax.jit(jax.grad(loss))(variables)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        grad(plain),
+        grad(remat),
+    )
