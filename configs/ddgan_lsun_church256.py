@@ -1,6 +1,6 @@
 """DDGAN on LSUN Church, 256x256: the published setting.
 
-Command:   python -m ddgan_jax.main --config=configs/ddgan_lsun_church256.py --workdir=runs/church256
+Command:   python -m ddgan_jax.main --config=configs/ddgan_lsun_church256.py --workdir=runs/lsun
 Data:      prepared by TFDS (extra tf), or data.prepare folder
 Hardware:  published runs: between 1 and 8 V100 or A100 (as the authors of LDDGAN report)
 Time:      days; not measured by us

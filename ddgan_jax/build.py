@@ -49,6 +49,12 @@ def build_generator(config: ConfigDict, shape: Shape) -> Any:
 def build_discriminator(config: ConfigDict, shape: Shape) -> Any:
     """The discriminator that `config.disc` describes, for data of `shape`."""
     module = module_from(config, "disc", DISCRIMINATORS, dtype=jnp.dtype(config.dtype))
+    part = config.train.batch_size // config.train.accumulate
+    if part > 4 and part % 4:
+        raise UserError(
+            f"config.train.batch_size / accumulate is {part}; the minibatch standard "
+            "deviation needs a multiple of 4 (or fewer than 4)"
+        )
     if isinstance(module, ResBlockDiscriminator):
         if len(module.multipliers) != len(module.downsample):
             raise UserError(
@@ -56,12 +62,6 @@ def build_discriminator(config: ConfigDict, shape: Shape) -> Any:
                 f"{len(module.multipliers)} are needed, one for each of config.disc.multipliers"
             )
         _check_resolution(config, "disc", shape, sum(module.downsample))
-        part = config.train.batch_size // config.train.accumulate
-        if part > 4 and part % 4:
-            raise UserError(
-                f"config.train.batch_size / accumulate is {part}; the minibatch standard "
-                "deviation needs a multiple of 4 (or fewer than 4)"
-            )
     return module
 
 

@@ -67,6 +67,16 @@ def save(manager: ocp.CheckpointManager, state: TrainState, window: Sums) -> Non
         manager.save(step, args=items)
 
 
+def save_ema(manager: ocp.CheckpointManager, step: int, ema: PyTree) -> None:
+    """Save a checkpoint that can be sampled from, but not trained on.
+
+    Raises:
+      UserError: it could not be saved.
+    """
+    with _saving(manager):
+        manager.save(step, args=args.Composite(ema=args.StandardSave(ema)))
+
+
 def wait(manager: ocp.CheckpointManager) -> None:
     """Wait until what is being saved is on the disk.
 

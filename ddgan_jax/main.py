@@ -6,6 +6,8 @@ Change any field of the config on the way:
   ... --config.optim.gen.learning_rate=1e-4 --config.train.duration="20 epochs"
 Sample from its last checkpoint; the run folder knows its config:
   python -m ddgan_jax.main --mode=sample --workdir=runs/digits --num_images=100
+Copy what sampling needs, a fifth of a run folder, to share it:
+  python -m ddgan_jax.main --mode=export --workdir=runs/digits --out=digits_to_share
 Measure speed, FLOPs and memory of training and sampling on this machine:
   python -m ddgan_jax.main --mode=benchmark --config=configs/ddgan_cifar10.py
 
@@ -27,7 +29,7 @@ from ddgan_jax.config import validate
 from ddgan_jax.errors import UserError, nearest
 from ddgan_jax.overrides import load_config_file, override
 
-MODES = ("train", "sample", "benchmark")
+MODES = ("train", "sample", "benchmark", "export")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -53,7 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--num_images", type=int, default=64, help="sample: how many, any number; default: 64")
     add("--seed", type=int, default=0, help="sample: image i depends on (seed, i); default: 0")
     add("--step", type=int, default=-1, help="sample: of the checkpoint; -1, default: the last")
-    add("--out", default="", help="sample: output folder; default: WORKDIR/samples")
+    add("--out", default="", help="sample, export: output folder; sample: WORKDIR/samples if none")
     add("--coordinator", default="", help="multi-host: HOST:PORT of process 0, or auto")
     add("--num_processes", type=int, default=1, help="multi-host: how many processes")
     add("--process_id", type=int, default=0, help="multi-host: which one this is")
@@ -93,7 +95,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ConfigDict | None]:
         config = load_config_file(values.config)
     elif not values.workdir:
         raise UserError("--config=FILE is needed, for example --config=configs/ddgan_digits.py")
-    elif values.mode == "sample" and not changes:
+    elif values.mode in ("sample", "export") and not changes:
         return values, None
     else:
         config = run_folder.load_config(Path(values.workdir))
@@ -111,6 +113,8 @@ def check_flags(values: argparse.Namespace) -> None:
         )
     if not values.workdir and values.mode != "benchmark":
         raise UserError(f"--mode={values.mode} needs --workdir=FOLDER")
+    if values.mode == "export" and not values.out:
+        raise UserError("--mode=export needs --out=FOLDER")
     if values.num_images < 1:
         raise UserError(f"--num_images is {values.num_images}; a positive number is needed")
     if not 0 <= values.seed < 2**32:
@@ -149,11 +153,15 @@ def run(argv: Sequence[str]) -> int:
     if values.coordinator:
         mesh.start_distributed(values.coordinator, values.num_processes, values.process_id)
     workdir = Path(values.workdir)
+    step = None if values.step < 0 else values.step
+    if values.mode == "export":
+        from ddgan_jax.export import export
+
+        return export(workdir, Path(values.out), step)
     if values.mode == "sample":
         from ddgan_jax.sample import sample_to_folder
 
         out = Path(values.out) if values.out else workdir / "samples"
-        step = None if values.step < 0 else values.step
         return sample_to_folder(
             workdir, out, values.num_images, values.seed, step=step, config=config
         )

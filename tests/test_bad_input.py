@@ -34,7 +34,7 @@ FILES = {
     "nan.npz": dict(images=np.array([[0, 1], [np.nan, 0]], np.float32)),
     "text.npz": "no npz",
 }
-POINTS = "--config.data.name=npz:nan.npz"
+POINTS = ("name=gaussians25", "image_size=0", "channels=0", "flip=false")
 
 # What is given instead of (or after) the arguments of a run that works, and words of the answer.
 # Names of FILES stand for those files.
@@ -125,7 +125,7 @@ OTHERS = {
         ["disc.downsample", "2 entries", "4 are needed"],
     ),
     "image network on points": (
-        [CIFAR, "--config.data.name=gaussians25", "--config.data.image_size=0"],
+        [CIFAR, *(f"--config.data.{a}" for a in POINTS)],
         ["config.gen.network", "'ncsnpp'", "(2,)", "'mlp'"],
     ),
     "typo in the file": (["--config=typo.py"], ["batch_sise", "unknown", "'train.batch_size'?"]),

@@ -62,9 +62,7 @@ def test_config(path):
             method=method,
             optimisers=optimisers,
             ema_decay=config.ema_decay,
-            regularise=tuple(
-                with_regulariser and p.regulariser is not None for p in method.phases
-            ),
+            regularise=tuple(with_regulariser and p.regulariser is not None for p in method.phases),
             accumulate=config.train.accumulate,
         )
         after, metrics = jax.eval_shape(step, state, batch, ())

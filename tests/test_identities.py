@@ -66,10 +66,9 @@ def test_posterior_is_bayes_rule_on_a_grid(num_steps):
         )
         mean, sigma = float(mean[0, 0]), float(variance[0, 0]) ** 0.5
         x = np.linspace(mean - 8 * sigma, mean + 8 * sigma, 4001)
-        log_density = (
-            -((x_next - f[1][t + 1] * x) ** 2) / (2 * f[0][t + 1] ** 2)
-            - (x - f[2][t] * x_0) ** 2 / (2 * f[3][t] ** 2)
-        )
+        log_density = -((x_next - f[1][t + 1] * x) ** 2) / (2 * f[0][t + 1] ** 2) - (
+            x - f[2][t] * x_0
+        ) ** 2 / (2 * f[3][t] ** 2)
         density = np.exp(log_density - log_density.max())
         density /= density.sum()
         grid_mean = (density * x).sum()
@@ -110,7 +109,7 @@ def test_sampler_with_an_oracle_generator_returns_the_data(num_steps):
 
 
 def test_sampler_with_the_true_denoiser_draws_the_marginals():
-    """For Gaussian data, E and Var after all steps are those of the data when x_0' ~ q(x_0 | x_t)."""
+    """For Gaussian data, with x_0' ~ q(x_0 | x_t), mean and deviation end as those of the data."""
     forward, _ = tables(4)
     mean_0, sigma_0 = 0.5, 0.2
     root_abar, sigma_bar = jnp.asarray(forward.sqrt_alpha_bar), jnp.asarray(forward.sigma_bar)

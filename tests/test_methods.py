@@ -298,9 +298,7 @@ def test_regulariser_is_added_when_its_turn_comes():
 
 
 def test_accumulation_runs_for_every_method(case):
-    _, metrics = case.compiled(which_regularise(case.method, 0), 2)(
-        case.start, case.batch(0), ()
-    )
+    _, metrics = case.compiled(which_regularise(case.method, 0), 2)(case.start, case.batch(0), ())
     assert all(np.isfinite(v) for v in jax.device_get(metrics).values())
 
 

@@ -102,9 +102,7 @@ def test_schedules(golden):
 
 def test_forward_pair(golden):
     io = golden.io
-    x_t, x_next = processes.diffuse_pair(
-        golden.forward, io.x_0, io.t, io.noise_x_t, io.noise_x_tp1
-    )
+    x_t, x_next = processes.diffuse_pair(golden.forward, io.x_0, io.t, io.noise_x_t, io.noise_x_tp1)
     assert relative(x_t, io.x_t) < 1e-6
     assert relative(x_next, io.x_tp1) < 1e-6
 
@@ -137,9 +135,7 @@ def test_discriminator(golden):
 def assert_gradients_match(ours, theirs):
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
     scale = np.sqrt(sum(float(np.sum(np.square(x))) for x in jax.tree.leaves(theirs)))
-    pairs = zip(
-        jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(theirs), strict=True
-    )
+    pairs = zip(jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(theirs), strict=True)
     for (path, gradient), expected in pairs:
         name = jax.tree_util.keystr(path)
         if name.endswith(NO_GRADIENT):
@@ -170,9 +166,7 @@ def test_generator_loss_and_gradients(golden):
 
     def total(params):
         x_0 = golden.generator.apply({"params": params}, io.x_tp1, io.t, io.z)
-        fake = processes.posterior_sample(
-            golden.posterior, x_0, io.x_tp1, io.t, io.noise_posterior
-        )
+        fake = processes.posterior_sample(golden.posterior, x_0, io.x_tp1, io.t, io.noise_posterior)
         d_fake = golden.discriminator.apply({"params": golden.disc}, fake, io.t, io.x_tp1)
         return losses.generator_loss(d_fake)
 

@@ -66,7 +66,8 @@ def train_classifier(images: np.ndarray, labels: np.ndarray, steps: int = 600) -
             logits = model.apply(p, x[index] + noise)
             return optax.softmax_cross_entropy_with_integer_labels(logits, y[index]).mean()
 
-        updates, state = optimiser.update(jax.grad(loss)(params), state)
+        with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
+            updates, state = optimiser.update(jax.grad(loss)(params), state)
         return optax.apply_updates(params, updates), state
 
     state = optimiser.init(params)
@@ -78,7 +79,7 @@ def train_classifier(images: np.ndarray, labels: np.ndarray, steps: int = 600) -
 def probabilities(params: PyTree, images: np.ndarray) -> np.ndarray:
     """Class probabilities [N, 10] of uint8 digits."""
     logits = _Classifier().apply(params, jnp.asarray(images, jnp.float32) / 255)
-    return np.asarray(jax.nn.softmax(logits))
+    return np.asarray(jax.nn.softmax(jnp.asarray(logits)))
 
 
 def nearest_distance(images: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -89,16 +90,7 @@ def nearest_distance(images: np.ndarray, among: np.ndarray) -> np.ndarray:
 
 
 def digit_quality(classifier: PyTree, images: np.ndarray) -> DigitQuality:
-    """Answers for uint8 images [N, 8, 8, 1].
-
-    Raises:
-      UserError: images of another shape.
-    """
-    if images.dtype != np.uint8 or images.shape[1:] != (8, 8, 1):
-        raise UserError(
-            f"images are {images.dtype} {images.shape}; uint8 (N, 8, 8, 1) are needed: "
-            "samples of a config with data.name=digits"
-        )
+    """Answers for uint8 images [N, 8, 8, 1]."""
     everything = [digits(split) for split in ("train", "test")]
     train, test = (s.take(np.arange(s.size))["image"] for s in everything)
     p = probabilities(classifier, images)
@@ -114,6 +106,20 @@ def digit_quality(classifier: PyTree, images: np.ndarray) -> DigitQuality:
     )
 
 
+def _read(path: Path) -> np.ndarray:
+    try:
+        with np.load(path) as file:
+            images = file["images"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+    if images.dtype != np.uint8 or images.shape[1:] != (8, 8, 1):
+        raise UserError(
+            f"{path} holds images {images.dtype} {images.shape}; uint8 (N, 8, 8, 1) are needed: "
+            "samples of a config with data.name=digits"
+        )
+    return images
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command: a table, samples beside held-out digits."""
     parser = argparse.ArgumentParser(
@@ -122,29 +128,23 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("samples", type=Path, help="samples.npz of --mode=sample")
-    path = parser.parse_args(argv).samples
     try:
-        with np.load(path) as file:
-            images = file["images"]
-        train, test = (s.take(np.arange(s.size)) for s in (digits("train"), digits("test")))
-        classifier = train_classifier(train["image"], train["label"])
-        right = probabilities(classifier, test["image"]).argmax(axis=1) == test["label"]
-        rows = {
-            f"{len(images)} samples": digit_quality(classifier, images),
-            f"{len(right)} held-out digits": digit_quality(classifier, test["image"]),
-        }
-    except (OSError, ValueError, KeyError) as error:
-        print(f"error: {path} cannot be read: {error}", file=sys.stderr)
-        return 1
+        images = _read(parser.parse_args(argv).samples)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    train, test = (s.take(np.arange(s.size)) for s in (digits("train"), digits("test")))
+    classifier = train_classifier(train["image"], train["label"])
+    right = probabilities(classifier, test["image"]).argmax(axis=1) == test["label"]
+    rows = {
+        f"{len(images)} samples": digit_quality(classifier, images),
+        f"{len(right)} held-out digits": digit_quality(classifier, test["image"]),
+    }
     print(f"classifier: {100 * right.mean():.1f} % right on {len(right)} held-out digits")
     print(f"{'':<22}confidence  surer than 0.9  balance  nearest training digit")
     for name, q in rows.items():
-        print(
-            f"{name:<22}{q.confidence:10.3f}  {100 * q.sure:12.1f} %  {q.balance:7.3f}  {q.nearest:7.1f}"
-        )
+        numbers = f"{q.confidence:10.3f}  {100 * q.sure:12.1f} %  {q.balance:7.3f}"
+        print(f"{name:<22}{numbers}  {q.nearest:7.1f}")
         print(f"{'':<22}classes 0..9: {' '.join(f'{100 * c:.0f}' for c in q.classes)} %")
     sample_row = next(iter(rows.values()))
     print(f"median distance of a held-out digit to the nearest sample: {sample_row.coverage:.1f}")

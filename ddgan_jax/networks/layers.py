@@ -151,16 +151,17 @@ class Attention(nn.Module):
 def minibatch_stddev(x: Array, group_size: int = 4) -> Array:
     """Append one channel: the mean standard deviation over groups of samples (Karras et al. 2018).
 
-    Groups of g = min(B, group_size); samples i and j share one when i = j mod B/g. Float32 inside.
+    x [B, ..., C] -> [B, ..., C + 1]. Groups of g = min(B, group_size); samples i and j share one
+    when i = j mod B/g. Float32 inside.
 
     Raises:
       ValueError: g does not divide B.
     """
-    batch, height, width, _ = x.shape
+    batch = x.shape[0]
     group = min(batch, group_size)
     if batch % group:
         raise ValueError(f"minibatch stddev needs a batch divisible by {group}, got {batch}")
     grouped = x.astype(jnp.float32).reshape((group, batch // group, *x.shape[1:]))
-    stddev = jnp.sqrt(jnp.var(grouped, axis=0) + 1e-8).mean(axis=(1, 2, 3))
-    channel = jnp.tile(stddev, group)[:, None, None, None].astype(x.dtype)
-    return jnp.concatenate([x, jnp.broadcast_to(channel, (batch, height, width, 1))], axis=-1)
+    stddev = jnp.sqrt(jnp.var(grouped, axis=0) + 1e-8).mean(axis=tuple(range(1, x.ndim)))
+    channel = jnp.tile(stddev, group).astype(x.dtype).reshape((batch,) + (1,) * (x.ndim - 1))
+    return jnp.concatenate([x, jnp.broadcast_to(channel, (*x.shape[:-1], 1))], axis=-1)

@@ -5,17 +5,26 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 
-from ddgan_jax.networks.layers import SQRT_HALF, Dtype, dense, sinusoidal_embedding
+from ddgan_jax.networks.layers import (
+    SQRT_HALF,
+    Dtype,
+    dense,
+    minibatch_stddev,
+    sinusoidal_embedding,
+)
 from ddgan_jax.types import Array
 
 
 def waves(x: Array, octaves: int) -> Array:
-    """[B, D] -> [B, D (1 + 2 octaves)]: x, then sin and cos of 2^k x, k = 0..octaves-1.
+    """[B, D] -> [B, D (1 + 2 octaves)]: x, then sin and cos of 2^k x times 2^(-k/2), k < octaves.
 
-    An MLP is slow to learn detail much finer than its input's range; these hand it the detail.
+    An MLP is slow to learn detail much finer than its input's range; these hand it the detail, the
+    finer the fainter, so that it learns where the modes are before it learns how narrow they are.
     """
-    angles = x[:, :, None] * 2.0 ** jnp.arange(octaves, dtype=x.dtype)
+    k = jnp.arange(octaves, dtype=x.dtype)
+    angles = x[:, :, None] * 2.0**k
     features = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+    features = features * jnp.tile(2.0 ** (-k / 2), 2)
     return jnp.concatenate([x, features.reshape(x.shape[0], -1)], axis=-1)
 
 
@@ -91,4 +100,4 @@ class MLPDiscriminator(nn.Module):
             jnp.concatenate(flat, axis=-1), emb
         )
         out = dense(1, dtype=jnp.float32, param_dtype=self.param_dtype, name="out")
-        return out(h.astype(jnp.float32))[:, 0]
+        return out(minibatch_stddev(h).astype(jnp.float32))[:, 0]
