@@ -82,6 +82,10 @@ CONFIGS = {
         ["log_every", "'5 parsecs'", "epochs"],
     ),
     "no unit": (["train.sample_every=5"], ["train.sample_every", "'5'", "steps"]),
+    "unit, before data is loaded": (
+        ["train.duration=5 parsecs", "data.name=npz:nope.npz"],
+        ["train.duration", "'5 parsecs'"],
+    ),
     "endless": (["train.duration=inf steps"], ["train.duration", "'inf steps'"]),
     "negative rate": (
         ["optim.gen.learning_rate=-1e-3"],
