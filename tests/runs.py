@@ -12,7 +12,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import pytest
 
 from ddgan_jax import checkpoint
 from ddgan_jax.main import main
@@ -34,14 +33,6 @@ _SCRATCH = Path(tempfile.mkdtemp(prefix="ddgan_jax_tests_"))
 atexit.register(shutil.rmtree, _SCRATCH, ignore_errors=True)
 jax.config.update("jax_compilation_cache_dir", str(_SCRATCH / "compiled"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def compile_quickly():
-    """For the modules that import it: half the time to compile, slower steps."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def ok(*args):
@@ -69,7 +60,7 @@ def start(*args, devices=1, **popen):
         "JAX_NUM_CPU_DEVICES": str(devices),
         "JAX_COMPILATION_CACHE_DIR": str(_SCRATCH / "processes"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles in half the time
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # as in conftest.py
     }
     env.pop("XLA_FLAGS", None)
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

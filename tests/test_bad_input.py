@@ -10,7 +10,6 @@ import jax
 import numpy as np
 import pytest
 import runs
-from runs import compile_quickly  # noqa: F401
 
 from ddgan_jax import train
 from ddgan_jax.data import prepare

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import runs
 from PIL import Image
-from runs import compile_quickly  # noqa: F401
 
 import ddgan_jax
 from ddgan_jax import train as train_module
@@ -17,7 +16,7 @@ from ddgan_jax.train_step import train_step
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, compile_quickly):  # noqa: F811
+def run(tmp_path_factory):
     return runs.trained(tmp_path_factory.mktemp("command_line") / "run")
 
 

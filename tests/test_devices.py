@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import pytest
 import runs
-from runs import compile_quickly  # noqa: F401
 
 import ddgan_jax
 from ddgan_jax.main import parse

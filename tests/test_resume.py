@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import runs
-from runs import compile_quickly  # noqa: F401
 
 from ddgan_jax.main import main, parse
 from ddgan_jax.train import train
