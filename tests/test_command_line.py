@@ -191,3 +191,46 @@ def test_each_variant_is_traced_once_and_the_host_does_not_wait(tmp_path, monkey
     log = {1: 3, 2: 3, 3: 3, 4: 6, 5: 6, 6: 6, 7: 8, 8: 8}
     assert {step for _, step in seen} == set(range(1, 9))
     assert all(ran == log[step] for ran, step in seen), seen
+
+
+def test_export_is_smaller_and_samples_the_same(run, tmp_path, capsys):
+    shared = tmp_path / "shared"
+    runs.ok("--mode=export", f"--workdir={run}", f"--out={shared}")
+    assert sorted(p.name for p in shared.iterdir() if p.is_file()) == [
+        "config.json",
+        "info.json",
+        "metrics.jsonl",
+    ]
+    key = jax.random.key(0)
+    np.testing.assert_array_equal(
+        ddgan_jax.load(shared).sample(key, 3), ddgan_jax.load(run).sample(key, 3)
+    )
+    size = {
+        folder: sum(f.stat().st_size for f in folder.rglob("checkpoints/8/**/*") if f.is_file())
+        for folder in (run, shared)
+    }
+    assert size[shared] < size[run] / 2
+    capsys.readouterr()
+    assert main(["--mode=export", f"--workdir={run}", f"--out={shared}"]) == 1
+    assert "is not empty" in capsys.readouterr().err
+    assert main([f"--workdir={shared}", "--config.train.duration=9 steps"]) == 1  # cannot train on
+    assert "cannot train on" in capsys.readouterr().err
+
+
+def test_pretrained_folder_samples(tmp_path):
+    """What README promises: a picture from the folder that the package ships."""
+    folder = runs.ROOT / "ddgan_jax" / "pretrained" / "ddgan_digits"
+    runs.ok("--mode=sample", f"--workdir={folder}", f"--out={tmp_path}", "--num_images=16")
+    with np.load(tmp_path / "samples.npz") as file:
+        images = file["images"]
+    assert images.shape == (16, 8, 8, 1) and images.std() > 50
+    assert sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) < 5 * 2**20
+
+
+def test_benchmark_prints_work_and_speed(capsys):
+    runs.ok("--mode=benchmark", *runs.TINY)
+    row = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
+    assert {"train step", "train step + R1"} < row.keys()
+    for name, values in row.items():
+        assert values["flops"] > 0 and values["images_per_second"] > 0, name
+    assert row["train step + R1"]["flops"] > row["train step"]["flops"]

@@ -70,3 +70,14 @@ def test_digit_quality_command_prints_a_table(tmp_path, capsys):
     assert digit_metrics.main([str(good)]) == 0
     out = capsys.readouterr().out
     assert "100 samples" in out and "297 held-out digits" in out
+
+
+def test_mode_coverage_command(tmp_path, capsys):
+    from ddgan_jax.metrics.modes import main
+
+    good, bad = tmp_path / "good.npz", tmp_path / "bad.npz"
+    np.savez(good, images=CENTRES)
+    np.savez(bad, images=np.zeros((3, 8, 8, 1)))
+    assert main([str(good)]) == 0
+    assert "25 samples: 25 of 25 modes, 100.0 %" in capsys.readouterr().out
+    assert main([str(bad)]) == 1 and main([str(tmp_path / "none.npz")]) == 1

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddgan_jax.networks import layers, resample
+from ddgan_jax.networks import layers, mlp, resample
 from ddgan_jax.networks.mlp import MLPDiscriminator, MLPGenerator
 from ddgan_jax.networks.ncsnpp import NCSNpp
 from ddgan_jax.networks.resblock import ResBlockDiscriminator
@@ -159,3 +159,16 @@ def test_remat_changes_memory_not_numbers():
         grad(plain),
         grad(remat),
     )
+
+
+def test_waves_are_the_input_and_its_octaves():
+    x = jnp.array([[0.3, -1.0]])
+    out = np.asarray(mlp.waves(x, 3, fade=0.5))[0]
+    assert out.shape == (2 * 7,)
+    np.testing.assert_allclose(out[:2], x[0])
+    for i, value in enumerate((0.3, -1.0)):
+        features = out[2 + 6 * i : 8 + 6 * i]
+        expected = [2 ** (-k / 2) * np.sin(2**k * value) for k in range(3)]
+        expected += [2 ** (-k / 2) * np.cos(2**k * value) for k in range(3)]
+        np.testing.assert_allclose(features, expected, rtol=1e-5)
+    np.testing.assert_array_equal(mlp.waves(x, 0, fade=0.0), x)

@@ -1,8 +1,16 @@
-"""Mode coverage of a mixture of known Gaussians."""
+"""Mode coverage of a mixture of known Gaussians.
 
+For samples of a config with data.name=gaussians25: `python -m ddgan_jax.metrics.modes SAMPLES.npz`.
+"""
+
+import argparse
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from ddgan_jax.data.gaussians import CENTRES, SIGMA
 
 
 class ModeCoverage(NamedTuple):
@@ -29,3 +37,29 @@ def mode_coverage(points: np.ndarray, centres: np.ndarray, sigma: float) -> Mode
         share=len(nearest) / len(points),
         balance=float(counts.min() / max(counts.sum(), 1) * len(centres)),
     )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command: one line."""
+    parser = argparse.ArgumentParser("python -m ddgan_jax.metrics.modes", description=__doc__)
+    parser.add_argument("samples", type=Path, help="samples.npz of --mode=sample")
+    path = parser.parse_args(argv).samples
+    try:
+        with np.load(path) as file:
+            points = file["images"]
+    except (OSError, ValueError, KeyError) as error:
+        print(f"error: {path} cannot be read: {error}", file=sys.stderr)
+        return 1
+    if points.ndim != 2 or points.shape[1] != 2:
+        print(f"error: {path} holds {points.shape}; points (N, 2) are needed", file=sys.stderr)
+        return 1
+    found = mode_coverage(points, CENTRES, SIGMA)
+    print(
+        f"{len(points)} samples: {found.covered} of {len(CENTRES)} modes, "
+        f"{100 * found.share:.1f} % within 3 sigma of a centre, balance {found.balance:.2f}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

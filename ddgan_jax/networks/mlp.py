@@ -15,16 +15,15 @@ from ddgan_jax.networks.layers import (
 from ddgan_jax.types import Array
 
 
-def waves(x: Array, octaves: int) -> Array:
-    """[B, D] -> [B, D (1 + 2 octaves)]: x, then sin and cos of 2^k x times 2^(-k/2), k < octaves.
+def waves(x: Array, octaves: int, fade: float) -> Array:
+    """[B, D] -> [B, D (1 + 2 octaves)]: x, then 2^(-k fade) sin and cos of 2^k x, k < octaves.
 
-    An MLP is slow to learn detail much finer than its input's range; these hand it the detail, the
-    finer the fainter, so that it learns where the modes are before it learns how narrow they are.
+    An MLP is slow to learn detail much finer than its input's range; these hand it the detail.
     """
     k = jnp.arange(octaves, dtype=x.dtype)
     angles = x[:, :, None] * 2.0**k
     features = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
-    features = features * jnp.tile(2.0 ** (-k / 2), 2)
+    features = features * jnp.tile(2.0 ** (-k * fade), 2)
     return jnp.concatenate([x, features.reshape(x.shape[0], -1)], axis=-1)
 
 
@@ -72,7 +71,7 @@ class MLPGenerator(nn.Module):
         del train
         temb = sinusoidal_embedding(t, self.t_width)
         emb = jnp.concatenate([temb, z], axis=-1).astype(self.dtype)
-        flat = waves(x.reshape(x.shape[0], -1), self.octaves).astype(self.dtype)
+        flat = waves(x.reshape(x.shape[0], -1), self.octaves, fade=0.0).astype(self.dtype)
         h = _Trunk(self.width, self.blocks, self.dtype, self.param_dtype, name="trunk")(flat, emb)
         out = dense(
             math.prod(x.shape[1:]), dtype=jnp.float32, param_dtype=self.param_dtype, name="out"
@@ -95,7 +94,11 @@ class MLPDiscriminator(nn.Module):
         """x_t, x_next float32 [B, ...], t int32 [B] -> float32 [B]."""
         batch = x_t.shape[0]
         emb = sinusoidal_embedding(t, self.t_width).astype(self.dtype)
-        flat = [waves(y.reshape(batch, -1), self.octaves).astype(self.dtype) for y in (x_t, x_next)]
+        # The finer the fainter: first learn where the modes are, then how narrow.
+        flat = [
+            waves(y.reshape(batch, -1), self.octaves, fade=0.5).astype(self.dtype)
+            for y in (x_t, x_next)
+        ]
         h = _Trunk(self.width, self.blocks, self.dtype, self.param_dtype, name="trunk")(
             jnp.concatenate(flat, axis=-1), emb
         )
