@@ -29,7 +29,7 @@ def get_config():
     config.data.name = "gaussians25"
     config.ema_decay = 0.999
     config.train.batch_size = 256
-    config.train.duration = "24000 steps"
+    config.train.duration = "28000 steps"
     config.train.log_every = "1000 steps"
     config.train.checkpoint_every = "4000 steps"
     config.train.sample_every = "2000 steps"

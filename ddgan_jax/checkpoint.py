@@ -33,7 +33,10 @@ def opened(
       UserError: the folder cannot be used, or the save that was under way failed.
     """
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep, read_only=read_only, create=not read_only
+        max_to_keep=keep,
+        read_only=read_only,
+        create=not read_only,
+        cleanup_tmp_directories=not read_only,  # of runs that were killed while saving
     )
     folder = (workdir / "checkpoints").resolve()  # orbax wants an absolute path
     with _reported(f"checkpoints cannot be kept in {folder}"):

@@ -20,7 +20,9 @@ def base() -> ConfigDict:
         dict(
             method="",
             seed=0,  # of initialisation, data order, noise: the run is a function of config + seed
-            dtype="float32",  # compute dtype of the networks: float32 or bfloat16
+            # Compute dtype of the networks: float32 or bfloat16. Accelerators multiply float32 at
+            # reduced precision (TF32, bfloat16 passes) unless JAX_DEFAULT_MATMUL_PRECISION=highest.
+            dtype="float32",
             ema_decay=0.999,  # per step, of the weights used for sampling
             data=dict(
                 name="digits",  # digits, gaussians25, npz:FILE or tfds:NAME[/CONFIG]
@@ -108,8 +110,12 @@ def to_steps(field: str, text: str, batch_size: int, dataset_size: int) -> int:
             'needed, such as "5000 steps" or "20 epochs"'
         )
     unit = match.group(2).rstrip("s")
-    per_step = {"step": 1.0, "epoch": batch_size / dataset_size, "image": float(batch_size)}
-    return max(round(amount / per_step[unit]), 1)
+    steps = {
+        "step": 1.0,
+        "epoch": float(steps_per_epoch(batch_size, dataset_size)),
+        "image": 1 / batch_size,
+    }
+    return max(round(amount * steps[unit]), 1)
 
 
 def steps_per_epoch(batch_size: int, dataset_size: int) -> int:
@@ -187,11 +193,12 @@ def validate(config: ConfigDict) -> None:
     check(config, "data.channels", flat["data.channels"] in (0, 1, 3), "0, 1 or 3")
     check(config, "data.image_size", flat["data.image_size"] >= 0, "0 or a positive integer")
     if "r1.gamma" in flat:
-        check(config, "r1.gamma", 0 <= flat["r1.gamma"] < math.inf, "a number >= 0")
-    if "diffusion.beta_min" in flat:
-        low, high = flat["diffusion.beta_min"], flat["diffusion.beta_max"]
-        check(config, "diffusion.beta_min", 0 < low < math.inf, "a positive number")
-        check(config, "diffusion.beta_max", low < high < math.inf, f"a number above {low}")
+        gamma = flat["r1.gamma"]
+        check(config, "r1.gamma", _is_a(gamma, float) and 0 <= gamma < math.inf, "a number >= 0")
+    low, high = flat.get("diffusion.beta_min", 0.1), flat.get("diffusion.beta_max", 20.0)
+    check(config, "diffusion.beta_min", _is_a(low, float) and low > 0, "a positive number")
+    above = _is_a(high, float) and low < high < math.inf
+    check(config, "diffusion.beta_max", above, f"a number above {low}")
     check(
         config,
         "train.batch_size",

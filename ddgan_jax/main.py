@@ -115,6 +115,8 @@ def check_flags(values: argparse.Namespace) -> None:
         raise UserError(f"--mode={values.mode} needs --workdir=FOLDER")
     if values.mode == "export" and not values.out:
         raise UserError("--mode=export needs --out=FOLDER")
+    if "://" in values.workdir or "://" in values.out:
+        raise UserError("--workdir and --out are folders of a file system that all hosts share")
     if values.num_images < 1:
         raise UserError(f"--num_images is {values.num_images}; a positive number is needed")
     if not 0 <= values.seed < 2**32:
@@ -185,6 +187,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(sys.argv[1:] if argv is None else argv)
     except UserError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
+    except RuntimeError as error:  # as jax reports it; anything else is a bug and shows its trace
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(
+            "error: out of device memory; a smaller config.train.batch_size, a larger "
+            "config.train.accumulate or config.gen.remat=true is needed",
+            file=sys.stderr,
+        )
     except OSError as error:  # full disk, lost permission, ...
         where = f": {error.filename}" if error.filename else ""
         print(f"error: {error.strerror or error}{where}", file=sys.stderr)

@@ -16,17 +16,26 @@ def start_distributed(coordinator: str, num_processes: int, process_id: int) -> 
     Args:
       coordinator: "host:port" of process 0, or "auto" on TPU pods and Slurm.
       num_processes, process_id: ignored with "auto".
+
+    Raises:
+      UserError: the processes do not find each other.
     """
-    if coordinator == "auto":
-        jax.distributed.initialize()
-    else:
-        jax.distributed.initialize(coordinator, num_processes, process_id)
+    try:
+        if coordinator == "auto":
+            jax.distributed.initialize()
+        else:
+            jax.distributed.initialize(coordinator, num_processes, process_id)
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(f"--coordinator={coordinator}: no connection: {reason}") from error
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """All devices (or the given ones) along the axis "data"."""
-    devices = jax.devices() if devices is None else list(devices)
-    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+    # In the order of processes, not of the interconnect as `jax.make_mesh` would have it: part i of
+    # the global batch is that of process i.
+    ordered = sorted(devices or jax.devices(), key=lambda d: (d.process_index, d.id))
+    return Mesh(np.array(ordered), ("data",), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -88,11 +88,15 @@ class Window:
     """Metrics of the steps since the last log line; on the devices until `settle` asks for them.
 
     Args:
+      roles: of the phases, in their order, which is that of blame.
       sums: what `sums` gave when a checkpoint was saved within a window: a resumed run writes the
         same means as one that was never stopped.
     """
 
-    def __init__(self, sums: Mapping[str, tuple[float, int]] | None = None) -> None:
+    def __init__(
+        self, roles: tuple[str, ...], sums: Mapping[str, tuple[float, int]] | None = None
+    ) -> None:
+        self._roles = roles
         self._pending: list[tuple[int, Metrics]] = []
         self._sums = {name: (float(s), int(n)) for name, (s, n) in (sums or {}).items()}
 
@@ -108,7 +112,9 @@ class Window:
         """
         fetched = jax.device_get([metrics for _, metrics in self._pending])
         for (step, _), metrics in zip(self._pending, fetched, strict=True):
-            for name, value in metrics.items():
+            by_phase = sorted(metrics, key=lambda name: self._roles.index(name.split("/")[0]))
+            for name in by_phase:
+                value = metrics[name]
                 if not np.isfinite(value):
                     role, _, metric = name.partition("/")
                     raise UserError(f"step {step}, phase {role}: {metric} is {value}; {advice()}")

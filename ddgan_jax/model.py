@@ -1,6 +1,6 @@
 """A trained run as a value: restored weights and functions to sample from them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +37,12 @@ class Model(NamedTuple):
           batch_size: images per compiled call; `config.sample.batch_size` if None. Rounded up to
             a multiple of the devices.
         """
+        return np.concatenate(list(self.batches(key, count, batch_size)), axis=0)
+
+    def batches(
+        self, key: jax.Array, count: int, batch_size: int | None = None
+    ) -> Iterator[np.ndarray]:
+        """What `sample` draws, a batch at a time: any number of images fits in memory."""
         if count < 1:
             raise UserError(f"{count} images were asked for; a positive number is needed")
         if batch_size is not None and batch_size < 1:
@@ -45,9 +51,7 @@ class Model(NamedTuple):
         size = -(-size // self.mesh.size) * self.mesh.size
         same, split = meshes.replicated(self.mesh), meshes.over_batch(self.mesh)
         compiled = jax.jit(self.method.sample, in_shardings=(same, split, same), out_shardings=same)
-        return np.concatenate(
-            list(sample_batches(compiled, self.params, (), key, count, size)), axis=0
-        )
+        return sample_batches(compiled, self.params, (), key, count, size)
 
 
 def load(

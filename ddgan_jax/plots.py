@@ -14,7 +14,7 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 
 
 def image_grid(images: np.ndarray, columns: int = 0, min_side: int = 64) -> np.ndarray:
-    """Images [N, H, W, 1 or 3] in [-1, 1] -> one uint8 picture [., ., 3], row by row.
+    """Images [N, H, W, 1 or 3], uint8 or in [-1, 1] -> one uint8 picture [., ., 3], row by row.
 
     Small images are enlarged by a whole factor, pixels kept square, until their side is at least
     `min_side`; a border lies between them. `columns` 0: as square as it can be.
@@ -24,9 +24,8 @@ def image_grid(images: np.ndarray, columns: int = 0, min_side: int = 64) -> np.n
     rows = -(-count // columns)
     scale = max(-(-min_side // max(height, width)), 1)
     gap = max(scale // 2, 2)
-    pixels = to_uint8(
-        np.broadcast_to(images, (count, height, width, 3 if channels == 1 else channels))
-    )
+    pixels = images if images.dtype == np.uint8 else to_uint8(images)
+    pixels = np.broadcast_to(pixels, (count, height, width, 3 if channels == 1 else channels))
     pixels = pixels.repeat(scale, axis=1).repeat(scale, axis=2)
     tile_h, tile_w = height * scale + gap, width * scale + gap
     grid = np.full((rows * tile_h + gap, columns * tile_w + gap, 3), BORDER, np.uint8)
@@ -37,7 +36,11 @@ def image_grid(images: np.ndarray, columns: int = 0, min_side: int = 64) -> np.n
 
 
 def scatter(points: np.ndarray, size: int = 640) -> np.ndarray:
-    """Points [N, 2] -> one uint8 picture [size, size, 3]; darker where there are more."""
+    """Points [N, D] -> one uint8 picture [size, size, 3] of the first two axes (D = 1: one line).
+
+    Darker where there are more.
+    """
+    points = np.pad(points, ((0, 0), (0, max(2 - points.shape[1], 0))))
     extent = 2.0  # the toy data have unit variance
     bins, _, _ = np.histogram2d(
         points[:, 1], points[:, 0], bins=size // 2, range=[[-extent, extent]] * 2

@@ -40,8 +40,7 @@ def posterior_sample(
 ) -> Array:
     """A draw of q(x_t | x_{t+1}, x_0) from standard normal `noise`; at t = 0 it is x_0 itself."""
     mean, _ = posterior_mean_variance(tables, x_0, x_next, t)
-    sigma = jnp.exp(0.5 * at(tables.log_variance, t, x_0))
-    return mean + jnp.where(at(np.arange(len(tables.beta)), t, x_0) == 0, 0.0, sigma) * noise
+    return mean + at(tables.sigma, t, x_0) * noise
 
 
 def gaussian(betas: np.ndarray) -> Process:

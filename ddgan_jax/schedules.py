@@ -60,7 +60,7 @@ class PosteriorTables(NamedTuple):
     coef_x0: np.ndarray
     coef_xt: np.ndarray
     variance: np.ndarray
-    log_variance: np.ndarray  # clipped at log(1e-20): the variance at t = 0 is 0
+    sigma: np.ndarray  # sqrt(variance); 0 at t = 0
 
 
 def forward_tables(betas: np.ndarray) -> ForwardTables:
@@ -94,6 +94,6 @@ def posterior_tables(betas: np.ndarray) -> PosteriorTables:
         betas * np.sqrt(alpha_bar_prev) / (1 - alpha_bar),
         (1 - alpha_bar_prev) * np.sqrt(alpha) / (1 - alpha_bar),
         variance,
-        np.log(np.maximum(variance, 1e-20)),
+        np.sqrt(variance),
     )
     return PosteriorTables(*(np.asarray(x, np.float32) for x in tables))

@@ -15,8 +15,8 @@ class StopSignal:
 
     def __enter__(self) -> "StopSignal":
         self._previous: dict[int, Any] = {}
-        # With several processes SIGTERM is caught by jax, which tells all of them.
-        wanted = [signal.SIGINT] + [signal.SIGTERM] * (jax.process_count() == 1)
+        # With several processes SIGTERM is caught by jax, which tells all of them, and ^C kills.
+        wanted = (signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else ()
         if threading.current_thread() is threading.main_thread():  # only there Python allows it
             for number in wanted:
                 self._previous[number] = signal.signal(number, self._remember)

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -28,6 +29,7 @@ from ddgan_jax.train_step import Optimisers, Regularise, create_state, train_ste
 from ddgan_jax.types import Array, Method, TrainState
 
 Say = Callable[[str], None]
+Create = Callable[[Array], TrainState]
 
 
 class Plan(NamedTuple):
@@ -66,7 +68,7 @@ class Run(NamedTuple):
     method: Method
     optimisers: Optimisers
     mesh: jax.sharding.Mesh
-    create: Callable[[Array], TrainState]  # key -> the state before the first step
+    create: Create  # key -> the state before the first step
     abstract: TrainState  # its shapes
 
 
@@ -85,15 +87,32 @@ def prepare(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> 
     plan = make_plan(config, source.size)
     is_image = len(source.shape) == 3
     check(config, "data.flip", is_image or not config.data.flip, f"false with {source.name}")
-    method = build_method(config, source.shape)
+    parts = assemble(config, source.shape, plan.total, plan.epoch)
+    return Run(config, source, plan, *parts[:2], mesh, *parts[2:])
+
+
+def assemble(
+    config: ConfigDict, shape: tuple[int, ...], total: int, epoch: int
+) -> tuple[Method, Optimisers, Create, TrainState]:
+    """The method, its optimisers, key -> first state, and that state's shapes.
+
+    Args:
+      config: of the run.
+      shape: of one example of the data.
+      total, epoch: steps of the run and of one pass over the data.
+
+    Raises:
+      UserError: whatever does not fit together, in one line.
+    """
+    method = build_method(config, shape)
     roles = tuple(phase.role for phase in method.phases)
     fields = [f"optim.{role}.{name}" for role in roles for name in adam(1.0)]
     require(config, fields, f"method {config.method!r}")
-    optimisers = make_optimisers(config.optim, roles, plan.total, plan.epoch)
+    optimisers = make_optimisers(config.optim, roles, total, epoch)
     create = functools.partial(create_state, method=method, optimisers=optimisers)
     with tracing(config):
         abstract = jax.eval_shape(create, jax.random.key(config.seed))
-    return Run(config, source, plan, method, optimisers, mesh, create, abstract)
+    return method, optimisers, create, abstract
 
 
 def describe(run: Run) -> dict[str, Any]:
@@ -197,14 +216,15 @@ def train(
 def _start(run: Run, manager: Any, say: Say) -> tuple[TrainState, Window]:
     """The state of the last checkpoint, or a new one."""
     same = meshes.replicated(run.mesh)
+    roles = tuple(phase.role for phase in run.method.phases)
     if not manager.all_steps():
         key = jax.random.key(run.config.seed)
-        return jax.jit(run.create, out_shardings=same)(key), Window()
+        return jax.jit(run.create, out_shardings=same)(key), Window(roles)
     step = checkpoint.latest_step(manager)
     abstract = checkpoint.with_sharding(run.abstract, same)
     state, sums = checkpoint.restore_state(manager, step, abstract)
     say(f"resumed at step {step}")
-    return state, Window(sums)
+    return state, Window(roles, sums)
 
 
 def _loop(
@@ -251,15 +271,15 @@ def _loop(
                 say(progress_line(step, plan.total, scalars, left))
                 if log:
                     log.write(step, scalars)
-            if step % plan.checkpoint == 0 or last or stopping:
-                window.settle(advice)  # what is saved is finite
-                checkpoint.save(manager, state, window.sums())
-                clock.restart(step)
-            if step % plan.sample == 0 or last:
+            if step % plan.sample == 0 or last:  # before the checkpoint: none is ever skipped
                 grid = plots.picture(draw(state))
                 if log:
                     plots.save_png(workdir / "samples" / f"step_{step:08d}.png", grid)
                     log.image("samples", step, grid)
+                clock.restart(step)
+            if step % plan.checkpoint == 0 or last or stopping:
+                window.settle(advice)  # what is saved is finite
+                checkpoint.save(manager, state, window.sums())
                 clock.restart(step)
             if stopping and not last:
                 checkpoint.wait(manager)
@@ -274,6 +294,7 @@ def feed_batches(
     config: ConfigDict, source: Source, mesh: jax.sharding.Mesh, start: int
 ) -> Generator[dict[str, Array]]:
     """Global batches on the devices from step `start` on, one ahead of the step that uses it."""
+    threads = os.cpu_count() or 2  # decoding on demand gains from all of them
     local = batches(
         source,
         config.train.batch_size,
@@ -282,6 +303,8 @@ def feed_batches(
         flip=config.data.flip,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
+        prefetch=max(4, threads),
+        threads=threads,
     )
     ahead = meshes.shard_batch(next(local), mesh)
     for batch in local:

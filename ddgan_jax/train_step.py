@@ -15,15 +15,17 @@ Regularise = tuple[bool, ...]  # per phase: is its regulariser added in this ste
 
 def create_state(key: Array, method: Method, optimisers: Optimisers) -> TrainState:
     """The state before the first step, from a typed key."""
-    params = method.init(jax.random.fold_in(key, 0))
+    # Apart from the run's own key, which is folded with step numbers: no key is used twice.
+    init_key, carry_key, run_key = jax.random.split(key, 3)
+    params = method.init(init_key)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
-        key=jax.random.key_data(key),
+        key=jax.random.key_data(run_key),
         params=params,
         opt_state={role: optimisers[role].init(params[role]) for role in optimisers},
         # Copies, not aliases: a donated buffer may be given away only once.
         ema={role: jax.tree.map(jnp.copy, params[role]) for role in method.ema_roles},
-        carry=method.carry_init(jax.random.fold_in(key, 1)),
+        carry=method.carry_init(carry_key),
     )
 
 

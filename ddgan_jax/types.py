@@ -1,6 +1,6 @@
 """The contracts: what a method, a phase, a process, a space and the train state are.
 
-Everything here is a value. A method is built once from a config; `train.train_step` then runs any
+Everything here is a value. A method is built once from a config; `train_step.train_step` runs any
 of them without knowing which one it has.
 """
 

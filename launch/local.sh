@@ -6,6 +6,4 @@ config=${1:?usage: launch/local.sh CONFIG WORKDIR [overrides...]}
 workdir=${2:?usage: launch/local.sh CONFIG WORKDIR [overrides...]}
 shift 2
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2}
-# Leave memory to cuDNN's choice of algorithms instead of giving all of it to one pool.
-export XLA_PYTHON_CLIENT_MEM_FRACTION=${XLA_PYTHON_CLIENT_MEM_FRACTION:-0.9}
 exec python -m ddgan_jax.main --config="$config" --workdir="$workdir" "$@"

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from ddgan_jax.build import build_method
-from ddgan_jax.config import to_steps, validate
+from ddgan_jax.config import validate
 from ddgan_jax.optim import make_optimisers
 from ddgan_jax.train_step import create_state, train_step
 
@@ -44,8 +45,6 @@ def test_config(path):
     size, channels = config.data.image_size, config.data.channels
     shape = SHAPES.get(path.stem) or (size, size, channels)
     batch_size = config.train.batch_size
-    for field in ("duration", "log_every", "checkpoint_every", "sample_every"):
-        assert to_steps(f"train.{field}", config.train[field], batch_size, 50_000) > 0
 
     method = build_method(config, shape)
     roles = tuple(phase.role for phase in method.phases)
@@ -78,3 +77,9 @@ def test_config(path):
         method.sample, state.params, jax.random.split(jax.random.key(0), 2), ()
     )
     assert samples.shape == (2, *shape)
+    if path.stem in SHAPES:  # small enough to take the step
+        state = jax.jit(create)(jax.random.key(0))
+        batch = jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), batch)
+        after, metrics = jax.jit(step)(state, batch, ())
+        assert int(after.step) == 1
+        assert all(np.isfinite(m) for m in jax.device_get(metrics).values())

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,8 +12,6 @@ from PIL import Image
 from ddgan_jax.data import builders, load_source, tfds_source
 from ddgan_jax.data.prepare import main
 from ddgan_jax.errors import UserError
-
-SHARED = Path(os.environ.get("DDGAN_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 
 def load(name, directory, **fields):
@@ -203,10 +200,8 @@ def test_image_folder(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_real_mnist(tmp_path):
-    raw = SHARED / "data/mnist"
-    if not raw.is_dir():
-        pytest.skip(f"no MNIST files in {raw} (set DDGAN_SHARED)")
+def test_real_mnist(tmp_path, reference):
+    raw = reference("data/mnist")
     assert main(["mnist", f"--source={raw}", f"--data_dir={tmp_path}"]) == 0
     source = load("tfds:mnist", tmp_path, split="test", image_size=32, fit="pad")
     data = everything(source)

@@ -30,6 +30,8 @@ def crash():
 def same(one, other, step=8):
     runs.assert_same_state(one, other, step)
     assert runs.metrics(one) == runs.metrics(other)
+    pictures = [sorted(p.name for p in (run / "samples").iterdir()) for run in (one, other)]
+    assert pictures[0] == pictures[1]
 
 
 def test_the_comparison_sees_a_difference(tmp_path):
@@ -131,6 +133,7 @@ def test_killed_at_random_moments(tmp_path, uninterrupted):
     assert kills >= 4 and half_saved >= 1, "the run was too short to be killed"
     code, out, err = runs.finish(runs.start(*command))
     assert code == 0 and "resumed at step" in out, err
+    assert not list((workdir / "checkpoints").glob("*tmp*"))  # what was cut short is cleared away
     same(workdir, uninterrupted, 240)
 
 

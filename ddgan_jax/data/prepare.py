@@ -98,6 +98,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # full disk, no permission
+        print(f"error: {error.filename or args.source}: {error.strerror}", file=sys.stderr)
+        return 2
     print(f"wrote {path}")
     print(
         f"--config.data.name={name}" + (f" --config.data.dir={args.data_dir}" * bool(args.data_dir))

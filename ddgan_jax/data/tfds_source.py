@@ -117,7 +117,7 @@ def _prepare(name: str, root: Path, field: str) -> Path:
     missing = f"{field} is not prepared under {root} (data.dir); "
     base = name.split("/")[0]
     ours = f"run: python -m ddgan_jax.data.prepare {_PREPARE.get(base, '')} --data_dir={root}"
-    if base == "image_folder" or (base in _PREPARE and not _has_tensorflow()):
+    if base in _PREPARE:  # at once; without network TFDS would try for minutes
         raise UserError(missing + ours)
     if not _has_tensorflow():
         raise UserError(
@@ -165,9 +165,12 @@ def _decode(encoded: bytes, shape: tuple[int, int, int], how: Fit, field: str) -
     """Encoded bytes to uint8 `shape`."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(encoded)) as image:
-        # A set of colour images may hold a few grey ones: the channels are those of the set.
-        pixels = fit_image(image, how._replace(channels=shape[-1]))
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            # A set of colour images may hold a few grey ones: the channels are those of the set.
+            pixels = fit_image(image, how._replace(channels=shape[-1]))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{field}: an image cannot be decoded ({error})") from None
     if pixels.shape != shape:
         raise UserError(f"{field}: an image has shape {pixels.shape}, not {shape}")
     return pixels

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ddgan_jax.data import digits
+from ddgan_jax.data import digits, npz
 from ddgan_jax.errors import UserError
 from ddgan_jax.types import Array, PyTree
 
@@ -106,18 +106,14 @@ def digit_quality(classifier: PyTree, images: np.ndarray) -> DigitQuality:
     )
 
 
-def _read(path: Path) -> np.ndarray:
-    try:
-        with np.load(path) as file:
-            images = file["images"]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    if images.dtype != np.uint8 or images.shape[1:] != (8, 8, 1):
+def _digits_of(path: Path) -> np.ndarray:
+    source = npz(str(path))
+    if source.shape != (8, 8, 1):
         raise UserError(
-            f"{path} holds images {images.dtype} {images.shape}; uint8 (N, 8, 8, 1) are needed: "
-            "samples of a config with data.name=digits"
+            f"{path} holds {source.shape}; images (8, 8, 1) are needed: samples of a config with "
+            "data.name=digits"
         )
-    return images
+    return source.take(np.arange(source.size))["image"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -129,7 +125,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("samples", type=Path, help="samples.npz of --mode=sample")
     try:
-        images = _read(parser.parse_args(argv).samples)
+        images = _digits_of(parser.parse_args(argv).samples)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ddgan_jax.data import npz
 from ddgan_jax.data.gaussians import CENTRES, SIGMA
+from ddgan_jax.errors import UserError
 
 
 class ModeCoverage(NamedTuple):
@@ -45,14 +47,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("samples", type=Path, help="samples.npz of --mode=sample")
     path = parser.parse_args(argv).samples
     try:
-        with np.load(path) as file:
-            points = file["images"]
-    except (OSError, ValueError, KeyError) as error:
-        print(f"error: {path} cannot be read: {error}", file=sys.stderr)
+        source = npz(str(path))
+        if source.shape != (2,):
+            raise UserError(f"{path} holds {source.shape}; points (2,) are needed")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
-    if points.ndim != 2 or points.shape[1] != 2:
-        print(f"error: {path} holds {points.shape}; points (N, 2) are needed", file=sys.stderr)
-        return 1
+    points = source.take(np.arange(source.size))["image"]
     found = mode_coverage(points, CENTRES, SIGMA)
     print(
         f"{len(points)} samples: {found.covered} of {len(CENTRES)} modes, "
