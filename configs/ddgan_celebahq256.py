@@ -4,7 +4,7 @@ Command:   python -m ddgan_jax.main --config=configs/ddgan_celebahq256.py --work
 Data:      prepared by TFDS (extra tf; it wants manual files), or data.prepare folder
 Hardware:  published runs: between 1 and 8 V100 or A100 (as the authors of LDDGAN report)
 Time:      days; not measured by us
-Expected:  published: FID 7.64, recall 0.36. Not reproduced by us: no GPU was at hand
+Expected:  published: FID 7.64, recall 0.36. Not trained by us
 Source:    Xiao et al. 2022, arXiv 2112.07804; EMA 0.999 as printed there (the released command
            leaves 0.9999)
 """

@@ -4,7 +4,7 @@ Command:   python -m ddgan_jax.main --config=configs/ddgan_cifar10.py --workdir=
 Data:      python -m ddgan_jax.data.prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
 Hardware:  published runs: between 1 and 8 V100 or A100 (as the authors of LDDGAN report)
 Time:      days; not measured by us
-Expected:  published: FID 3.75, recall 0.57. Not reproduced by us: no GPU was at hand
+Expected:  published: FID 3.75, recall 0.57. Not trained by us
 Source:    Xiao et al. 2022, arXiv 2112.07804
 """
 

@@ -4,7 +4,7 @@ Command:   python -m ddgan_jax.main --config=configs/ddgan_lsun_church256.py --w
 Data:      prepared by TFDS (extra tf), or data.prepare folder
 Hardware:  published runs: between 1 and 8 V100 or A100 (as the authors of LDDGAN report)
 Time:      days; not measured by us
-Expected:  published: FID 5.25, recall 0.41. Not reproduced by us: no GPU was at hand
+Expected:  published: FID 5.25, recall 0.41. Not trained by us
 Source:    Xiao et al. 2022, arXiv 2112.07804
 """
 
