@@ -4,8 +4,8 @@ Command:   python -m ddgan_jax.main --config=configs/ddgan_toy2d.py --workdir=ru
            python -m ddgan_jax.main --mode=sample --workdir=runs/toy2d --num_images=10000
            python -m ddgan_jax.metrics.modes runs/toy2d/samples/samples.npz
 Hardware:  two CPU cores
-Time:      TOY_TIME
-Expected:  TOY_EXPECTED
+Time:      under five minutes
+Expected:  25 of 25 modes; the share within 3 sigma is in docs/results.md
 Source:    our measurement, docs/results.md
 
 T = 16 because a generator is continuous: where x_{t+1} lies between two modes it draws a bridge

@@ -11,7 +11,7 @@ from ddgan_jax import processes, schedules
 from ddgan_jax.config import module_from, require
 from ddgan_jax.errors import UserError, nearest
 from ddgan_jax.methods.ddgan import make_ddgan
-from ddgan_jax.networks.mlp import MLPDiscriminator, MLPGenerator
+from ddgan_jax.networks.mlp import GROUP, MLPDiscriminator, MLPGenerator
 from ddgan_jax.networks.ncsnpp import NCSNpp
 from ddgan_jax.networks.resblock import ResBlockDiscriminator
 from ddgan_jax.spaces.pixels import pixels
@@ -50,10 +50,11 @@ def build_discriminator(config: ConfigDict, shape: Shape) -> Any:
     """The discriminator that `config.disc` describes, for data of `shape`."""
     module = module_from(config, "disc", DISCRIMINATORS, dtype=jnp.dtype(config.dtype))
     part = config.train.batch_size // config.train.accumulate
-    if part > 4 and part % 4:
+    group = GROUP if isinstance(module, MLPDiscriminator) else 4
+    if part > group and part % group:
         raise UserError(
-            f"config.train.batch_size / accumulate is {part}; the minibatch standard "
-            "deviation needs a multiple of 4 (or fewer than 4)"
+            f"config.train.batch_size / accumulate is {part}; the minibatch standard deviation "
+            f"needs a multiple of {group} (or fewer than {group})"
         )
     if isinstance(module, ResBlockDiscriminator):
         if len(module.multipliers) != len(module.downsample):

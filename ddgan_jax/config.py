@@ -231,6 +231,8 @@ def module_from(config: ConfigDict, field: str, networks: Mapping[str, Any], **k
             )
         if not _is_a(value, hints[key]):
             raise UserError(f"config.{field}.{key} is {value!r}; {_say(hints[key])} is needed")
+        if key in ("width", "t_width", "z_width", "blocks") and value < 1:
+            raise UserError(f"config.{field}.{key} is {value!r}; a positive integer is needed")
     attributes = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items()}
     try:
         return cls(**attributes, **kwargs)

@@ -108,7 +108,7 @@ CONFIGS = {
     "flipped points": (["data.name=gaussians25", "data.flip=true"], ["data.flip", "True", "false"]),
     "unknown method": (["method=ddgann"], ["method", "'ddgann'", "ddgan", "'ddgan'?"]),
     "unknown network": (["gen.network=mpl"], ["gen.network", "'mpl'", "ncsnpp", "'mlp'?"]),
-    "networks without width": (["gen.width=0"], ["config.gen", "division by zero"]),
+    "networks without width": (["gen.width=0"], ["config.gen.width is 0", "a positive integer"]),
 }
 OTHERS = {
     "network attribute": (
