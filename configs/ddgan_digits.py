@@ -19,7 +19,7 @@ def get_config():
         num_steps=2,
         latent_size=32,
         gen=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0, tanh=True),
-        disc=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0),
+        disc=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0, group=4),
         lr_gen=5e-4,
         lr_disc=5e-4,
         r1_gamma=0.05,

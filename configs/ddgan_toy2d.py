@@ -20,7 +20,7 @@ def get_config():
         num_steps=16,
         latent_size=2,
         gen=dict(network="mlp", width=96, blocks=3, t_width=32, octaves=6, tanh=False),
-        disc=dict(network="mlp", width=64, blocks=2, t_width=32, octaves=6),
+        disc=dict(network="mlp", width=64, blocks=2, t_width=32, octaves=6, group=4),
         lr_gen=5e-4,
         lr_disc=5e-4,
         r1_gamma=3e-4,  # modes are narrow, so the discriminator has to be steep

@@ -11,7 +11,7 @@ from ddgan_jax import processes, schedules
 from ddgan_jax.config import module_from, require
 from ddgan_jax.errors import UserError, nearest
 from ddgan_jax.methods.ddgan import make_ddgan
-from ddgan_jax.networks.mlp import GROUP, MLPDiscriminator, MLPGenerator
+from ddgan_jax.networks.mlp import MLPDiscriminator, MLPGenerator
 from ddgan_jax.networks.ncsnpp import NCSNpp
 from ddgan_jax.networks.resblock import ResBlockDiscriminator
 from ddgan_jax.spaces.pixels import pixels
@@ -50,7 +50,7 @@ def build_discriminator(config: ConfigDict, shape: Shape) -> Any:
     """The discriminator that `config.disc` describes, for data of `shape`."""
     module = module_from(config, "disc", DISCRIMINATORS, dtype=jnp.dtype(config.dtype))
     part = config.train.batch_size // config.train.accumulate
-    group = GROUP if isinstance(module, MLPDiscriminator) else 4
+    group = module.group if isinstance(module, MLPDiscriminator) else 4
     if part > group and part % group:
         raise UserError(
             f"config.train.batch_size / accumulate is {part}; the minibatch standard deviation "

@@ -231,7 +231,7 @@ def module_from(config: ConfigDict, field: str, networks: Mapping[str, Any], **k
             )
         if not _is_a(value, hints[key]):
             raise UserError(f"config.{field}.{key} is {value!r}; {_say(hints[key])} is needed")
-        if key in ("width", "t_width", "z_width", "blocks") and value < 1:
+        if key in ("width", "t_width", "z_width", "blocks", "group") and value < 1:
             raise UserError(f"config.{field}.{key} is {value!r}; a positive integer is needed")
     attributes = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items()}
     try:

@@ -23,7 +23,7 @@ def mlp_config():
         num_steps=2,
         latent_size=3,
         gen=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=True),
-        disc=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0),
+        disc=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, group=4),
         lr_gen=1e-3,
         lr_disc=1e-3,
         r1_gamma=0.1,

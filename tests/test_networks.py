@@ -136,7 +136,7 @@ def test_discriminators_give_one_float32_value_per_sample():
     x, t, _ = inputs(4, 8, 1, 4)
     for module in (
         ResBlockDiscriminator(4, (2, 4), (False, True), 8, 1.0, dtype=jnp.bfloat16),
-        MLPDiscriminator(16, 1, 8, 0, dtype=jnp.bfloat16),
+        MLPDiscriminator(16, 1, 8, 0, group=4, dtype=jnp.bfloat16),
     ):
         out, _ = jax.jit(module.init_with_output)(jax.random.key(0), x, t, x)
         assert out.shape == (4,) and out.dtype == jnp.float32

@@ -79,18 +79,20 @@ class MLPGenerator(nn.Module):
         return (jnp.tanh(out) if self.tanh else out).reshape(x.shape)
 
 
-# Samples whose deviation the discriminator sees together: with only 4, as in the convolutional one,
-# it overlooks that a row of modes is missing.
-GROUP = 16
-
-
 class MLPDiscriminator(nn.Module):
-    """D(x_t, t, x_{t+1}) -> one value per sample, for data of any shape; attributes as above."""
+    """D(x_t, t, x_{t+1}) -> one value per sample, for data of any shape.
+
+    Attributes:
+      width, blocks, t_width, octaves: as in the generator.
+      group: samples whose deviation is seen together, see `minibatch_stddev`. Larger groups notice
+        earlier that modes are missing; smaller ones leave the discriminator to look at each sample.
+    """
 
     width: int
     blocks: int
     t_width: int
     octaves: int
+    group: int
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
@@ -108,4 +110,4 @@ class MLPDiscriminator(nn.Module):
             jnp.concatenate(flat, axis=-1), emb
         )
         out = dense(1, dtype=jnp.float32, param_dtype=self.param_dtype, name="out")
-        return out(minibatch_stddev(h, GROUP).astype(jnp.float32))[:, 0]
+        return out(minibatch_stddev(h, self.group).astype(jnp.float32))[:, 0]
