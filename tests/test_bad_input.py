@@ -9,7 +9,7 @@ import sys
 import jax
 import numpy as np
 import pytest
-import runs
+import tiny_runs as runs
 
 from ddgan_jax import train
 from ddgan_jax.data import prepare

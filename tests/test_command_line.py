@@ -6,7 +6,7 @@ import re
 import jax
 import numpy as np
 import pytest
-import runs
+import tiny_runs as runs
 from PIL import Image
 
 import ddgan_jax

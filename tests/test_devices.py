@@ -8,7 +8,7 @@ import time
 import jax
 import numpy as np
 import pytest
-import runs
+import tiny_runs as runs
 
 import ddgan_jax
 from ddgan_jax.main import parse

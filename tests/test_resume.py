@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-import runs
+import tiny_runs as runs
 
 from ddgan_jax.main import main, parse
 from ddgan_jax.train import train
