@@ -30,8 +30,8 @@ def crash():
 def same(one, other, step=8):
     runs.assert_same_state(one, other, step)
     assert runs.metrics(one) == runs.metrics(other)
-    pictures = [sorted(p.name for p in (run / "samples").iterdir()) for run in (one, other)]
-    assert pictures[0] == pictures[1]
+    pictures = [{p.name for p in (run / "samples").iterdir()} for run in (one, other)]
+    assert pictures[1] <= pictures[0]  # a part that ended early has a last one of its own
 
 
 def test_the_comparison_sees_a_difference(tmp_path):
