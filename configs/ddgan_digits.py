@@ -3,7 +3,7 @@
 Command:   python -m ddgan_jax.main --config=configs/ddgan_digits.py --workdir=runs/digits
 Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
 Hardware:  two CPU cores
-Time:      4 min 21 s, compilation included
+Time:      3 min 53 s, compilation included
 Expected:  readable digits of all ten classes; docs/results.md says in numbers how good
 Source:    our measurements, docs/results.md
 
