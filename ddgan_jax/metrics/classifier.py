@@ -1,0 +1,417 @@
+"""The project's own classifiers of small grey images: features and classes for metrics.
+
+Two come with the package: `mnist` (32x32) and `digits` (8x8). These commands made them:
+  python -m ddgan_jax.metrics.classifier --data=tfds:mnist --size=32 --out=mnist.npz
+  python -m ddgan_jax.metrics.classifier --data=digits --out=digits.npz
+
+Generators of MNIST run at 28x28, or at 32x32 with the digits either in a black frame (data.fit=pad)
+or magnified (data.fit=resize). So the network looks at 32x32, was trained on both, zoomed and
+shifted at random, and images of another size are brought there: it reads all three. Features still
+differ between them: a distance compares sets that came to their size the same way.
+
+Distances between these features are no FID, and none of another classifier, or of other weights, is
+comparable: reports name the classifier and the hash of its weights.
+"""
+
+import argparse
+import functools
+import hashlib
+import json
+import re
+import sys
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import traverse_util
+
+from ddgan_jax.data import Source, array_source, batches, load_source
+from ddgan_jax.errors import UserError, nearest
+from ddgan_jax.metrics.extractor import Extracted, Extractor
+from ddgan_jax.metrics_log import Clock, duration, progress_line
+from ddgan_jax.networks.classifier import SIZES, Classifier
+from ddgan_jax.run_folder import atomically, check_writable
+from ddgan_jax.types import Array, PyTree
+
+BATCH = 128
+STEPS = 4000
+LEARNING_RATE = 2e-3
+ZOOM = (0.9, 1.15)  # of training images, along each axis
+SHIFT = 1 / 16  # of their size, to either side
+WEIGHTS = Path(__file__).with_name("weights")
+
+
+class ClassReport(NamedTuple):
+    """Attributes:
+    confidence: mean probability of the likeliest class.
+    sure: share of images whose likeliest class has probability above 0.9.
+    classes: share of images of each class, float64 [K].
+    balance: exp(entropy of `classes`) / K; 1 when all classes are equally frequent.
+    """
+
+    confidence: float
+    sure: float
+    classes: np.ndarray
+    balance: float
+
+
+def class_report(logits: np.ndarray | Array) -> ClassReport:
+    """What a classifier sees in a set of images: are they of its classes, and of all of them?
+
+    Args:
+      logits: float [N, K], N at least 1.
+    """
+    logits = np.asarray(logits, np.float64)
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    likeliest = p.max(axis=1)
+    classes = np.bincount(p.argmax(axis=1), minlength=p.shape[1]) / len(p)
+    entropy = -sum(c * np.log(c) for c in classes if c)
+    return ClassReport(
+        confidence=float(likeliest.mean()),
+        sure=float((likeliest > 0.9).mean()),
+        classes=classes,
+        balance=float(np.exp(entropy) / len(classes)),
+    )
+
+
+def load_classifier(name_or_path: str) -> Extractor:
+    """A trained classifier: `mnist` or `digits`, or the file that the command above wrote.
+
+    Its `apply` takes uint8 [B, H, W, 1] of any size and gives features [B, 128] and logits [B, K].
+    It is called after its data: `mnist-classifier`, distance `frechet_mnist_classifier`.
+
+    Raises:
+      UserError: no such classifier or file, a file that is damaged, incomplete or something else.
+    """
+    return _extractor(*_read(name_or_path))
+
+
+def weights_meta(name_or_path: str) -> dict[str, Any]:
+    """How a classifier was made: name, command, data, size, steps, seed, batch, accuracy by set.
+
+    Raises:
+      UserError: as `load_classifier`.
+    """
+    return _read(name_or_path)[0]
+
+
+def classify(extractor: Extractor, images: np.ndarray, batch_size: int = 500) -> np.ndarray:
+    """Logits float32 [N, K] of uint8 images [N, H, W, 1], `batch_size` at a time."""
+    apply = jax.jit(extractor.apply)
+    size = min(batch_size, len(images))
+    parts = []
+    for start in range(0, len(images), size):
+        part = images[start : start + size]
+        filled = np.pad(part, [(0, size - len(part)), (0, 0), (0, 0), (0, 0)])
+        logits = apply(extractor.params, filled).logits
+        parts.append(np.asarray(logits)[: len(part)])
+    return np.concatenate(parts)
+
+
+def _extractor(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Extractor:
+    size, name = meta["size"], meta["name"]
+    module = Classifier(classes=len(arrays["logits/bias"]))
+
+    def apply(params: PyTree, images: Array) -> Extracted:
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 1:
+            raise UserError(
+                f"{name}-classifier: images are {images.dtype} {list(images.shape)}; "
+                "allowed: uint8 [B, H, W, 1]"
+            )
+        x = jnp.asarray(images).astype(jnp.float32) / 255
+        if x.shape[1:3] != (size, size):
+            x = jax.image.resize(x, (x.shape[0], size, size, 1), "bilinear", antialias=False)
+        # Accelerators would round products to fewer bits, and features with them.
+        with jax.default_matmul_precision("highest"):
+            return Extracted(*module.apply({"params": params}, x))
+
+    return Extractor(
+        name=f"{name}-classifier",
+        distance=f"frechet_{name}_classifier",
+        weights_hash=_hash(arrays),
+        resize=f"bilinear to {size}x{size}, half-pixel centres, no antialiasing",
+        channels=1,
+        classes=module.classes,
+        params=_nested({k: np.asarray(v, np.float32) for k, v in arrays.items()}),
+        apply=apply,
+    )
+
+
+def _shapes(size: int, classes: int) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of all weights of a classifier."""
+    image = jax.ShapeDtypeStruct((1, size, size, 1), jnp.float32)
+    init = functools.partial(Classifier(classes).init, jax.random.key(0))
+    flat = traverse_util.flatten_dict(jax.eval_shape(init, image)["params"], sep="/")
+    return {name: leaf.shape for name, leaf in flat.items()}
+
+
+def _nested(arrays: Mapping[str, Any]) -> PyTree:
+    return traverse_util.unflatten_dict(dict(arrays), sep="/")
+
+
+def _hash(arrays: Mapping[str, np.ndarray]) -> str:
+    """First 16 hexadecimal digits of the sha256 of all values, as stored, by sorted names."""
+    sha = hashlib.sha256()
+    for name in sorted(arrays):
+        sha.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return sha.hexdigest()[:16]
+
+
+def _read(name_or_path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Meta and weights of a file that was checked."""
+    field = f"classifier={name_or_path!r}"
+    shipped = sorted(p.stem for p in WEIGHTS.glob("*.npz"))
+    known = name_or_path in shipped
+    path = WEIGHTS / f"{name_or_path}.npz" if known else Path(name_or_path).expanduser()
+    try:
+        # Opened here, because numpy leaves a file open that turns out to be broken.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = dict(file)
+    except FileNotFoundError:
+        raise UserError(
+            f"{field}: there is no such file; allowed: {', '.join(shipped)}, or a file that "
+            f"`python -m ddgan_jax.metrics.classifier` wrote{nearest(name_or_path, shipped)}"
+        ) from None
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{field}: not a readable npz file ({reason})") from None
+    try:
+        meta = json.loads(str(arrays.pop("meta")))
+        size, _ = int(meta["size"]), str(meta["name"])
+        expected = _shapes(size, len(arrays["logits/bias"])) if size in SIZES else {}
+    except (KeyError, ValueError, TypeError):
+        expected = {}
+    if not expected:
+        raise UserError(
+            f"{field}: not a classifier; allowed: a file that "
+            "`python -m ddgan_jax.metrics.classifier` wrote"
+        )
+    for name in sorted(expected.keys() | arrays.keys()):
+        found = arrays[name].shape if name in arrays else "missing"
+        needed = expected.get(name, "none")
+        if found != needed:
+            raise UserError(f"{field}: array {name!r} is {found}; allowed at this size: {needed}")
+        if arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
+            raise UserError(f"{field}: array {name!r} is damaged; allowed: finite numbers")
+    return meta, arrays
+
+
+def jitter(key: Array, images: Array) -> Array:
+    """Zoom and shift every image at random, along each axis on its own; black comes in.
+
+    Args:
+      key: typed PRNG key.
+      images: float32 [B, S, S, 1].
+
+    Returns:
+      float32 [B, S, S, 1]: zooms in `ZOOM` about the centre, then shifts by at most `SHIFT` times
+      S, both uniform; read between pixels by linear interpolation.
+    """
+    batch, size = images.shape[:2]
+    pixel = jnp.arange(size, dtype=jnp.float32)
+    centre = (size - 1) / 2
+
+    def weights(key: Array) -> Array:  # [B, to, from]
+        key_zoom, key_shift = jax.random.split(key)
+        zoom = jax.random.uniform(key_zoom, (batch, 1, 1), minval=ZOOM[0], maxval=ZOOM[1])
+        limit = SHIFT * size
+        shift = jax.random.uniform(key_shift, (batch, 1, 1), minval=-limit, maxval=limit)
+        read = (pixel[:, None] - centre - shift) / zoom + centre
+        return jnp.maximum(1 - jnp.abs(read - pixel), 0)
+
+    rows, columns = (weights(k) for k in jax.random.split(key))
+    return jnp.einsum("bij,bjkc,blk->bilc", rows, images, columns)
+
+
+def train_classifier(
+    source: Source, classes: int, steps: int, seed: int, say: Callable[[str], None] = print
+) -> PyTree:
+    """Parameters of a `Classifier` after `steps` batches of 128 jittered images.
+
+    Cross-entropy, Adam, rate 2e-3 annealed to 0 by a cosine. The same seed gives the same result.
+
+    Args:
+      source: uint8 images [S, S, 1] with labels, S in `SIZES`.
+      classes: number of them.
+      steps: of the optimiser.
+      seed: of initialisation, order, jitter and dropout.
+      say: is given progress lines.
+
+    Raises:
+      UserError: images of another shape, or a loss that is not finite.
+    """
+    if source.shape not in [(size, size, 1) for size in SIZES]:
+        raise UserError(
+            f"{source.name} holds images of shape {source.shape}; allowed: grey squares of "
+            f"{SIZES[0]} to {SIZES[-1]} pixels, see --size"
+        )
+    module = Classifier(classes)
+    key = jax.random.key(seed)
+    key_init, key_steps = jax.random.split(key)
+    params = jax.jit(module.init)(key_init, jnp.zeros((1, *source.shape)))["params"]
+    optimiser = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps))
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(
+        params: PyTree, state: PyTree, images: Array, labels: Array, index: Array
+    ) -> tuple[PyTree, PyTree, Array]:
+        key_jitter, key_dropout = jax.random.split(jax.random.fold_in(key_steps, index))
+        x = jitter(key_jitter, images.astype(jnp.float32) / 255)
+
+        def loss(p: PyTree) -> Array:
+            _, logits = module.apply({"params": p}, x, train=True, rngs={"dropout": key_dropout})
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+        value, gradient = jax.value_and_grad(loss)(params)
+        with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
+            updates, state = optimiser.update(gradient, state)
+        return optax.apply_updates(params, updates), state, value
+
+    state = jax.jit(optimiser.init)(params)
+    clock, losses = Clock(0, steps, BATCH), []
+    every = max(steps // 20, 1)
+    for i, batch in zip(range(steps), batches(source, BATCH, seed=seed), strict=False):
+        params, state, value = step(params, state, batch["image"], batch["label"], np.int32(i))
+        losses.append(value)
+        if i == 0 or (i + 1) % every == 0 or i + 1 == steps:
+            loss = float(np.mean(jax.device_get(losses)))
+            losses.clear()
+            if not np.isfinite(loss):
+                raise UserError(f"step {i + 1}: the loss is {loss}; try another --seed")
+            speed, left = clock.read(i + 1)
+            scalars = {"classifier/loss": loss, "images_per_second": speed}
+            if i:  # the first step is compilation
+                say(progress_line(i + 1, steps, scalars, left))
+    return params
+
+
+def accuracy(extractor: Extractor, source: Source) -> float:
+    """Share of a source's images whose likeliest class is their label."""
+    examples = source.take(np.arange(source.size))
+    guess = classify(extractor, examples["image"]).argmax(axis=1)
+    return float((guess == examples["label"]).mean())
+
+
+def _sets(data: str, split: str, data_dir: str, size: int) -> dict[str, Source]:
+    """The images as stored, and in the ways in which a config brings them to another `size`."""
+    stored = _source(data, split, data_dir, 0, "pad")
+    if not size or stored.shape[:2] == (size, size):
+        return {"as stored": stored}
+    ways = ("pad", "resize") if max(stored.shape[:2]) < size else ("resize",)
+    return {"as stored": stored} | {
+        f"{fit} to {size}": _source(data, split, data_dir, size, fit) for fit in ways
+    }
+
+
+def _together(sources: Iterable[Source]) -> Source:
+    sets = [source.take(np.arange(source.size)) for source in sources]
+    image, label = (np.concatenate([s[key] for s in sets]) for key in ("image", "label"))
+    return array_source("the training set", image, label)
+
+
+def _source(data: str, split: str, data_dir: str, size: int, fit: str) -> Source:
+    how = SimpleNamespace(
+        name=data, split=split, dir=data_dir, image_size=size, fit=fit, channels=1
+    )
+    return load_source(how)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m ddgan_jax.metrics.classifier",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data", required=True, help="data.name of a set with labels and a test split")
+    add("--data_dir", default="", help="data.dir: where TFDS data lies")
+    add("--size", type=int, default=0, help="of the network, 8..32; default: that of the data")
+    add("--out", required=True, type=Path, metavar="FILE.npz", help="where the weights go")
+    add("--steps", type=int, default=STEPS, help=f"of {BATCH} images; default: {STEPS}")
+    add("--seed", type=int, default=0, help="default: 0")
+    return parser
+
+
+def _make(args: argparse.Namespace) -> None:
+    """Train on the ways in which images come to the network's size, test each, write.
+
+    Raises:
+      UserError: a flag out of range, data that is not there or does not suit, nowhere to write.
+    """
+    if args.steps < 1:
+        raise UserError(f"--steps={args.steps}: allowed: 1 or more")
+    if args.size and args.size not in SIZES:
+        raise UserError(f"--size={args.size}: allowed: {SIZES[0]}..{SIZES[-1]}, or 0")
+    if not 0 <= args.seed < 2**32:
+        raise UserError(f"--seed={args.seed}: allowed: 0 or more, below 2^32")
+    if args.out.suffix != ".npz":
+        raise UserError(f"--out={args.out}: allowed: a file *.npz")
+    check_writable("--out", args.out.parent)
+    started = time.perf_counter()
+    sets, tests = (_sets(args.data, s, args.data_dir, args.size) for s in ("train", "test"))
+    stored = sets.pop("as stored")
+    train = _together(sets.values() or [stored])
+    size = train.shape[0]
+    classes = int(train.take(np.arange(train.size))["label"].max()) + 1
+    print(f"{stored.size} images of {args.data} at {size}x{size}, {classes} classes")
+    params = train_classifier(train, classes, args.steps, args.seed)
+
+    # Half the size in float16; it is these that are tested.
+    flat = traverse_util.flatten_dict(jax.device_get(params), sep="/")
+    arrays = {name: np.asarray(value, np.float16) for name, value in flat.items()}
+    meta: dict[str, Any] = {
+        "name": re.split("[:/]", args.data)[-1],
+        "command": f"python -m ddgan_jax.metrics.classifier --data={args.data} --size={size} "
+        f"--steps={args.steps} --seed={args.seed}",
+        "data": args.data,
+        "size": size,
+        "steps": args.steps,
+        "seed": args.seed,
+        "batch": BATCH,
+    }
+    extractor = _extractor(meta, arrays)
+    exact = extractor._replace(params=params)
+    found = {name: accuracy(extractor, source) for name, source in tests.items()}
+    for name, right in found.items():
+        print(
+            f"test accuracy, {tests[name].size} images {name}: {100 * right:.2f} % "
+            f"(before rounding {100 * accuracy(exact, tests[name]):.2f} %)"
+        )
+    _write(args.out, arrays, meta | {"accuracy": found, "test_images": tests["as stored"].size})
+    print(
+        f"wrote {args.out}: {args.out.stat().st_size} bytes, weights {extractor.weights_hash}, "
+        f"in {duration(time.perf_counter() - started)}"
+    )
+
+
+def _write(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    contents: dict[str, Any] = {"meta": np.array(json.dumps(meta)), **dict(sorted(arrays.items()))}
+    with atomically(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **contents)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command. Returns its exit status: 0, or 1 after one line of error on stderr."""
+    args = _parser().parse_args(argv)
+    try:
+        _make(args)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # full disk, no permission
+        print(f"error: {error.filename or args.out}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
