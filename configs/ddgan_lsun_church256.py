@@ -48,4 +48,5 @@ def get_config():
     config.train.duration = "500 epochs"
     config.train.checkpoint_every = "5 epochs"
     config.train.sample_every = "5 epochs"
+    config.eval.num_samples = 50_000
     return config

@@ -18,9 +18,9 @@ from ml_collections import ConfigDict
 from ddgan_jax import mesh as meshes
 from ddgan_jax.config import validate
 from ddgan_jax.data import load_source
+from ddgan_jax.prepare import assemble, compiled_steps
 from ddgan_jax.sampling import sample_keys
-from ddgan_jax.train import assemble, compiled_steps
-from ddgan_jax.types import Array
+from ddgan_jax.types import Array, Method, Params
 
 TRIALS = 20
 SAMPLES = 100  # the batch that papers of this field time
@@ -107,17 +107,8 @@ def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> int:
         rows[name] = _row(median_seconds(call), size, flops, compile_seconds)
         state = holder[0]
 
-    count = -(-SAMPLES // mesh.size) * mesh.size
-    sample = jax.jit(method.sample, in_shardings=(same, split, same), out_shardings=same)
-    keys = sample_keys(jax.random.key(2), 0, count)
-    params = {**state.params, **state.ema}
-    started = time.perf_counter()
-    lowered = sample.lower(params, keys, ())
-    compiled = lowered.compile()
-    flops = float((lowered.cost_analysis() or {}).get("flops", 0.0))
-    compile_seconds = time.perf_counter() - started
-    seconds = median_seconds(lambda: compiled(params, keys, ()))
-    rows[f"sample {count}, NFE {method.nfe}"] = _row(seconds, count, flops, compile_seconds)
+    name, rows_of_sampling = sampling_speed(method, {**state.params, **state.ema}, mesh)
+    rows[name] = rows_of_sampling
     memory = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     say(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}, "
         f"{config.dtype}, batch {size}, images {shape}, median of {TRIALS}")  # fmt: skip
@@ -132,6 +123,23 @@ def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> int:
         say(f"peak memory of a device: {memory / 2**30:.2f} GiB")
     say(json.dumps({"rows": rows, "peak_bytes": memory, "device": jax.devices()[0].device_kind}))
     return 0
+
+
+def sampling_speed(
+    method: Method, params: Params, mesh: jax.sharding.Mesh, trials: int = TRIALS
+) -> tuple[str, dict[str, float]]:
+    """(what was measured, its row): sampling a batch of `SAMPLES`, compiled beforehand."""
+    count = -(-SAMPLES // mesh.size) * mesh.size
+    same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
+    sample = jax.jit(method.sample, in_shardings=(same, split, same), out_shardings=same)
+    keys = sample_keys(jax.random.key(2), 0, count)
+    started = time.perf_counter()
+    lowered = sample.lower(params, keys, ())
+    compiled = lowered.compile()
+    flops = float((lowered.cost_analysis() or {}).get("flops", 0.0))
+    compile_seconds = time.perf_counter() - started
+    seconds = median_seconds(lambda: compiled(params, keys, ()), trials)
+    return f"sample {count}, NFE {method.nfe}", _row(seconds, count, flops, compile_seconds)
 
 
 def _row(seconds: float, size: int, flops: float, compile_seconds: float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Train a diffusion GAN, or sample from one.
+"""Train a diffusion GAN, sample from one, or say how good it is.
 
 Train (or go on with) a run, which lives in the folder --workdir:
   python -m ddgan_jax.main --config=configs/ddgan_digits.py --workdir=runs/digits
@@ -8,6 +8,14 @@ Sample from its last checkpoint; the run folder knows its config:
   python -m ddgan_jax.main --mode=sample --workdir=runs/digits --num_images=100
 Copy what sampling needs, a fifth of a run folder, to share it:
   python -m ddgan_jax.main --mode=export --workdir=runs/digits --out=digits_to_share
+How good it is: FID and its kin of 10,000 samples, with the whole protocol (config.eval):
+  python -m ddgan_jax.main --mode=evaluate --workdir=runs/digits --config.eval.num_samples=1500
+The same for images made elsewhere, compared with the data of a config:
+  ... --mode=evaluate --config=configs/ddgan_cifar10.py --samples=npz:theirs.npz --out=theirs
+Several evaluated runs on one page:
+  python -m ddgan_jax.main --mode=compare --runs=runs/a,runs/b --out=page
+Real images through the encoder and back (DDDG), with 100 steps of refinement:
+  python -m ddgan_jax.main --mode=reconstruct --workdir=runs/dddg_digits --refine=100
 Measure speed, FLOPs and memory of training and sampling on this machine:
   python -m ddgan_jax.main --mode=benchmark --config=configs/ddgan_cifar10.py
 
@@ -29,7 +37,7 @@ from ddgan_jax.config import validate
 from ddgan_jax.errors import UserError, nearest
 from ddgan_jax.overrides import load_config_file, override
 
-MODES = ("train", "sample", "benchmark", "export")
+MODES = ("train", "sample", "evaluate", "compare", "reconstruct", "benchmark", "export")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -52,10 +60,17 @@ def make_parser() -> argparse.ArgumentParser:
     add("--config", help="config file, FILE.py or FILE.py:VARIANT; default: the run folder's own")
     add("--workdir", default="", help="run folder: made by training, read by sampling")
     add("--mode", default="train", help=f"what to do: {', '.join(MODES)}; default: train")
-    add("--num_images", type=int, default=64, help="sample: how many, any number; default: 64")
+    add("--num_images", type=int, default=64, help="sample, reconstruct: how many; default: 64")
     add("--seed", type=int, default=0, help="sample: image i depends on (seed, i); default: 0")
-    add("--step", type=int, default=-1, help="sample: of the checkpoint; -1, default: the last")
-    add("--out", default="", help="sample, export: output folder; sample: WORKDIR/samples if none")
+    add("--step", type=int, default=-1, help="of the checkpoint; -1, default: the last")
+    add("--out", default="", help="output folder; default: WORKDIR/samples, "
+        "WORKDIR/reconstructions; evaluate: WORKDIR")  # fmt: skip
+    add("--samples", default="", help="evaluate: these instead of a run's: npz:FILE or tfds:NAME")
+    add("--samples_split", default="train", help="evaluate: split of --samples; default: train")
+    add("--split", default="test", help="reconstruct: which part of the data; default: test")
+    add("--refine", type=int, default=0, help="reconstruct: steps of descent on the latents")
+    add("--refine_rate", type=float, default=0.05, help="reconstruct: its rate; default: 0.05")
+    add("--runs", default="", help="compare: run folders, separated by commas")
     add("--coordinator", default="", help="multi-host: HOST:PORT of process 0, or auto")
     add("--num_processes", type=int, default=1, help="multi-host: how many processes")
     add("--process_id", type=int, default=0, help="multi-host: which one this is")
@@ -91,11 +106,13 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ConfigDict | None]:
     others, changes = split_overrides(argv)
     values = make_parser().parse_args(others)
     check_flags(values)
+    if values.mode == "compare":
+        return values, None
     if values.config is not None:
         config = load_config_file(values.config)
     elif not values.workdir:
         raise UserError("--config=FILE is needed, for example --config=configs/ddgan_digits.py")
-    elif values.mode in ("sample", "export") and not changes:
+    elif values.mode in ("sample", "export", "reconstruct") and not changes:
         return values, None
     else:
         config = run_folder.load_config(Path(values.workdir))
@@ -111,10 +128,13 @@ def check_flags(values: argparse.Namespace) -> None:
             f"--mode is {values.mode!r}; one of {', '.join(MODES)} is needed"
             + nearest(values.mode, MODES)
         )
-    if not values.workdir and values.mode != "benchmark":
+    elsewhere = values.mode in ("benchmark", "compare") or values.samples
+    if not values.workdir and not elsewhere:
         raise UserError(f"--mode={values.mode} needs --workdir=FOLDER")
-    if values.mode == "export" and not values.out:
-        raise UserError("--mode=export needs --out=FOLDER")
+    if not values.out and (values.mode in ("export", "compare") or values.samples):
+        raise UserError(f"--mode={values.mode} needs --out=FOLDER here")
+    if values.samples and values.mode != "evaluate":
+        raise UserError(f"--samples={values.samples} goes with --mode=evaluate alone")
     if "://" in values.workdir or "://" in values.out:
         raise UserError("--workdir and --out are folders of a file system that all hosts share")
     if values.num_images < 1:
@@ -123,6 +143,10 @@ def check_flags(values: argparse.Namespace) -> None:
         raise UserError(f"--seed is {values.seed}; an integer in [0, 2^32) is needed")
     if values.step < -1:
         raise UserError(f"--step is {values.step}; a saved step, or -1 for the last, is needed")
+    if values.refine < 0:
+        raise UserError(f"--refine is {values.refine}; a number of steps >= 0 is needed")
+    if not 0 < values.refine_rate < float("inf"):
+        raise UserError(f"--refine_rate is {values.refine_rate}; a positive number is needed")
     count, index, coordinator = values.num_processes, values.process_id, values.coordinator
     if not 0 <= index < count:
         raise UserError(
@@ -167,7 +191,34 @@ def run(argv: Sequence[str]) -> int:
         return sample_to_folder(
             workdir, out, values.num_images, values.seed, step=step, config=config
         )
+    if values.mode == "reconstruct":
+        from ddgan_jax.reconstruct import reconstruct
+
+        return reconstruct(
+            config,
+            workdir,
+            Path(values.out) if values.out else workdir / "reconstructions",
+            values.num_images,
+            split=values.split,
+            refine=values.refine,
+            rate=values.refine_rate,
+            seed=values.seed,
+            step=step,
+        )
+    if values.mode == "compare":
+        from ddgan_jax.compare import compare
+
+        folders = [Path(name) for name in values.runs.split(",") if name]
+        return compare(folders, Path(values.out))
     assert config is not None  # check_flags saw to it
+    if values.mode == "evaluate":
+        from ddgan_jax.evaluate import evaluate, evaluate_source
+
+        place = Path(values.out) if values.out else None
+        if values.samples:
+            assert place is not None  # check_flags saw to it
+            return evaluate_source(config, values.samples, values.samples_split, place)
+        return evaluate(config, workdir, place, step)
     if values.mode == "benchmark":
         from ddgan_jax.benchmark import benchmark
 

@@ -2,9 +2,8 @@
 
 import contextlib
 import json
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,14 @@ Metrics = Mapping[str, Array]
 
 
 class MetricsLog:
-    """Writes `metrics.jsonl` and TensorBoard events into a run folder.
+    """Writes `metrics.jsonl`, `evaluation.jsonl` and TensorBoard events into a run folder.
 
     Opened at step s it first drops the lines after s, which a killed run wrote beyond its last
-    checkpoint: the file always is that of one uninterrupted run. What is written is on its way to
-    the disk when a method returns, and what goes wrong is raised there: tensorboardX's usual
+    checkpoint: the files always are those of one uninterrupted run. What is written is on its way
+    to the disk when a method returns, and what goes wrong is raised there: tensorboardX's usual
     writer has a thread, which would die alone on a full disk and leave the loop waiting for it.
+
+    `seconds` is how long the run had trained at step s.
 
     Raises:
       OSError: whatever the disk has to say, from every method.
@@ -34,16 +35,14 @@ class MetricsLog:
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-        path = workdir / "metrics.jsonl"
-        if path.is_file():
-            lines = path.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and _step_of(line) <= start]
-            if kept != lines:
-                write_atomically(path, "".join(kept))
+        self.path, self.evaluations = workdir / "metrics.jsonl", workdir / "evaluation.jsonl"
+        for path in (self.path, self.evaluations):
+            _drop_after(path, start)
+        self.seconds = _seconds_at(self.path, start)
         (workdir / "tensorboard").mkdir(exist_ok=True)
         with contextlib.ExitStack() as files:
             # Unbuffered: nothing is left over that closing the file could fail to write.
-            self._file = files.enter_context(path.open("ab", buffering=0))
+            self._file = files.enter_context(self.path.open("ab", buffering=0))
             self._board = EventsWriter(str(workdir / "tensorboard" / "events"), f".{start}")
             files.callback(self._board.close)
             # TensorBoard then hides the points of a killed run beyond its last checkpoint.
@@ -52,11 +51,19 @@ class MetricsLog:
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
         """One line and one TensorBoard point per scalar."""
+        self._file.write(_line(step, scalars))
+        self._points(step, scalars)
+
+    def evaluation(self, step: int, scalars: Mapping[str, float]) -> None:
+        """The same for an evaluation, in `evaluation.jsonl` and below "eval/" in TensorBoard."""
+        with self.evaluations.open("ab", buffering=0) as file:
+            file.write(_line(step, scalars))
+        self._points(step, {f"eval/{name}": value for name, value in scalars.items()})
+
+    def _points(self, step: int, scalars: Mapping[str, float]) -> None:
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.proto.summary_pb2 import Summary
 
-        rounded = {k: float(f"{v:.6g}") for k, v in scalars.items()}
-        self._file.write((json.dumps({"step": step, **rounded}) + "\n").encode())
         points = [Summary.Value(tag=k, simple_value=v) for k, v in scalars.items()]
         self._event(Event(summary=Summary(value=points)), step)
 
@@ -77,11 +84,39 @@ class MetricsLog:
         self._close()
 
 
-def _step_of(line: str) -> float:
+def read_lines(path: Path) -> list[dict[str, float]]:
+    """The whole lines of a JSONL file; none if there is no file, those cut short left out."""
+    lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
+    return [json.loads(line) for line in lines if line.endswith("\n") and _is_line(line)]
+
+
+def _line(step: int, scalars: Mapping[str, float]) -> bytes:
+    rounded = {name: float(f"{value:.6g}") for name, value in scalars.items()}
+    return (json.dumps({"step": step, **rounded}) + "\n").encode()
+
+
+def _is_line(line: str) -> bool:
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        return math.inf  # a line that was cut short
+        return "step" in json.loads(line)
+    except (ValueError, TypeError):
+        return False
+
+
+def _drop_after(path: Path, start: int) -> None:
+    if path.is_file():
+        kept = [line for line in read_lines(path) if line["step"] <= start]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        if text != path.read_text():
+            write_atomically(path, text)
+
+
+def _seconds_at(path: Path, start: int) -> float:
+    """Seconds of training until step `start`: of the last line, carried on at its speed."""
+    lines = [line for line in read_lines(path) if "seconds" in line]
+    if not lines:
+        return 0.0
+    last = lines[-1]
+    return last["seconds"] * (start / last["step"])
 
 
 class Window:
@@ -134,21 +169,41 @@ class Window:
 
 
 class Clock:
-    """Images/s and time left, from the steps since the last reading."""
+    """Images/s, time left and seconds of training so far, pauses left out.
 
-    def __init__(self, step: int, total: int, batch_size: int):
-        self.total, self.batch_size = total, batch_size
-        self.restart(step)
+    Args:
+      step: where the run begins, or goes on.
+      total: steps of the run.
+      batch_size: images of a step.
+      seconds: of training before `step`.
+    """
 
-    def restart(self, step: int) -> None:
-        """Start anew at `step`: what came before (a checkpoint, a grid) does not count."""
-        self.step, self.time = step, time.perf_counter()
+    def __init__(self, step: int, total: int, batch_size: int, seconds: float = 0.0):
+        self.total, self.batch_size, self.seconds = total, batch_size, seconds
+        self.forget(step)
+
+    def forget(self, step: int) -> None:
+        """Start anew at `step`: what came before (a compilation) counts for nothing."""
+        self.step, self._window, self._since = step, 0.0, time.perf_counter()
+
+    @contextlib.contextmanager
+    def pause(self) -> Iterator[None]:
+        """Around what is not training: a grid, a checkpoint, an evaluation."""
+        self._window += time.perf_counter() - self._since
+        yield
+        self._since = time.perf_counter()
+
+    def now(self) -> float:
+        """Seconds of training until the pause that this is asked in."""
+        return self.seconds + self._window
 
     def read(self, step: int) -> tuple[float, float]:
-        """(images per second, seconds left) and start anew."""
-        seconds = max(time.perf_counter() - self.time, 1e-9) / max(step - self.step, 1)
-        self.restart(step)
-        return self.batch_size / seconds, seconds * (self.total - step)
+        """(images per second since the last reading, seconds left)."""
+        window = max(self._window + time.perf_counter() - self._since, 1e-9)
+        each = window / max(step - self.step, 1)
+        self.seconds += window
+        self.forget(step)
+        return self.batch_size / each, each * (self.total - step)
 
 
 def duration(seconds: float) -> str:

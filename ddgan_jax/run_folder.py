@@ -9,11 +9,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ddgan_jax.config import flatten
+from ddgan_jax.config import base, flatten
 from ddgan_jax.errors import UserError
 
 # What may change when a run goes on; everything else is what the run is.
-MAY_CHANGE = ("optim.", "train.", "sample.", "data.dir")
+MAY_CHANGE = ("optim.", "train.", "sample.", "sampler.", "eval.", "data.dir")
 MUST_STAY = ("train.batch_size", "train.accumulate")
 
 
@@ -90,7 +90,17 @@ def load_config(workdir: Path) -> ConfigDict:
         raise UserError(f"{path} cannot be read, it is damaged: {error}") from None
     if not isinstance(loaded, dict):
         raise UserError(f"{path} cannot be read: it holds no config")
-    return ConfigDict(_tuples(loaded))
+    return ConfigDict(_with_defaults(_tuples(loaded), base().to_dict()))
+
+
+def _with_defaults(config: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """With the fields that every config has today and that an older run folder may lack."""
+    for name, default in defaults.items():
+        if isinstance(default, Mapping):
+            config[name] = _with_defaults(config.get(name, {}), default)
+        else:
+            config.setdefault(name, default)
+    return config
 
 
 def _tuples(value: Any) -> Any:

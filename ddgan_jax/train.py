@@ -1,164 +1,30 @@
 """The training loop: batches in, checkpoints, metrics and sample grids out."""
 
 import contextlib
-import functools
 import os
-import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddgan_jax import checkpoint, plots, run_folder
+from ddgan_jax import checkpoint, curves, plots, run_folder
 from ddgan_jax import mesh as meshes
-from ddgan_jax.build import build_method, tracing
-from ddgan_jax.config import adam, check, require, steps_per_epoch, to_steps, validate
-from ddgan_jax.data import load_source
 from ddgan_jax.data.pipeline import batches
 from ddgan_jax.data.source import Source
 from ddgan_jax.errors import UserError
-from ddgan_jax.metrics_log import Clock, MetricsLog, Window, progress_line
-from ddgan_jax.optim import make_optimisers
+from ddgan_jax.evaluate import Evaluator, evaluation_line, make_evaluator, state_evaluator
+from ddgan_jax.metrics_log import Clock, MetricsLog, Window, progress_line, read_lines
+from ddgan_jax.prepare import Run, compiled_steps, describe, prepare
 from ddgan_jax.sampling import sample_keys
 from ddgan_jax.stop_signal import StopSignal
-from ddgan_jax.train_step import Optimisers, Regularise, create_state, train_step, which_regularise
+from ddgan_jax.train_step import Regularise, which_regularise
 from ddgan_jax.types import Array, Method, TrainState
 
 Say = Callable[[str], None]
-Create = Callable[[Array], TrainState]
-
-
-class Plan(NamedTuple):
-    """The durations of a config, in steps."""
-
-    total: int
-    epoch: int
-    log: int
-    checkpoint: int
-    sample: int
-
-
-def make_plan(config: ConfigDict, dataset_size: int) -> Plan:
-    """Resolve the durations of `config.train` for a dataset of `dataset_size` examples."""
-    batch = config.train.batch_size
-    check(config, "train.batch_size", batch <= dataset_size, f"at most the data's {dataset_size}")
-
-    def steps(field: str) -> int:
-        return to_steps(f"train.{field}", config.train[field], batch, dataset_size)
-
-    return Plan(
-        steps("duration"),
-        steps_per_epoch(batch, dataset_size),
-        steps("log_every"),
-        steps("checkpoint_every"),
-        steps("sample_every"),
-    )
-
-
-class Run(NamedTuple):
-    """All that config, data and devices determine: made before anything compiles or is written."""
-
-    config: ConfigDict
-    source: Source
-    plan: Plan
-    method: Method
-    optimisers: Optimisers
-    mesh: jax.sharding.Mesh
-    create: Create  # key -> the state before the first step
-    abstract: TrainState  # its shapes
-
-
-def prepare(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> Run:
-    """Check everything that can be checked, then build what the loop needs.
-
-    Raises:
-      UserError: whatever the user can mend, in one line.
-    """
-    validate(config)
-    mesh = meshes.make_mesh(devices)
-    batch_size, parts = config.train.batch_size, config.train.accumulate
-    meshes.check_divides("train.batch_size", batch_size, mesh)
-    meshes.check_divides("train.batch_size / accumulate", batch_size // parts, mesh)
-    source = load_source(config.data)
-    plan = make_plan(config, source.size)
-    is_image = len(source.shape) == 3
-    check(config, "data.flip", is_image or not config.data.flip, f"false with {source.name}")
-    parts = assemble(config, source.shape, plan.total, plan.epoch)
-    return Run(config, source, plan, *parts[:2], mesh, *parts[2:])
-
-
-def assemble(
-    config: ConfigDict, shape: tuple[int, ...], total: int, epoch: int
-) -> tuple[Method, Optimisers, Create, TrainState]:
-    """The method, its optimisers, key -> first state, and that state's shapes.
-
-    Args:
-      config: of the run.
-      shape: of one example of the data.
-      total, epoch: steps of the run and of one pass over the data.
-
-    Raises:
-      UserError: whatever does not fit together, in one line.
-    """
-    method = build_method(config, shape)
-    roles = tuple(phase.role for phase in method.phases)
-    fields = [f"optim.{role}.{name}" for role in roles for name in adam(1.0)]
-    require(config, fields, f"method {config.method!r}")
-    optimisers = make_optimisers(config.optim, roles, total, epoch)
-    create = functools.partial(create_state, method=method, optimisers=optimisers)
-    with tracing(config):
-        abstract = jax.eval_shape(create, jax.random.key(config.seed))
-    return method, optimisers, create, abstract
-
-
-def describe(run: Run) -> dict[str, Any]:
-    """What is worth knowing before compiling: sizes, counts, devices, versions."""
-    source, plan = run.source, run.plan
-    count = {
-        role: sum(leaf.size for leaf in jax.tree.leaves(tree))
-        for role, tree in run.abstract.params.items()
-    }
-    return {
-        "method": run.config.method,
-        "parameters": count,
-        "data": {"name": source.name, "examples": source.size, "shape": list(source.shape)},
-        "steps": plan.total,
-        "steps_per_epoch": plan.epoch,
-        "devices": [str(d.device_kind) for d in run.mesh.devices.flat],
-        "processes": jax.process_count(),
-        "jax": jax.__version__,
-        "python": sys.version.split()[0],
-    }
-
-
-def compiled_steps(
-    method: Method, optimisers: Optimisers, config: ConfigDict, mesh: jax.sharding.Mesh
-) -> Callable[[Regularise], Any]:
-    """`variant -> jitted train step`: state replicated and donated, batch split over the mesh."""
-
-    @functools.cache
-    def variant(regularise: Regularise) -> Any:
-        step = functools.partial(
-            train_step,
-            method=method,
-            optimisers=optimisers,
-            ema_decay=config.ema_decay,
-            regularise=regularise,
-            accumulate=config.train.accumulate,
-        )
-        same = meshes.replicated(mesh)
-        return jax.jit(
-            step,
-            in_shardings=(same, meshes.over_batch(mesh), same),
-            out_shardings=(same, same),
-            donate_argnums=0,
-        )
-
-    return variant
 
 
 def train(
@@ -184,6 +50,7 @@ def train(
     if jax.process_index() != 0:
         say = _silent
     run = prepare(config, devices)
+    evaluator = make_evaluator(config, run.mesh) if run.plan.eval else None
     changes = run_folder.check_same_run(workdir, config)
     info = describe(run)
     say(f"config:\n{_indent(config)}")
@@ -205,7 +72,7 @@ def train(
             if jax.process_index() == 0:
                 run_folder.save_config(workdir, config)
                 run_folder.save_info(workdir, info)
-            return _loop(run, workdir, state, window, manager, say)
+            return _loop(run, evaluator, workdir, state, window, manager, say)
     except OSError as error:  # full disk, lost permission
         raise UserError(
             f"--workdir={workdir} cannot be written to: {error.strerror or error}; its "
@@ -228,7 +95,13 @@ def _start(run: Run, manager: Any, say: Say) -> tuple[TrainState, Window]:
 
 
 def _loop(
-    run: Run, workdir: Path, state: TrainState, window: Window, manager: Any, say: Say
+    run: Run,
+    evaluator: Evaluator | None,
+    workdir: Path,
+    state: TrainState,
+    window: Window,
+    manager: Any,
+    say: Say,
 ) -> int:
     plan, batch_size = run.plan, run.config.train.batch_size
     start = int(state.step)
@@ -237,8 +110,8 @@ def _loop(
         return 0
     step_fn = compiled_steps(run.method, run.optimisers, run.config, run.mesh)
     draw = grid_sampler(run.method, run.config, run.mesh)
+    evaluate = state_evaluator(run, evaluator) if evaluator else None
     feed = feed_batches(run.config, run.source, run.mesh, start)
-    clock = Clock(start, plan.total, batch_size)
     compiled: set[Regularise] = set()
 
     def advice() -> str:
@@ -250,6 +123,7 @@ def _loop(
         log = MetricsLog(workdir, start) if jax.process_index() == 0 else None
         if log:
             files.callback(log.close)
+        clock = Clock(start, plan.total, batch_size, log.seconds if log else 0.0)
         for step in range(start + 1, plan.total + 1):
             variant = which_regularise(run.method, step - 1)
             began = time.perf_counter()
@@ -260,27 +134,38 @@ def _loop(
                 jax.block_until_ready(state.step)
                 with_what = " with its regulariser" if any(variant) else ""
                 say(f"first train step{with_what}: {time.perf_counter() - began:.1f} s")
-                clock.restart(step)
+                clock.forget(step)
 
             last, stopping = step == plan.total, stop.requested(manager, step)
             if step % plan.log == 0 or last:
                 window.settle(advice)
                 rate, left = clock.read(step)
-                speed = {"images_per_second": rate, "images": step * batch_size}
-                scalars = window.means() | speed
+                speed = {"images_per_second": rate, "seconds": clock.seconds}
+                scalars = window.means() | speed | {"images": step * batch_size}
                 say(progress_line(step, plan.total, scalars, left))
                 if log:
                     log.write(step, scalars)
             if step % plan.sample == 0 or last:  # before the checkpoint: none is ever skipped
-                grid = plots.picture(draw(state))
-                if log:
-                    plots.save_png(workdir / "samples" / f"step_{step:08d}.png", grid)
-                    log.image("samples", step, grid)
-                clock.restart(step)
+                window.settle(advice)  # so that the clock stops when the step is done
+                with clock.pause():
+                    grid = plots.picture(draw(state))
+                    if log:
+                        plots.save_png(workdir / "samples" / f"step_{step:08d}.png", grid)
+                        log.image("samples", step, grid)
+            if evaluate and (step % plan.eval == 0 or last):
+                window.settle(advice)
+                with clock.pause():
+                    found = evaluate(state)
+                    say(evaluation_line(step, found))
+                    if log:
+                        progress = {"images": step * batch_size, "seconds": clock.now()}
+                        log.evaluation(step, progress | found)
+                        line = {run.config.method: read_lines(log.evaluations)}
+                        curves.draw(workdir / "evaluation.png", line, "images")
             if step % plan.checkpoint == 0 or last or stopping:
                 window.settle(advice)  # what is saved is finite
-                checkpoint.save(manager, state, window.sums())
-                clock.restart(step)
+                with clock.pause():
+                    checkpoint.save(manager, state, window.sums())
             if stopping and not last:
                 checkpoint.wait(manager)
                 say(f"stopped at step {step} and saved; the same command goes on from here")

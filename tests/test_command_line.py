@@ -10,6 +10,7 @@ import tiny_runs as runs
 from PIL import Image
 
 import ddgan_jax
+from ddgan_jax import prepare as prepare_module
 from ddgan_jax import train as train_module
 from ddgan_jax.main import MODES, main, parse
 from ddgan_jax.train_step import train_step
@@ -184,7 +185,7 @@ def test_each_variant_is_traced_once_and_the_host_does_not_wait(tmp_path, monkey
 
     seen = []  # (last step that ran, step of the metric) when the host looks
     looks = type("Looks", (list,), {"append": lambda _, step: seen.append((now[0], step))})()
-    monkeypatch.setattr(train_module, "train_step", traced)
+    monkeypatch.setattr(prepare_module, "train_step", traced)
     monkeypatch.setattr(train_module, "compiled_steps", watched)
     runs.ok(*runs.TINY, f"--workdir={tmp_path / 'run'}")
     assert sorted(traces) == [(False, False), (True, False)]

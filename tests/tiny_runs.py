@@ -26,11 +26,16 @@ TINY = [
     *("--config.train.batch_size=16", "--config.train.grid=4", "--config.train.log_every=3 steps"),
     "--config.train.duration=8 steps",
 ]
-SPEED = ("images_per_second",)  # what differs from one run to the next
+TINY_DDDG = [  # three steps, 0 to 2, of 16 carried images
+    *(f"--config={ROOT}/configs/dddg_digits.py", *NETWORKS, "--config.latent_size=3"),
+    *("--config.degradation.levels=1,4", *TINY[-4:]),
+]
+SPEED = ("images_per_second", "seconds")  # what differs from one run to the next
 
 # Runs of equal config share what XLA compiled, in this process and in those that are started.
 _SCRATCH = Path(tempfile.mkdtemp(prefix="ddgan_jax_tests_"))
 atexit.register(shutil.rmtree, _SCRATCH, ignore_errors=True)
+os.environ["DDGAN_CACHE"] = str(_SCRATCH / "cache")
 jax.config.update("jax_compilation_cache_dir", str(_SCRATCH / "compiled"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
@@ -50,6 +55,13 @@ def trained(workdir):
     """A copy at `workdir` of a finished tiny run: 8 steps, checkpoints at 4 and 8."""
     shutil.copytree(_trained(), workdir)
     return workdir
+
+
+def rewind(workdir, step):
+    """Back to a checkpoint: as if the run had been killed before the next one was saved."""
+    for later in steps_saved(workdir):
+        if later > step:
+            shutil.rmtree(Path(workdir) / "checkpoints" / str(later))
 
 
 def start(*args, devices=1, **popen):

@@ -1,0 +1,152 @@
+"""A run before it runs: all that config, data and devices determine, checked and described."""
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from ddgan_jax import mesh as meshes
+from ddgan_jax.build import build_method, tracing
+from ddgan_jax.config import adam, check, require, steps_per_epoch, to_steps, validate
+from ddgan_jax.data import load_source
+from ddgan_jax.data.source import Source
+from ddgan_jax.optim import make_optimisers
+from ddgan_jax.train_step import Optimisers, Regularise, create_state, train_step
+from ddgan_jax.types import Array, Method, TrainState
+
+Create = Callable[[Array], TrainState]
+
+
+class Plan(NamedTuple):
+    """The durations of a config, in steps."""
+
+    total: int
+    epoch: int
+    log: int
+    checkpoint: int
+    sample: int
+    eval: int  # 0: never
+
+
+def make_plan(config: ConfigDict, dataset_size: int) -> Plan:
+    """Resolve the durations of `config.train` for a dataset of `dataset_size` examples."""
+    batch = config.train.batch_size
+    check(config, "train.batch_size", batch <= dataset_size, f"at most the data's {dataset_size}")
+
+    def steps(field: str) -> int:
+        return to_steps(f"train.{field}", config.train[field], batch, dataset_size)
+
+    every = config.eval.every
+    return Plan(
+        steps("duration"),
+        steps_per_epoch(batch, dataset_size),
+        steps("log_every"),
+        steps("checkpoint_every"),
+        steps("sample_every"),
+        0 if every == "never" else to_steps("eval.every", every, batch, dataset_size),
+    )
+
+
+class Run(NamedTuple):
+    """All that config, data and devices determine: made before anything compiles or is written."""
+
+    config: ConfigDict
+    source: Source
+    plan: Plan
+    method: Method
+    optimisers: Optimisers
+    mesh: jax.sharding.Mesh
+    create: Create  # key -> the state before the first step
+    abstract: TrainState  # its shapes
+
+
+def prepare(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> Run:
+    """Check everything that can be checked, then build what the loop needs.
+
+    Raises:
+      UserError: whatever the user can mend, in one line.
+    """
+    validate(config)
+    mesh = meshes.make_mesh(devices)
+    batch_size, parts = config.train.batch_size, config.train.accumulate
+    meshes.check_divides("train.batch_size", batch_size, mesh)
+    meshes.check_divides("train.batch_size / accumulate", batch_size // parts, mesh)
+    source = load_source(config.data)
+    plan = make_plan(config, source.size)
+    is_image = len(source.shape) == 3
+    check(config, "data.flip", is_image or not config.data.flip, f"false with {source.name}")
+    parts = assemble(config, source.shape, plan.total, plan.epoch)
+    return Run(config, source, plan, *parts[:2], mesh, *parts[2:])
+
+
+def assemble(
+    config: ConfigDict, shape: tuple[int, ...], total: int, epoch: int
+) -> tuple[Method, Optimisers, Create, TrainState]:
+    """The method, its optimisers, key -> first state, and that state's shapes.
+
+    Args:
+      config: of the run.
+      shape: of one example of the data.
+      total, epoch: steps of the run and of one pass over the data.
+
+    Raises:
+      UserError: whatever does not fit together, in one line.
+    """
+    method = build_method(config, shape)
+    roles = tuple(phase.role for phase in method.phases)
+    fields = [f"optim.{role}.{name}" for role in roles for name in adam(1.0)]
+    require(config, fields, f"method {config.method!r}")
+    optimisers = make_optimisers(config.optim, roles, total, epoch)
+    create = functools.partial(create_state, method=method, optimisers=optimisers)
+    with tracing(config):
+        abstract = jax.eval_shape(create, jax.random.key(config.seed))
+    return method, optimisers, create, abstract
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """What is worth knowing before compiling: sizes, counts, devices, versions."""
+    source, plan = run.source, run.plan
+    count = {
+        role: sum(leaf.size for leaf in jax.tree.leaves(tree))
+        for role, tree in run.abstract.params.items()
+    }
+    return {
+        "method": run.config.method,
+        "parameters": count,
+        "data": {"name": source.name, "examples": source.size, "shape": list(source.shape)},
+        "steps": plan.total,
+        "steps_per_epoch": plan.epoch,
+        "devices": [str(d.device_kind) for d in run.mesh.devices.flat],
+        "processes": jax.process_count(),
+        "jax": jax.__version__,
+        "python": sys.version.split()[0],
+    }
+
+
+def compiled_steps(
+    method: Method, optimisers: Optimisers, config: ConfigDict, mesh: jax.sharding.Mesh
+) -> Callable[[Regularise], Any]:
+    """`variant -> jitted train step`: state replicated and donated, batch split over the mesh."""
+
+    @functools.cache
+    def variant(regularise: Regularise) -> Any:
+        step = functools.partial(
+            train_step,
+            method=method,
+            optimisers=optimisers,
+            ema_decay=config.ema_decay,
+            regularise=regularise,
+            accumulate=config.train.accumulate,
+        )
+        same = meshes.replicated(mesh)
+        return jax.jit(
+            step,
+            in_shardings=(same, meshes.over_batch(mesh), same),
+            out_shardings=(same, same),
+            donate_argnums=0,
+        )
+
+    return variant
