@@ -8,9 +8,17 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from ddgan_jax import processes, schedules
-from ddgan_jax.config import module_from, require
+from ddgan_jax.config import check, module_from, require
+from ddgan_jax.degradations import degradation
 from ddgan_jax.errors import UserError, nearest
+from ddgan_jax.instance_noise import InstanceNoise
+from ddgan_jax.methods.dddg import make_dddg
 from ddgan_jax.methods.ddgan import make_ddgan
+from ddgan_jax.methods.ddpm import make_ddpm
+from ddgan_jax.methods.diffusion_gan import make_diffusion_gan
+from ddgan_jax.methods.difgan import make_difgan
+from ddgan_jax.methods.gan import make_gan
+from ddgan_jax.networks.encoder import MLPEncoder, ResBlockEncoder
 from ddgan_jax.networks.mlp import MLPDiscriminator, MLPGenerator
 from ddgan_jax.networks.ncsnpp import NCSNpp
 from ddgan_jax.networks.resblock import ResBlockDiscriminator
@@ -20,6 +28,7 @@ from ddgan_jax.types import Method
 Shape = tuple[int, ...]
 GENERATORS = {"ncsnpp": NCSNpp, "mlp": MLPGenerator}
 DISCRIMINATORS = {"resblock": ResBlockDiscriminator, "mlp": MLPDiscriminator}
+ENCODERS = {"resblock": ResBlockEncoder, "mlp": MLPEncoder}
 
 
 def _check_resolution(config: ConfigDict, field: str, shape: Shape, halvings: int) -> None:
@@ -49,14 +58,25 @@ def build_generator(config: ConfigDict, shape: Shape) -> Any:
 def build_discriminator(config: ConfigDict, shape: Shape) -> Any:
     """The discriminator that `config.disc` describes, for data of `shape`."""
     module = module_from(config, "disc", DISCRIMINATORS, dtype=jnp.dtype(config.dtype))
+    return _checked_discriminator(config, shape, module)
+
+
+def build_encoder(config: ConfigDict, shape: Shape, values: int, latents: int) -> Any:
+    """The discriminator with an encoder in it that `config.disc` describes."""
+    dtype = jnp.dtype(config.dtype)
+    module = module_from(config, "disc", ENCODERS, dtype=dtype, values=values, latents=latents)
+    return _checked_discriminator(config, shape, module)
+
+
+def _checked_discriminator(config: ConfigDict, shape: Shape, module: Any) -> Any:
     part = config.train.batch_size // config.train.accumulate
-    group = module.group if isinstance(module, MLPDiscriminator) else 4
+    group = getattr(module, "group", 4)
     if part > group and part % group:
         raise UserError(
             f"config.train.batch_size / accumulate is {part}; the minibatch standard deviation "
             f"needs a multiple of {group} (or fewer than {group})"
         )
-    if isinstance(module, ResBlockDiscriminator):
+    if isinstance(module, ResBlockDiscriminator | ResBlockEncoder):
         if len(module.multipliers) != len(module.downsample):
             raise UserError(
                 f"config.disc.downsample has {len(module.downsample)} entries; "
@@ -89,6 +109,128 @@ def _ddgan(config: ConfigDict, shape: Shape) -> Method:
     )
 
 
+_DDDG_FIELDS = (
+    *("latent_size", "classes", "degradation.kind", "degradation.levels"),
+    *("gen.network", "disc.network", "r1.weight", "r1.every"),
+    *("encoder.weight", "encoder.per_class", "encoder.variance_decay"),
+)
+
+
+def _dddg(config: ConfigDict, shape: Shape) -> Method:
+    require(config, _DDDG_FIELDS, "method 'dddg'")
+    degrade = degradation(config.degradation.kind, config.degradation.levels, shape)
+    # Both players look at the same generated image.
+    check(config, "gen.dropout", config.gen.get("dropout", 0.0) == 0, "0 (method 'dddg')")
+    per_class = config.encoder.per_class
+    check(config, "encoder.per_class", not per_class or config.classes > 0,
+          "false where config.classes is 0")  # fmt: skip
+    latents = degrade.t_max * config.latent_size * (config.classes if per_class else 1)
+    return make_dddg(
+        generator=build_generator(config, shape),
+        discriminator=build_encoder(config, shape, max(config.classes, 1), latents),
+        degradation=degrade,
+        shape=shape,
+        batch_size=config.train.batch_size,
+        latent_size=config.latent_size,
+        classes=config.classes,
+        encoder_weight=config.encoder.weight,
+        encoder_per_class=per_class,
+        variance_decay=config.encoder.variance_decay,
+        r1_weight=config.r1.weight,
+        r1_every=config.r1.every,
+    )
+
+
+_ADVERSARIAL_FIELDS = ("gen.network", "disc.network", "r1.gamma", "r1.every")
+
+
+def _gan_parts(config: ConfigDict, shape: Shape) -> dict[str, Any]:
+    """The arguments of `make_gan`, but the view."""
+    require(config, ("noise", *_ADVERSARIAL_FIELDS), f"method {config.method!r}")
+    check(config, "noise", config.noise in ("latent", "image"), "'latent' or 'image'")
+    if config.noise == "latent":
+        require(config, ("latent_size",), "config.noise='latent'")
+    return dict(
+        generator=build_generator(config, shape),
+        discriminator=build_discriminator(config, shape),
+        space=pixels(shape),
+        latent_size=config.latent_size if config.noise == "latent" else None,
+        r1_gamma=config.r1.gamma,
+        r1_every=config.r1.every,
+    )
+
+
+def _gan(config: ConfigDict, shape: Shape) -> Method:
+    return make_gan(**_gan_parts(config, shape))
+
+
+def _diffusion_gan(config: ConfigDict, shape: Shape) -> Method:
+    fields = [f"instance_noise.{name}" for name in InstanceNoise._fields]
+    require(config, fields, "method 'diffusion_gan'")
+    for name, default in InstanceNoise._field_defaults.items():
+        number = (int, float) if isinstance(default, float) else type(default)
+        ok = isinstance(config.instance_noise[name], number)
+        check(config, f"instance_noise.{name}", ok, f"a value like {default!r}")
+    noise = InstanceNoise(**{name: config.instance_noise[name] for name in InstanceNoise._fields})
+    holds = {
+        "t_min": (noise.t_min >= 2, "at least 2"),
+        "t_max": (noise.t_max >= noise.t_min, f"at least t_min = {noise.t_min}"),
+        "beta_min": (noise.beta_min > 0, "a positive number"),
+        "beta_max": (noise.beta_min <= noise.beta_max < 1, f"in [{noise.beta_min}, 1)"),
+        "noise_std": (noise.noise_std >= 0, "a number >= 0"),
+        "timesteps": (noise.timesteps in ("priority", "uniform"), "'priority' or 'uniform'"),
+        "target": (-1 <= noise.target <= 1, "a number in [-1, 1]"),
+        "every": (noise.every > 0, "a positive integer"),
+        "images": (noise.images > 0, "a positive integer"),
+    }
+    for name, (ok, allowed) in holds.items():
+        check(config, f"instance_noise.{name}", ok, allowed)
+    return make_diffusion_gan(noise=noise, **_gan_parts(config, shape))
+
+
+def _difgan(config: ConfigDict, shape: Shape) -> Method:
+    weights = ("difgan.weights_disc", "difgan.weights_gen")
+    require(config, (*weights, "difgan.saturating", *_ADVERSARIAL_FIELDS), "method 'difgan'")
+    eta_disc, eta_gen = config.difgan.weights_disc, config.difgan.weights_gen
+    for field, eta in zip(weights, (eta_disc, eta_gen), strict=True):
+        ok = len(eta) > 0 and min(eta) >= 0 and sum(eta) > 0
+        check(config, field, ok, "one number >= 0 for each step, not all 0")
+    same = len(eta_disc) == len(eta_gen)
+    check(config, weights[0], same, f"as many weights as in config.{weights[1]}")
+    return make_difgan(
+        generator=build_generator(config, shape),
+        discriminator=build_discriminator(config, shape),
+        space=pixels(shape),
+        weights_disc=eta_disc,
+        weights_gen=eta_gen,
+        saturating=config.difgan.saturating,
+        r1_gamma=config.r1.gamma,
+        r1_every=config.r1.every,
+    )
+
+
+_DDPM_FIELDS = (
+    *("diffusion.num_steps", "diffusion.beta_min", "diffusion.beta_max", "gen.network"),
+    *("sampler.kind", "sampler.steps", "sampler.clip"),
+)
+
+
+def _ddpm(config: ConfigDict, shape: Shape) -> Method:
+    require(config, _DDPM_FIELDS, "method 'ddpm'")
+    kind = config.sampler.kind
+    check(config, "sampler.kind", kind in ("ancestral", "ddim"), "'ancestral' or 'ddim'")
+    return make_ddpm(
+        generator=build_generator(config, shape),
+        space=pixels(shape),
+        betas=schedules.linear_betas(
+            config.diffusion.num_steps, config.diffusion.beta_min, config.diffusion.beta_max
+        ),
+        sampler=kind,
+        sample_steps=config.sampler.steps,
+        clip=config.sampler.clip,
+    )
+
+
 @contextlib.contextmanager
 def tracing(config: ConfigDict) -> Iterator[None]:
     """Around the first trace of a method: sizes that no network can have become one line."""
@@ -109,7 +251,14 @@ def tracing(config: ConfigDict) -> Iterator[None]:
         ) from error
 
 
-METHODS: dict[str, Callable[[ConfigDict, Shape], Method]] = {"ddgan": _ddgan}
+METHODS: dict[str, Callable[[ConfigDict, Shape], Method]] = {
+    "ddgan": _ddgan,
+    "dddg": _dddg,
+    "gan": _gan,
+    "diffusion_gan": _diffusion_gan,
+    "difgan": _difgan,
+    "ddpm": _ddpm,
+}
 
 
 def build_method(config: ConfigDict, shape: Shape) -> Method:

@@ -25,7 +25,7 @@ def base() -> ConfigDict:
             dtype="float32",
             ema_decay=0.999,  # per step, of the weights used for sampling
             data=dict(
-                name="digits",  # digits, gaussians25, npz:FILE or tfds:NAME[/CONFIG]
+                name="digits",  # digits, gaussians25, stacked_mnist, npz:FILE, tfds:NAME[/CONFIG]
                 split="train",
                 dir="",  # prepared TFDS datasets; "": $TFDS_DATA_DIR or ~/tensorflow_datasets
                 image_size=0,  # 0: as stored
@@ -44,6 +44,23 @@ def base() -> ConfigDict:
                 grid=64,  # images in the grids made during training
             ),
             sample=dict(batch_size=64),
+            eval=dict(
+                every="never",  # during training, so often: "20 epochs"
+                training_samples=2_000,  # then; few samples make Fréchet distances larger
+                num_samples=10_000,  # of --mode=evaluate; the published protocol has 50,000
+                seed=0,  # of the samples: other noise than training saw
+                weights="ema",  # or raw: those that the optimiser moves
+                # frechet, kid, precision_recall, inception_score, classes; all that suit the data
+                metrics=("auto",),
+                # Feature networks: inception (the FID's), mnist, digits (our classifiers), or a
+                # FILE.npz of python -m ddgan_jax.metrics.classifier; the one that suits the data
+                extractors=("auto",),
+                inception="",  # weights; "": $DDGAN_INCEPTION or ~/.cache/ddgan_jax
+                repeat_grey=False,  # show Inception grey images as colour
+                split="train",  # of the data: what samples are compared with
+                batch_size=64,  # images per call of the feature network
+                trials=30,  # of sampling 100 images, for the median of its time
+            ),
         )
     )
 
@@ -86,6 +103,131 @@ def ddgan(
     config.disc = ConfigDict(dict(disc))
     config.optim = ConfigDict(dict(gen=adam(lr_gen), disc=adam(lr_disc)))
     # gamma/2 E||grad||^2 on the real pair every so many steps, not multiplied by the interval.
+    config.r1 = ConfigDict(dict(gamma=float(r1_gamma), every=r1_every))
+    return config
+
+
+def dddg(
+    *,
+    degradation: str,
+    levels: tuple[float, ...],
+    latent_size: int,
+    classes: int,
+    gen: Mapping[str, Any],
+    disc: Mapping[str, Any],
+) -> ConfigDict:
+    """`base()` plus what DDDG needs, with the paper's numbers; t_max is len(levels) + 1.
+
+    `degradation` and `levels`: see `degradations.degradation`; `classes`: 0 for unconditional.
+    """
+    config = base()
+    config.method = "dddg"
+    config.latent_size = latent_size  # d_z, of each step
+    config.classes = classes
+    config.degradation = ConfigDict(dict(kind=degradation, levels=tuple(map(float, levels))))
+    config.gen = ConfigDict(dict(gen))
+    config.disc = ConfigDict(dict(disc))
+    constant = adam(2e-3, final_learning_rate=2e-3, beta1=0.0, beta2=0.99)
+    config.optim = ConfigDict(dict(gen=dict(constant), disc=dict(constant)))
+    # lambda_r1 E||grad||^2 on the real image, not halved; at every step in the paper.
+    config.r1 = ConfigDict(dict(weight=0.1, every=1))
+    # lambda_enc; whether it is told the class; how slowly the latents' variance is learned.
+    config.encoder = ConfigDict(dict(weight=1.0, per_class=False, variance_decay=0.999))
+    return config
+
+
+def gan(
+    *,
+    noise: str,
+    latent_size: int = 0,
+    gen: Mapping[str, Any],
+    disc: Mapping[str, Any],
+    lr_gen: float,
+    lr_disc: float,
+    r1_gamma: float,
+    r1_every: int,
+) -> ConfigDict:
+    """`base()` plus what a GAN needs.
+
+    `noise`: "latent", of `latent_size` numbers, or "image", of the data's own size.
+    """
+    config = _adversarial("gan", gen, disc, lr_gen, lr_disc, r1_gamma, r1_every)
+    config.noise = noise
+    if noise == "latent":
+        config.latent_size = latent_size
+    return config
+
+
+def diffusion_gan(**fields: Any) -> ConfigDict:
+    """`gan(**fields)` plus what Diffusion-GAN needs, with the paper's numbers."""
+    config = gan(**fields)
+    config.method = "diffusion_gan"
+    config.instance_noise = ConfigDict(
+        dict(  # see instance_noise.InstanceNoise
+            t_min=10,
+            t_max=1000,
+            beta_min=1e-4,
+            beta_max=0.02,
+            noise_std=0.05,
+            timesteps="priority",  # or uniform
+            target=0.6,
+            every=4,
+            images=100_000,
+        )
+    )
+    return config
+
+
+def difgan(
+    *,
+    num_steps: int,
+    gen: Mapping[str, Any],
+    disc: Mapping[str, Any],
+    lr_gen: float,
+    lr_disc: float,
+    r1_gamma: float,
+    r1_every: int,
+) -> ConfigDict:
+    """`base()` plus what DifGAN needs; T is the number of weights."""
+    config = _adversarial("difgan", gen, disc, lr_gen, lr_disc, r1_gamma, r1_every)
+    # eta_k of x_k, k = 0..T-1: falling evenly from x_0, which is the sample; divided by their sum.
+    weights = tuple((num_steps - k) / (num_steps * (num_steps + 1) / 2) for k in range(num_steps))
+    config.difgan = ConfigDict(dict(weights_disc=weights, weights_gen=weights, saturating=False))
+    return config
+
+
+def ddpm(*, gen: Mapping[str, Any], learning_rate: float, clip: bool) -> ConfigDict:
+    """`base()` plus what DDPM needs. `clip`: predicted data to [-1, 1] in sampling, for images."""
+    config = base()
+    config.method = "ddpm"
+    config.diffusion = ConfigDict(dict(num_steps=1000, beta_min=1e-4, beta_max=0.02))
+    config.gen = ConfigDict(dict(gen))
+    config.optim = ConfigDict(dict(gen=adam(learning_rate, beta1=0.9, beta2=0.999)))
+    config.sampler = ConfigDict(
+        dict(
+            kind="ancestral",  # or ddim
+            steps=1000,  # of the diffusion's, at equal distances
+            clip=clip,
+        )
+    )
+    return config
+
+
+def _adversarial(
+    method: str,
+    gen: Mapping[str, Any],
+    disc: Mapping[str, Any],
+    lr_gen: float,
+    lr_disc: float,
+    r1_gamma: float,
+    r1_every: int,
+) -> ConfigDict:
+    config = base()
+    config.method = method
+    config.gen = ConfigDict(dict(gen))
+    config.disc = ConfigDict(dict(disc))
+    config.optim = ConfigDict(dict(gen=adam(lr_gen), disc=adam(lr_disc)))
+    # gamma/2 E||grad||^2 on real images every so many steps, not multiplied by the interval.
     config.r1 = ConfigDict(dict(gamma=float(r1_gamma), every=r1_every))
     return config
 
@@ -155,6 +297,10 @@ _POSITIVE_INTEGERS = (
     "train.keep",
     "train.grid",
     "sample.batch_size",
+    "eval.training_samples",
+    "eval.num_samples",
+    "eval.batch_size",
+    "eval.trials",
     "latent_size",
     "diffusion.num_steps",
     "r1.every",
@@ -170,7 +316,7 @@ def validate(config: ConfigDict) -> None:
     flat, defaults = flatten(config), flatten(base())
     require(config, defaults, "every config")
     for field in flat:  # a misspelt field in a config file would otherwise do nothing, silently
-        if field.startswith(("data.", "train.", "sample.")) and field not in defaults:
+        if field.startswith(("data.", "train.", "sample.", "eval.")) and field not in defaults:
             raise UserError(f"config.{field} is unknown{nearest(field, defaults)}")
     for field in _POSITIVE_INTEGERS:
         if field in flat:
@@ -179,6 +325,9 @@ def validate(config: ConfigDict) -> None:
         check(config, field, _is_a(flat[field], type(default)), _say(type(default)))
     for field in _DURATIONS:
         to_steps(field, flat[field], 1, 1)
+    if flat["eval.every"] != "never":
+        to_steps("eval.every", flat["eval.every"], 1, 1)
+    _validate_eval(config, flat)
     for field, value in flat.items():
         if field.startswith("optim."):
             check(config, field, _is_a(value, float), "a number")
@@ -195,6 +344,21 @@ def validate(config: ConfigDict) -> None:
     if "r1.gamma" in flat:
         gamma = flat["r1.gamma"]
         check(config, "r1.gamma", _is_a(gamma, float) and 0 <= gamma < math.inf, "a number >= 0")
+    for field in ("r1.weight", "encoder.weight"):
+        if field in flat:
+            ok = _is_a(flat[field], float) and 0 <= flat[field] < math.inf
+            check(config, field, ok, "a number >= 0")
+    if "encoder.variance_decay" in flat:
+        decay = flat["encoder.variance_decay"]
+        check(config, "encoder.variance_decay", _is_a(decay, float) and 0 <= decay < 1,
+              "a number in [0, 1)")  # fmt: skip
+    if "encoder.per_class" in flat:
+        check(config, "encoder.per_class", _is_a(flat["encoder.per_class"], bool), _say(bool))
+    if "classes" in flat:
+        check(config, "classes", _is_a(flat["classes"], int), "an integer >= 0")
+    if "degradation.levels" in flat:
+        levels = flat["degradation.levels"]
+        check(config, "degradation.levels", _is_a(levels, tuple[float]), "a tuple of numbers")
     low, high = flat.get("diffusion.beta_min", 0.1), flat.get("diffusion.beta_max", 20.0)
     check(config, "diffusion.beta_min", _is_a(low, float) and low > 0, "a positive number")
     above = _is_a(high, float) and low < high < math.inf
@@ -205,6 +369,23 @@ def validate(config: ConfigDict) -> None:
         flat["train.batch_size"] % flat["train.accumulate"] == 0,
         f"a multiple of config.train.accumulate = {flat['train.accumulate']}",
     )
+
+
+EVAL_METRICS = ("auto", "frechet", "kid", "precision_recall", "inception_score", "classes")
+
+
+def _validate_eval(config: ConfigDict, flat: Mapping[str, Any]) -> None:
+    for field in ("eval.num_samples", "eval.training_samples"):
+        # Fewer say nothing; and precision needs a third nearest neighbour.
+        check(config, field, flat[field] >= 16, "at least 16")
+    check(config, "eval.seed", flat["eval.seed"] < 2**32, "an integer in [0, 2^32)")
+    check(config, "eval.weights", flat["eval.weights"] in ("ema", "raw"), "'ema' or 'raw'")
+    unknown = [name for name in flat["eval.metrics"] if name not in EVAL_METRICS]
+    known = (
+        f"some of {', '.join(EVAL_METRICS)}{nearest(unknown[0], EVAL_METRICS) if unknown else ''}"
+    )
+    check(config, "eval.metrics", not unknown and bool(flat["eval.metrics"]), known)
+    check(config, "eval.extractors", bool(flat["eval.extractors"]), "at least one")
 
 
 def module_from(config: ConfigDict, field: str, networks: Mapping[str, Any], **kwargs: Any) -> Any:

@@ -1,20 +1,21 @@
 """A trained run as a value: restored weights and functions to sample from them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax import checkpoint, run_folder
 from ddgan_jax import mesh as meshes
-from ddgan_jax.build import build_method, tracing
 from ddgan_jax.config import validate
 from ddgan_jax.errors import UserError
+from ddgan_jax.prepare import assemble
 from ddgan_jax.sampling import sample_batches
-from ddgan_jax.types import Method, Params
+from ddgan_jax.types import Array, Method, Params
 
 
 class Model(NamedTuple):
@@ -22,8 +23,9 @@ class Model(NamedTuple):
 
     config: ConfigDict
     method: Method
-    params: Params  # moving averages, replicated over the devices of `mesh`
+    params: Params  # moving averages (or raw weights), replicated over the devices of `mesh`
     step: int  # train steps that made them
+    shape: tuple[int, ...]  # of one example
     mesh: jax.sharding.Mesh
 
     def sample(self, key: jax.Array, count: int, batch_size: int | None = None) -> np.ndarray:
@@ -53,12 +55,104 @@ class Model(NamedTuple):
         compiled = jax.jit(self.method.sample, in_shardings=(same, split, same), out_shardings=same)
         return sample_batches(compiled, self.params, (), key, count, size)
 
+    def encode(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Latents of images, float32 [N, t_max, d_z], by the encoder alone.
+
+        Args:
+          images: uint8, or float32 in [-1, 1], [N, H, W, C].
+          labels: int32 [N], for a class-conditional model; None: all 0.
+
+        Raises:
+          UserError: the method has no inversion, or images of another shape.
+        """
+        encode = self._inversion("encode")
+        return self._map(encode, self._images(images), _labels(labels, len(images)))
+
+    def decode(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Images float32 [N, H, W, C] in [-1, 1] of latents [N, t_max, d_z]; labels as in `encode`.
+
+        Raises:
+          UserError: the method has no inversion.
+        """
+        return self._map(self._inversion("decode"), latents, _labels(labels, len(latents)))
+
+    def refine(
+        self,
+        images: np.ndarray,
+        latents: np.ndarray,
+        labels: np.ndarray | None = None,
+        steps: int = 100,
+        learning_rate: float = 0.05,
+    ) -> np.ndarray:
+        """Latents that decode to something closer to `images`, by gradient descent from `latents`.
+
+        Each image is refined alone; the result is never worse than `latents`.
+
+        Raises:
+          UserError: the method has no inversion, or images of another shape.
+        """
+        refine = self._inversion("refine")
+
+        def refined(params: Params, x: Array, y: Array, z: Array) -> Array:
+            return refine(params, x, y, z, steps, learning_rate)
+
+        x, y = self._images(images), _labels(labels, len(images))
+        return self._map(refined, x, y, latents, jit=False)  # it compiles its own step
+
+    def path(self, latents: np.ndarray, labels: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+        """What `decode` passes through: x'_0..x'_{t_max} and x^norm_1..x^norm_{t_max}.
+
+        Returns:
+          Two arrays float32 [N, t_max + 1, H, W, C] and [N, t_max, H, W, C].
+
+        Raises:
+          UserError: the method has no inversion.
+        """
+        path = self._inversion("path")
+
+        def over_time(params: Params, z: Array, y: Array) -> tuple[Array, ...]:
+            return tuple(jnp.moveaxis(x, 0, 1) for x in path(params, z, y))
+
+        return self._map(over_time, latents, _labels(labels, len(latents)))
+
+    def _inversion(self, name: str) -> Callable[..., Any]:
+        function = getattr(self.method, name)
+        if function is None:
+            raise UserError(f"method {self.config.method!r} cannot {name} images; 'dddg' can")
+        return function
+
+    def _images(self, images: np.ndarray) -> np.ndarray:
+        if images.ndim != 4 or images.shape[1:] != self.shape:
+            raise UserError(
+                f"images are {images.shape}; [N, *{self.shape}] is what this model knows"
+            )
+        return images
+
+    def _map(self, function: Callable[..., Any], *arrays: np.ndarray, jit: bool = True) -> Any:
+        """`function(params, *arrays)` batch by batch, split over the devices, on the host."""
+        count = len(arrays[0])
+        size = -(-min(self.config.sample.batch_size, count) // self.mesh.size) * self.mesh.size
+        split = meshes.over_batch(self.mesh)
+        compiled = jax.jit(function) if jit else function
+        parts = []
+        for start in range(0, count, size):
+            rows = [np.asarray(a[start : start + size]) for a in arrays]
+            padded = [np.resize(a, (size, *a.shape[1:])) for a in rows]  # repeats: one compilation
+            out = compiled(self.params, *(jax.device_put(a, split) for a in padded))
+            parts.append(jax.device_get(out))
+        return jax.tree.map(lambda *xs: np.concatenate(xs)[:count], *parts)
+
+
+def _labels(labels: np.ndarray | None, count: int) -> np.ndarray:
+    return np.zeros(count, np.int32) if labels is None else np.asarray(labels, np.int32)
+
 
 def load(
     workdir: str | Path,
     step: int | None = None,
     config: ConfigDict | None = None,
     devices: Sequence[jax.Device] | None = None,
+    raw: bool = False,
 ) -> Model:
     """Restore the moving-average weights of a run folder.
 
@@ -67,6 +161,8 @@ def load(
       step: of the checkpoint; the last one if None.
       config: instead of the folder's own; must describe the same model.
       devices: to restore onto and to sample with; all if None.
+      raw: the weights that the optimiser moves instead of their average; needs a whole run folder,
+        not an exported one.
 
     Raises:
       UserError: no such folder or checkpoint, a damaged one, or one of another config.
@@ -78,15 +174,20 @@ def load(
     config = config or saved
     validate(config)
     mesh = meshes.make_mesh(devices)
-    method = build_method(config, run_folder.data_shape(workdir))
+    # The lengths of run and epoch change no shape.
+    shape = run_folder.data_shape(workdir)
+    method, _, _, abstract = assemble(config, shape, total=1, epoch=1)
+    abstract = checkpoint.with_sharding(abstract, meshes.replicated(mesh))
     if not (workdir / "checkpoints").is_dir():
         raise UserError(f"no checkpoint in {workdir}; train first with --workdir={workdir}")
     with checkpoint.opened(workdir, read_only=True) as manager:
         step = checkpoint.latest_step(manager, step)
-        with tracing(config):
-            shapes = jax.eval_shape(method.init, jax.random.key(0))
-        wanted = {role: shapes[role] for role in method.ema_roles}
-        params = checkpoint.restore_ema(
-            manager, step, checkpoint.with_sharding(wanted, meshes.replicated(mesh))
-        )
-    return Model(config, method, params, step, mesh)
+        if raw:
+            state, _ = checkpoint.restore_state(manager, step, abstract)
+            params: Params = {
+                **state.ema,
+                **{role: state.params[role] for role in method.ema_roles},
+            }
+        else:
+            params = checkpoint.restore_ema(manager, step, abstract.ema)
+    return Model(config, method, params, step, shape, mesh)

@@ -43,6 +43,19 @@ def posterior_sample(
     return mean + at(tables.sigma, t, x_0) * noise
 
 
+def x_0_from_noise(tables: ForwardTables, x_i: Array, i: Array, noise: Array) -> Array:
+    """x_0 of which x_i is `diffuse(tables, x_0, i, noise)`."""
+    return (x_i - at(tables.sigma_bar, i, x_i) * noise) / at(tables.sqrt_alpha_bar, i, x_i)
+
+
+def ddim_step(tables: ForwardTables, x_0: Array, x_next: Array, t: Array) -> Array:
+    """x_t from x_{t+1} with the very noise that x_0 leaves in it (DDIM, eq. 12 with eta = 0)."""
+    noise = (x_next - at(tables.sqrt_alpha_bar, t + 1, x_0) * x_0) / at(
+        tables.sigma_bar, t + 1, x_0
+    )
+    return diffuse(tables, x_0, t, noise)
+
+
 def gaussian(betas: np.ndarray) -> Process:
     """The Gaussian diffusion with variances beta_1..beta_T ([T]) as a `Process`."""
     forward, posterior = forward_tables(betas), posterior_tables(betas)

@@ -41,6 +41,49 @@ def variance_preserving_betas(
     return np.asarray(1 - alpha_bar[1:] / alpha_bar[:-1], np.float32)
 
 
+def linear_betas(num_steps: int, beta_min: float = 1e-4, beta_max: float = 0.02) -> np.ndarray:
+    """beta_1..beta_T at equal distances from beta_min to beta_max, float32 [T] (Ho et al. 2020).
+
+    Raises:
+      UserError: num_steps < 1 or not 0 < beta_min <= beta_max < 1.
+    """
+    if num_steps < 1:
+        raise UserError(f"diffusion.num_steps is {num_steps}; it must be at least 1")
+    if not 0 < beta_min <= beta_max < 1:
+        raise UserError(
+            f"diffusion.beta_min is {beta_min} and beta_max {beta_max}; "
+            "0 < beta_min <= beta_max < 1 is needed"
+        )
+    return np.linspace(beta_min, beta_max, num_steps).astype(np.float32)
+
+
+def spaced(betas: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """A chain of `count` of the T times of another, with the same marginals at these times.
+
+    The times are round(i T / count), i = 1..count: the last is T.
+
+    Args:
+      betas: beta_1..beta_T.
+      count: 1..T.
+
+    Returns:
+      The times, int32 [count], and their betas 1 - abar_{tau_i} / abar_{tau_{i-1}}, float64
+      (for the tables: rounded, they would no longer have these marginals).
+
+    Raises:
+      UserError: count out of range.
+    """
+    if not 1 <= count <= len(betas):
+        raise UserError(
+            f"sampler.steps is {count}; an integer from 1 to diffusion.num_steps = {len(betas)} "
+            "is needed"
+        )
+    times = np.round(np.arange(1, count + 1) * (len(betas) / count)).astype(np.int32)
+    alpha_bar = np.concatenate([[1.0], np.cumprod(1 - np.asarray(betas, np.float64))])
+    kept = alpha_bar[np.concatenate([[0], times])]
+    return times, 1 - kept[1:] / kept[:-1]
+
+
 class ForwardTables(NamedTuple):
     """float32 [T + 1], index i belongs to x_i.
 

@@ -17,15 +17,16 @@ def create_state(key: Array, method: Method, optimisers: Optimisers) -> TrainSta
     """The state before the first step, from a typed key."""
     # Apart from the run's own key, which is folded with step numbers: no key is used twice.
     init_key, carry_key, run_key = jax.random.split(key, 3)
-    params = method.init(init_key)
+    params, carry = method.init(init_key), method.carry_init(carry_key)
+    # Copies, not aliases: a donated buffer may be given away only once.
+    ema = {role: params[role] for role in method.ema_roles} | method.learned(carry)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         key=jax.random.key_data(run_key),
         params=params,
         opt_state={role: optimisers[role].init(params[role]) for role in optimisers},
-        # Copies, not aliases: a donated buffer may be given away only once.
-        ema={role: jax.tree.map(jnp.copy, params[role]) for role in method.ema_roles},
-        carry=method.carry_init(carry_key),
+        ema=jax.tree.map(jnp.copy, ema),
+        carry=carry,
     )
 
 
@@ -94,6 +95,7 @@ def train_step(
     }
     context = Context(batch, jax.random.fold_in(key, len(method.phases)), *context[2:])
     carry = method.carry_update(state.carry, outputs, context)
+    ema |= method.learned(carry)
     return TrainState(state.step + 1, state.key, params, opt_state, ema, carry), metrics
 
 
@@ -128,12 +130,18 @@ def _value_and_grad(
         return loss, aux, grads
 
     results = []
-    batch = context.batch
+    whole = (context.batch, context.carry.samples)
     for i in range(parts):
-        part = jax.tree.map(lambda x, i=i: x.reshape((-1, parts, *x.shape[1:]))[:, i], batch)
-        here = context._replace(batch=part, key=jax.random.fold_in(context.key, i))
+        batch, samples = jax.tree.map(
+            lambda x, i=i: x.reshape((-1, parts, *x.shape[1:]))[:, i], whole
+        )
+        here = context._replace(
+            batch=batch,
+            key=jax.random.fold_in(context.key, i),
+            carry=context.carry._replace(samples=samples),
+        )
         results.append(grad_fn(params[role], here))
-        results[-1], batch = jax.lax.optimization_barrier((results[-1], batch))
+        results[-1], whole = jax.lax.optimization_barrier((results[-1], whole))
     metrics, outputs = zip(*(aux for (_, aux), _ in results), strict=True)
     losses = [loss for (loss, _), _ in results]
     grads = [grad for _, grad in results]

@@ -16,13 +16,26 @@ Params = Mapping[str, PyTree]  # role ("gen", "disc", ...) -> parameters of that
 Metrics = dict[str, Array]  # name -> float32 scalar
 
 
+class Carry(NamedTuple):
+    """What a method remembers between steps.
+
+    Attributes:
+      samples: leaves [B, ...], row i belongs to row i of the batch and goes where that goes when
+        the batch is split (gradient accumulation).
+      shared: the rest.
+    """
+
+    samples: PyTree = ()
+    shared: PyTree = ()
+
+
 class Context(NamedTuple):
     """What a loss may look at besides parameters."""
 
     batch: Mapping[str, Array]  # "image": the data as loaded, [B, ...]; "label": int32 [B]
     key: Array  # typed PRNG key, this phase's own
     step: Array  # int32 scalar, number of train steps done so far
-    carry: PyTree  # what the method remembers between steps
+    carry: Carry  # what the method remembers between steps
     frozen: PyTree  # parameters of networks that never train (autoencoder, LPIPS, ...)
 
 
@@ -30,7 +43,7 @@ class Aux(NamedTuple):
     """What a loss returns beside its value."""
 
     metrics: Metrics = {}  # logged as "<role>/<name>"
-    outputs: PyTree = None  # handed to `Method.carry_update`
+    outputs: PyTree = None  # leaves [B, ...], handed to `Method.carry_update`
 
 
 LossFn = Callable[[Params, Context], tuple[Array, Aux]]
@@ -51,14 +64,19 @@ class Phase(NamedTuple):
     regularise_every: int = 1
 
 
-def _no_carry(key: Array) -> PyTree:
+def _no_carry(key: Array) -> Carry:
     del key
-    return ()
+    return Carry()
 
 
-def _keep_carry(carry: PyTree, outputs: Mapping[str, PyTree], context: Context) -> PyTree:
+def _keep_carry(carry: Carry, outputs: Mapping[str, PyTree], context: Context) -> Carry:
     del outputs, context
     return carry
+
+
+def _nothing_learned(carry: Carry) -> dict[str, PyTree]:
+    del carry
+    return {}
 
 
 class Method(NamedTuple):
@@ -73,7 +91,15 @@ class Method(NamedTuple):
       ema_roles: roles whose exponential moving average is kept, and used for sampling.
       carry_init, carry_update: what the method remembers between steps. `carry_update` sees the
         `Aux.outputs` of every phase, by role.
-      encode, decode: inversion, for methods that can.
+      learned: carry -> what sampling needs of it, as roles of their own that stand beside the
+        averages in `TrainState.ema`, and so in every checkpoint and in the `Params` of `sample`.
+      prior: keys [B] -> (latents [B, ...], labels int32 [B]), what `sample` decodes.
+      encode: (params, images, labels) -> latents.
+      decode: (params, latents, labels) -> images.
+      refine: (params, images, labels, latents, steps, learning_rate) -> latents that decode to
+        something closer to the images.
+      path: (params, latents, labels) -> the intermediate images of `decode`, stacked over time.
+      degrade: (images, t) -> x_t, for methods that degrade without noise.
       nfe: network evaluations that one call of `sample` makes.
     """
 
@@ -82,10 +108,15 @@ class Method(NamedTuple):
     sample: Callable[[Params, Array, PyTree], Array]
     ema_roles: tuple[str, ...]
     nfe: int
-    carry_init: Callable[[Array], PyTree] = _no_carry
-    carry_update: Callable[[PyTree, Mapping[str, PyTree], Context], PyTree] = _keep_carry
-    encode: Callable[..., Array] | None = None
-    decode: Callable[..., Array] | None = None
+    carry_init: Callable[[Array], Carry] = _no_carry
+    carry_update: Callable[[Carry, Mapping[str, PyTree], Context], Carry] = _keep_carry
+    learned: Callable[[Carry], dict[str, PyTree]] = _nothing_learned
+    prior: Callable[[Array], tuple[Array, Array]] | None = None
+    encode: Callable[[Params, Array, Array], Array] | None = None
+    decode: Callable[[Params, Array, Array], Array] | None = None
+    refine: Callable[[Params, Array, Array, Array, int, float], Array] | None = None
+    path: Callable[[Params, Array, Array], tuple[Array, Array]] | None = None
+    degrade: Callable[..., Array] | None = None
 
 
 class Process(NamedTuple):
@@ -131,4 +162,4 @@ class TrainState(NamedTuple):
     params: dict[str, PyTree]
     opt_state: dict[str, optax.OptState]
     ema: dict[str, PyTree]
-    carry: PyTree
+    carry: Carry

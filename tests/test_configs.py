@@ -21,8 +21,10 @@ PARAMETERS = {  # of the generator, exact, as published
     "ddgan_celebahq256": 39_726_979,
     "ddgan_lsun_church256": 39_726_979,
 }
-BIG = {"ddgan_celebahq256", "ddgan_lsun_church256"}  # half a minute to trace
-SHAPES = {"ddgan_toy2d": (2,), "ddgan_digits": (8, 8, 1)}
+BIG = {"ddgan_celebahq256", "ddgan_lsun_church256", "difgan_mnist"}  # half a minute to trace
+SHAPES = {p.stem: (2,) for p in CONFIGS if p.stem.endswith("_toy2d")} | {
+    p.stem: (8, 8, 1) for p in CONFIGS if p.stem.endswith("_digits")
+}
 
 
 def load(path):
@@ -73,9 +75,8 @@ def test_config(path):
             lambda x: (x.shape, x.dtype), state
         )
         assert {m.shape for m in metrics.values()} == {()}
-    samples = jax.eval_shape(
-        method.sample, state.params, jax.random.split(jax.random.key(0), 2), ()
-    )
+    params = {**state.params, **state.ema}
+    samples = jax.eval_shape(method.sample, params, jax.random.split(jax.random.key(0), 2), ())
     assert samples.shape == (2, *shape)
     if path.stem in SHAPES:  # small enough to take the step
         state = jax.jit(create)(jax.random.key(0))

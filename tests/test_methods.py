@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ddgan_jax import mesh as meshes
 from ddgan_jax.build import build_method
-from ddgan_jax.config import ddgan
+from ddgan_jax.config import dddg, ddgan, ddpm, diffusion_gan, difgan, gan
 from ddgan_jax.optim import cosine_per_epoch, make_optimisers
 from ddgan_jax.sampling import sample_keys
 from ddgan_jax.train_step import create_state, train_step, which_regularise
@@ -54,14 +55,108 @@ def conv_config():
     return config
 
 
+def dddg_mlp_config():
+    config = dddg(
+        degradation="pool",
+        levels=(2,),
+        latent_size=3,
+        classes=2,
+        gen=dict(
+            network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=False, equalised=True
+        ),
+        disc=dict(network="mlp", width=8, blocks=1, t_width=4, group=4, equalised=True),
+    )
+    config.train.batch_size = BATCH  # so many images are carried
+    config.r1.every = 3
+    return config
+
+
+def dddg_conv_config():
+    config = dddg_mlp_config()
+    config.gen = dict(
+        network="ncsnpp",
+        width=4,
+        multipliers=(1, 1),
+        blocks=1,
+        attention=(4,),
+        z_width=4,
+        z_layers=0,
+        tanh=False,
+        normalise_z=False,
+        coordinates=True,
+        equalised=True,
+    )
+    config.disc = dict(
+        network="resblock",
+        width=2,
+        multipliers=(2, 2),
+        downsample=(False, True),
+        t_width=4,
+        group=4,
+        equalised=True,
+    )
+    return config
+
+
+def family(config, networks=mlp_config):
+    """A config of the GAN family with the tiny networks of DDGAN."""
+    config.gen, config.disc = networks().gen, networks().disc
+    return config
+
+
+ADVERSARIAL = dict(gen={}, disc={}, lr_gen=1e-3, lr_disc=1e-3, r1_gamma=0.1, r1_every=3)
+
+
+def gan_config(networks=mlp_config):
+    return family(gan(noise="latent", latent_size=3, **ADVERSARIAL), networks)
+
+
+def gan_highdim_config():
+    return family(gan(noise="image", **ADVERSARIAL))
+
+
+def diffusion_gan_config(networks=mlp_config):
+    config = family(diffusion_gan(noise="latent", latent_size=3, **ADVERSARIAL), networks)
+    config.instance_noise.every = 2
+    return config
+
+
+def difgan_config(networks=mlp_config):
+    return family(difgan(num_steps=2, **ADVERSARIAL), networks)
+
+
+def ddpm_config():
+    config = ddpm(gen=mlp_config().gen, learning_rate=1e-3, clip=True)
+    config.diffusion.num_steps, config.sampler.steps = 10, 5
+    return config
+
+
+def ddim_config():
+    config = ddpm_config()
+    config.gen = conv_config().gen
+    config.gen.tanh = False
+    config.sampler.kind = "ddim"
+    return config
+
+
 CASES = {
     "ddgan-points": (mlp_config, (2,)),
     "ddgan-mlp": (mlp_config, (4, 4, 1)),
     "ddgan-conv": (conv_config, (8, 8, 1)),
+    "dddg-mlp": (dddg_mlp_config, (4, 4, 1)),
+    "dddg-conv": (dddg_conv_config, (8, 8, 1)),
+    "gan-points": (gan_config, (2,)),
+    "gan_highdim-mlp": (gan_highdim_config, (4, 4, 1)),
+    "diffusion_gan-mlp": (diffusion_gan_config, (4, 4, 1)),
+    "diffusion_gan-conv": (lambda: diffusion_gan_config(conv_config), (8, 8, 1)),
+    "difgan-mlp": (difgan_config, (4, 4, 1)),
+    "difgan-conv": (lambda: difgan_config(conv_config), (8, 8, 1)),
+    "ddpm-mlp": (ddpm_config, (4, 4, 1)),
+    "ddim-conv": (ddim_config, (8, 8, 1)),
 }
 
 
-SLOW = {"ddgan-conv"}  # minutes of compilation
+SLOW = {name for name in CASES if name.endswith("conv")}  # minutes of compilation
 
 
 @pytest.fixture(
@@ -183,14 +278,48 @@ def test_resume_is_bit_exact(case):
     assert not changed(history[3:], rest)
 
 
+@pytest.mark.parametrize("devices", [2, 8])
+def test_any_number_of_devices_computes_the_same_run(case, devices):
+    """State replicated, batch split, as in training."""
+    mesh = meshes.make_mesh(jax.devices()[:devices])
+    same = meshes.replicated(mesh)
+    spread = jax.jit(
+        functools.partial(
+            train_step,
+            method=case.method,
+            optimisers=case.optimisers,
+            ema_decay=0.9,
+            regularise=which_regularise(case.method, 0),
+        ),
+        in_shardings=(same, meshes.over_batch(mesh), same),
+        out_shardings=(same, same),
+    )
+    one = many = case.start
+    for i in range(2):
+        one, a = case.compiled(which_regularise(case.method, 0))(one, case.batch(i), ())
+        many, b = spread(many, case.batch(i), ())
+        for name in a:
+            np.testing.assert_allclose(a[name], b[name], 1e-4, 1e-5, err_msg=name)
+    for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
+        np.testing.assert_allclose(x, y, 1e-2, 1e-4)
+
+
+def test_what_sampling_needs_of_the_carry_stands_beside_the_averages(case):
+    state, _ = run(case, case.start, 2)
+    learned = case.method.learned(state.carry)
+    assert set(state.ema) == set(case.method.ema_roles) | set(learned)
+    assert not changed(learned, {role: state.ema[role] for role in learned})
+
+
 def test_every_step_draws_new_noise(case):
-    _, a = case.compiled(which_regularise(case.method, 1))(
-        case.start._replace(step=jnp.int32(1)), case.batch(0), ()
-    )
-    _, b = case.compiled(which_regularise(case.method, 2))(
-        case.start._replace(step=jnp.int32(2)), case.batch(0), ()
-    )
-    assert changed(a, b)
+    """In the step itself or for the next: what a method carries may be its noise."""
+    step = case.compiled((False,) * len(case.method.phases))
+
+    def metrics_of_second(number):
+        state, _ = step(case.start._replace(step=jnp.int32(number)), case.batch(0), ())
+        return step(state, case.batch(0), ())[1]
+
+    assert changed(metrics_of_second(1), metrics_of_second(2))
 
 
 def test_donated_state_works(case):

@@ -12,6 +12,7 @@ from ddgan_jax.data.images import Fit, check_fit, fit_array
 from ddgan_jax.data.pipeline import batch_at, batches
 from ddgan_jax.data.source import Batch, Source, array_source
 from ddgan_jax.data.splits import slice_of
+from ddgan_jax.data.stacked import stacked_mnist
 from ddgan_jax.data.tfds_source import prepared_source
 from ddgan_jax.errors import UserError, nearest
 
@@ -25,7 +26,8 @@ def load_source(data: Any) -> Source:
 
     Args:
       data: anything with the attributes
-        `name`: `digits`, `gaussians25`, `npz:PATH`, `tfds:NAME` or `tfds:NAME/CONFIG`;
+        `name`: `digits`, `gaussians25`, `stacked_mnist` (of a prepared `tfds:mnist`), `npz:PATH`,
+          `tfds:NAME` or `tfds:NAME/CONFIG`;
         `split`: `train`, `test` or a part such as `train[:90%]` (an npz file has only `train`);
         `dir`: where TFDS data lies; '' is $TFDS_DATA_DIR or ~/tensorflow_datasets;
         `image_size`: height and width of the examples; 0 is as stored;
@@ -54,7 +56,9 @@ def load_source(data: Any) -> Source:
         return _fitted(digits(split), how)
     if name == "gaussians25":
         return _fitted(gaussians25(split), how)
-    known = ["digits", "gaussians25", "npz:PATH", "tfds:NAME"]
+    if name == "stacked_mnist":
+        return stacked_mnist(split, getattr(data, "dir", ""), how)
+    known = ["digits", "gaussians25", "stacked_mnist", "npz:PATH", "tfds:NAME"]
     hint = nearest(name, known) or nearest(f"tfds:{name}", ["tfds:mnist", "tfds:cifar10"])
     raise UserError(f"data.name={name!r}: allowed: {', '.join(known)}{hint}")
 

@@ -5,6 +5,7 @@ float32 unless `param_dtype` says otherwise.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -23,14 +24,40 @@ def init_scale(scale: float) -> nn.initializers.Initializer:
     return nn.initializers.variance_scaling(scale, "fan_avg", "uniform")
 
 
+def _scaled(multiply: Callable[..., Array]) -> Callable[..., Array]:
+    """`multiply` (a product of input and kernel [..., in, out]) with the kernel / sqrt(fan in)."""
+
+    def scaled(x: Array, kernel: Array, *args: Any, **kwargs: Any) -> Array:
+        return multiply(x, kernel * math.prod(kernel.shape[:-1]) ** -0.5, *args, **kwargs)
+
+    return scaled
+
+
+_scaled_conv = _scaled(jax.lax.conv_general_dilated)
+_scaled_dot = _scaled(jax.lax.dot_general)
+
+
 def conv(
-    features: int, kernel: int, *, scale: float = 1.0, dtype: Dtype, param_dtype: Dtype, **kwargs
+    features: int,
+    kernel: int,
+    *,
+    scale: float = 1.0,
+    equalised: bool = False,
+    dtype: Dtype,
+    param_dtype: Dtype,
+    **kwargs,
 ) -> nn.Conv:
-    """Square convolution with this family's initialisation, padding "SAME" unless told."""
+    """Square convolution with this family's initialisation, padding "SAME" unless told.
+
+    `equalised`: the learning rate is (Karras et al. 2018): weights start as N(0, scale) and are
+    multiplied by 1 / sqrt(fan in) whenever they are used, so that Adam moves all layers alike.
+    """
+    if equalised:
+        kwargs["conv_general_dilated"] = _scaled_conv
     return nn.Conv(
         features,
         (kernel, kernel),
-        kernel_init=init_scale(scale),
+        kernel_init=nn.initializers.normal(scale**0.5) if equalised else init_scale(scale),
         dtype=dtype,
         param_dtype=param_dtype,
         **kwargs,
@@ -38,11 +65,23 @@ def conv(
 
 
 def dense(
-    features: int, *, scale: float = 1.0, dtype: Dtype, param_dtype: Dtype, **kwargs
+    features: int,
+    *,
+    scale: float = 1.0,
+    equalised: bool = False,
+    dtype: Dtype,
+    param_dtype: Dtype,
+    **kwargs,
 ) -> nn.Dense:
-    """Dense layer with this family's initialisation."""
+    """Dense layer with this family's initialisation; `equalised` as in `conv`."""
+    if equalised:
+        kwargs["dot_general"] = _scaled_dot
     return nn.Dense(
-        features, kernel_init=init_scale(scale), dtype=dtype, param_dtype=param_dtype, **kwargs
+        features,
+        kernel_init=nn.initializers.normal(scale**0.5) if equalised else init_scale(scale),
+        dtype=dtype,
+        param_dtype=param_dtype,
+        **kwargs,
     )
 
 
@@ -108,6 +147,7 @@ class AdaptiveGroupNorm(nn.Module):
     scale, shift = Dense(emb), whose bias starts at (1, 0): at first it is a plain group norm.
     """
 
+    equalised: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
@@ -116,6 +156,7 @@ class AdaptiveGroupNorm(nn.Module):
         """X [B, H, W, C], emb [B, E] -> [B, H, W, C]."""
         style = dense(
             2 * x.shape[-1],
+            equalised=self.equalised,
             dtype=self.dtype,
             param_dtype=self.param_dtype,
             bias_init=_one_then_zero,
@@ -131,6 +172,7 @@ class AdaptiveGroupNorm(nn.Module):
 class Attention(nn.Module):
     """Single-head self-attention over all positions, residual sum / sqrt 2; softmax in float32."""
 
+    equalised: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
@@ -138,8 +180,9 @@ class Attention(nn.Module):
     def __call__(self, x: Array) -> Array:
         """x [B, H, W, C] -> [B, H, W, C]."""
         batch, height, width, channels = x.shape
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        kwargs: dict[str, Any] = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         h = GroupNorm(name="norm", **kwargs)(x).reshape(batch, height * width, channels)
+        kwargs["equalised"] = self.equalised
         q, k, v = (dense(channels, scale=0.1, name=name, **kwargs)(h) for name in "qkv")
         logits = jnp.einsum("bic,bjc->bij", q, k).astype(jnp.float32) * channels**-0.5
         weights = jax.nn.softmax(logits, axis=-1).astype(self.dtype)

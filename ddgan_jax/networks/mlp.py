@@ -27,17 +27,19 @@ def waves(x: Array, octaves: int, fade: float) -> Array:
     return jnp.concatenate([x, features.reshape(x.shape[0], -1)], axis=-1)
 
 
-class _Trunk(nn.Module):
+class Trunk(nn.Module):
     """Dense, then residual blocks h + Dense(SiLU(Dense(h) + emb)), all scaled to unit variance."""
 
     width: int
     blocks: int
     dtype: Dtype
     param_dtype: Dtype
+    equalised: bool = False
 
     @nn.compact
     def __call__(self, x: Array, emb: Array) -> Array:
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        """X [B, D], embedding of time and latents [B, E] -> [B, width]."""
+        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalised=self.equalised)
         h = dense(self.width, name="in", **kwargs)(x)
         for i in range(self.blocks):
             y = dense(self.width, name=f"block_{i}_0", **kwargs)(nn.silu(h))
@@ -55,6 +57,7 @@ class MLPGenerator(nn.Module):
       t_width: of the time embedding.
       octaves: of `waves` on the input; 0 for images.
       tanh: output through tanh, for images; else linear.
+      equalised: learning rate of all weights, see `layers.conv`.
     """
 
     width: int
@@ -62,6 +65,7 @@ class MLPGenerator(nn.Module):
     t_width: int
     octaves: int
     tanh: bool
+    equalised: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
@@ -72,10 +76,11 @@ class MLPGenerator(nn.Module):
         temb = sinusoidal_embedding(t, self.t_width)
         emb = jnp.concatenate([temb, z], axis=-1).astype(self.dtype)
         flat = waves(x.reshape(x.shape[0], -1), self.octaves, fade=0.0).astype(self.dtype)
-        h = _Trunk(self.width, self.blocks, self.dtype, self.param_dtype, name="trunk")(flat, emb)
-        out = dense(
-            math.prod(x.shape[1:]), dtype=jnp.float32, param_dtype=self.param_dtype, name="out"
-        )(h.astype(jnp.float32))
+        kwargs = dict(param_dtype=self.param_dtype, equalised=self.equalised)
+        h = Trunk(self.width, self.blocks, self.dtype, name="trunk", **kwargs)(flat, emb)
+        out = dense(math.prod(x.shape[1:]), dtype=jnp.float32, name="out", **kwargs)(
+            h.astype(jnp.float32)
+        )
         return (jnp.tanh(out) if self.tanh else out).reshape(x.shape)
 
 
@@ -106,7 +111,7 @@ class MLPDiscriminator(nn.Module):
             waves(y.reshape(batch, -1), self.octaves, fade=0.5).astype(self.dtype)
             for y in (x_t, x_next)
         ]
-        h = _Trunk(self.width, self.blocks, self.dtype, self.param_dtype, name="trunk")(
+        h = Trunk(self.width, self.blocks, self.dtype, self.param_dtype, name="trunk")(
             jnp.concatenate(flat, axis=-1), emb
         )
         out = dense(1, dtype=jnp.float32, param_dtype=self.param_dtype, name="out")

@@ -1,7 +1,6 @@
 """NCSN++ U-Net with latent-adaptive group norm: the generator of DDGAN (Xiao et al. 2022)."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from ddgan_jax.networks import resample
@@ -26,13 +25,14 @@ class ResBlock(nn.Module):
     features: int
     resample: str = "none"  # "none" | "up" | "down": a static choice of structure
     dropout: float = 0.0
+    equalised: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, temb: Array, zemb: Array, train: bool) -> Array:
         """X [B, H, W, C], silu(time embedding) [B, 4nf], latent embedding [B, E]."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalised=self.equalised)
         resize = {"none": lambda y: y, "up": resample.upsample, "down": resample.downsample}
         h = nn.silu(AdaptiveGroupNorm(name="norm_0", **kwargs)(x, zemb))
         h, x = resize[self.resample](h), resize[self.resample](x)
@@ -46,8 +46,15 @@ class ResBlock(nn.Module):
         return (x + h) * SQRT_HALF
 
 
+def _with_coordinates(x: Array) -> Array:
+    """[B, H, W, C] -> [B, H, W, C + 2]: height and width of each pixel, from -1 to 1."""
+    axes = (jnp.linspace(-1, 1, size, dtype=x.dtype) for size in x.shape[1:3])
+    grid = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)
+    return jnp.concatenate([x, jnp.broadcast_to(grid, (x.shape[0], *grid.shape))], axis=-1)
+
+
 class NCSNpp(nn.Module):
-    """Generator x_0' = G(x_{t+1}, t, z), output through tanh.
+    """Generator x_0' = G(x_{t+1}, t, z).
 
     Attributes:
       channels: of the image.
@@ -59,6 +66,11 @@ class NCSNpp(nn.Module):
       z_layers: mapping layers after the first.
       dropout: rate inside residual blocks.
       remat: recompute each residual block's activations in the backward pass (memory for time).
+      tanh: output through tanh; else linear.
+      normalise_z: `normalise_latent` before the mapping; else the length of z is seen.
+      coordinates: show the network where each pixel is, as two more channels. For inputs that may
+        be flat: convolutions of a flat image know nothing but its border.
+      equalised: learning rate of all weights, see `layers.conv`.
     """
 
     channels: int
@@ -70,13 +82,17 @@ class NCSNpp(nn.Module):
     z_layers: int
     dropout: float = 0.0
     remat: bool = False
+    tanh: bool = True
+    normalise_z: bool = True
+    coordinates: bool = False
+    equalised: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, t: Array, z: Array, train: bool = False) -> Array:
         """X float32 [B, H, W, channels], t int32 [B], z float32 [B, nz] -> float32 like x."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalised=self.equalised)
         levels = len(self.multipliers)
         attention_sizes = set(self.attention)
         block_class = nn.remat(ResBlock, static_argnums=(4,)) if self.remat else ResBlock
@@ -85,7 +101,8 @@ class NCSNpp(nn.Module):
         temb = dense(4 * self.width, name="time_0", **kwargs)(temb)
         temb = nn.silu(dense(4 * self.width, name="time_1", **kwargs)(nn.silu(temb)))
 
-        zemb = normalise_latent(z.astype(jnp.float32)).astype(self.dtype)
+        z = z.astype(jnp.float32)
+        zemb = (normalise_latent(z) if self.normalise_z else z).astype(self.dtype)
         for i in range(self.z_layers + 1):
             zemb = nn.silu(dense(self.z_width, name=f"latent_{i}", **kwargs)(zemb))
 
@@ -97,7 +114,7 @@ class NCSNpp(nn.Module):
         def attend(h: Array, name: str) -> Array:
             return Attention(name=name, **kwargs)(h) if h.shape[1] in attention_sizes else h
 
-        pyramid = x.astype(self.dtype)
+        pyramid = (_with_coordinates(x) if self.coordinates else x).astype(self.dtype)
         h = conv(self.width, 3, name="conv_in", **kwargs)(pyramid)
         skips = [h]
         for level in range(levels):
@@ -124,6 +141,8 @@ class NCSNpp(nn.Module):
             if level > 0:
                 h = block(h, level, f"up_{level}_resample", "up")
 
-        h = nn.silu(GroupNorm(name="norm_out", **kwargs)(h))
+        norm = GroupNorm(dtype=self.dtype, param_dtype=self.param_dtype, name="norm_out")
+        h = nn.silu(norm(h))
         h = conv(self.channels, 3, scale=NEAR_ZERO, name="conv_out", **kwargs)(h)
-        return jax.nn.tanh(h.astype(jnp.float32))
+        h = h.astype(jnp.float32)
+        return jnp.tanh(h) if self.tanh else h

@@ -26,13 +26,14 @@ class DownBlock(nn.Module):
 
     features: int
     downsample: bool
+    equalised: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, temb: Array) -> Array:
         """x [B, H, W, C], time embedding [B, E] -> [B, H or H/2, W or W/2, features]."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalised=self.equalised)
         h = conv(self.features, 3, name="conv_0", **kwargs)(leaky_relu(x))
         h = leaky_relu(h + dense(self.features, name="time", **kwargs)(temb)[:, None, None, :])
         if self.downsample:

@@ -1,0 +1,55 @@
+"""DDDG on CIFAR-10, 32x32: beyond the paper, which trained on MNIST alone.
+
+Command:   python -m ddgan_jax.main --config=configs/dddg_cifar10.py --workdir=runs/dddg_cifar10
+Data:      python -m ddgan_jax.data.prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
+Hardware:  one or more GPUs
+Time:      not measured by us
+Expected:  no published number. Not trained by us
+Source:    degradation, weights and Adam of Cho 2023; half the widths of DDGAN's CIFAR-10 networks
+"""
+
+from ddgan_jax.config import dddg
+
+
+def get_config():
+    config = dddg(
+        degradation="blur",
+        levels=(6, 5, 4, 3, 2),
+        latent_size=128,
+        classes=10,
+        gen=dict(
+            network="ncsnpp",
+            width=64,
+            multipliers=(1, 2, 2, 2),
+            blocks=2,
+            attention=(16,),
+            z_width=256,
+            z_layers=3,
+            tanh=False,  # equation 2 adds x'_t to what the network returns
+            normalise_z=False,  # the length of z is part of what the encoder predicts
+            coordinates=True,  # x_0 is flat
+            equalised=True,
+            remat=False,
+        ),
+        disc=dict(
+            network="resblock",
+            width=64,
+            multipliers=(2, 4, 8, 8),
+            downsample=(False, True, True, True),
+            t_width=256,
+            group=4,
+            equalised=True,
+        ),
+    )
+    config.data.name = "tfds:cifar10"
+    config.data.image_size = 32
+    config.data.channels = 3
+    config.data.flip = True
+    config.encoder.variance_decay = 0.99
+    config.ema_decay = 0.9995
+    config.train.batch_size = 64
+    config.train.duration = "200 epochs"
+    config.train.checkpoint_every = "2 epochs"
+    config.train.sample_every = "2 epochs"
+    config.eval.num_samples = 50_000
+    return config

@@ -1,0 +1,312 @@
+"""DDDG: a GAN for every step of a deterministic degradation, and its inversion (Cho 2023).
+
+One train step is one pass through the body of algorithm 1, at a t that is carried from step to
+step: t = 0, 1, .., t_max - 1, 0, ... With x'_t carried, z ~ N(0, I) and s_t the latent scale,
+
+  x_{t+1}  = reduce_info(x, t + 1)                      x: a fresh batch of data
+  x'_{t+1} = normalise_output(G(x'_t, z s_t, t))        see degradations.py
+  a_r, _   = D(x_{t+1}, t + 1);   a_f, z' = D(x'_{t+1}, t + 1)
+  L_enc    = mean_i ((z - z') s_t)_i^2
+  D lowers adv(a_r, a_f) + lambda_enc L_enc + lambda_r1 ||d a_r / d x_{t+1}||^2
+  G lowers adv(a_f) + lambda_enc L_enc
+
+Both players see the same x'_t, z and t, and so the same x'_{t+1}. D moves first and G answers the
+D that has moved; the paper takes both gradients before either moves. x'_{t+1} and z' that are
+carried on are those of D's turn, when neither had moved.
+
+Classes (CAGAN): G is told the class, D has an adversarial value for each, and only that of the
+sample's class counts. A chain x'_0, x'_1, ... keeps the class that it got at t = 0 from the data.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ddgan_jax import losses
+from ddgan_jax.degradations import Degradation, normalise_output
+from ddgan_jax.sampling import per_sample_normal
+from ddgan_jax.spaces.pixels import pixels
+from ddgan_jax.types import Array, Aux, Carry, Context, Method, Params, Phase, PyTree
+
+
+def latent_scale(variance: Array) -> Array:
+    """s = sqrt(d_z) sqrt(v) / ||sqrt(v)||, so that sum s^2 = d_z; v > 0 [..., d_z] -> the same."""
+    return jnp.sqrt(variance / jnp.mean(variance, axis=-1, keepdims=True))
+
+
+def make_dddg(
+    *,
+    generator: Any,
+    discriminator: Any,
+    degradation: Degradation,
+    shape: tuple[int, ...],
+    batch_size: int,
+    latent_size: int,
+    classes: int,
+    encoder_weight: float,
+    encoder_per_class: bool,
+    variance_decay: float,
+    r1_weight: float,
+    r1_every: int,
+) -> Method:
+    """DDDG on images.
+
+    Args:
+      generator: module (x_t [B, H, W, C], t [B], code [B, E]) -> raw output like x_t. The code is
+        z s_t, then t and the class as one-hot vectors of unit variance.
+      discriminator: module (x_t, t [B], judge) -> values [B, max(classes, 1)], or None unless
+        `judge`, and latents [B, t_max d_z], or [B, classes t_max d_z] if `encoder_per_class`.
+      degradation: of images of `shape`.
+      shape: (H, W, C) of an image.
+      batch_size: images x'_t that are carried.
+      latent_size: d_z, numbers in the z of one step.
+      classes: labels of the data are 0..classes-1; 0: unconditional, labels are ignored.
+      encoder_weight: lambda_enc.
+      encoder_per_class: predict latents for every class and take those of the image's, as with the
+        adversarial values; needs classes. In the paper the encoder does not know the class.
+      variance_decay: of v, the running mean of squared predicted latents; row t moves at step t.
+      r1_weight: lambda_r1 (not halved); 0 leaves it out.
+      r1_every: steps between two applications of R1.
+    """
+    t_max, reduce_info = degradation.t_max, degradation.reduce_info
+    space = pixels(shape)
+
+    def to_floats(images: Array) -> Array:
+        return space.encode(images, ())
+
+    def init(key: Array) -> dict[str, PyTree]:
+        key_gen, key_disc = jax.random.split(key)
+        # Parameters do not depend on the batch; 1 suits every minibatch deviation.
+        x, t = jnp.zeros((1, *shape)), jnp.zeros(1, jnp.int32)
+        code = generator_code(jnp.zeros((1, latent_size)), t, t)
+        return {
+            "gen": generator.init(key_gen, x, t, code)["params"],
+            "disc": discriminator.init(key_disc, x, t)["params"],
+        }
+
+    def generator_code(z: Array, t: Array, labels: Array) -> Array:
+        code = [z, one_hot(t, t_max)]
+        return jnp.concatenate([*code, one_hot(labels, classes)] if classes else code, axis=-1)
+
+    def generate(gen: PyTree, x_t: Array, t: Array, z: Array, labels: Array) -> tuple[Array, Array]:
+        """(x'_{t+1}, x^norm_{t+1}) from x'_t, a scalar t and scaled latents."""
+        times = jnp.full(labels.shape, t, jnp.int32)
+        raw = generator.apply({"params": gen}, x_t, times, generator_code(z, times, labels))
+        return normalise_output(reduce_info, raw, x_t, t)
+
+    def discriminate(disc: PyTree, x: Array, t: Array, labels: Array) -> tuple[Array, Array]:
+        """Value of the sample's class [B] and predicted latents [B, d_z] of x = x_{t+1}."""
+        times = jnp.full(labels.shape, t + 1, jnp.int32)
+        values, latents = discriminator.apply({"params": disc}, x, times)
+        chosen = labels[:, None] if classes else jnp.zeros_like(labels)[:, None]
+        value = jnp.take_along_axis(values, chosen, axis=1)[:, 0]
+        return value, chosen_latents(latents, t, labels)
+
+    def chosen_latents(latents: Array, t: Array | int, labels: Array) -> Array:
+        latents = latents.reshape(labels.shape[0], -1, t_max, latent_size)[:, :, t]
+        if encoder_per_class:
+            return jnp.take_along_axis(latents, labels[:, None, None], axis=1)[:, 0]
+        return latents[:, 0]
+
+    # Training.
+
+    def carry_init(key: Array) -> Carry:
+        x = jnp.zeros((batch_size, *shape))
+        samples = {
+            "x": reduce_info(x, 0),
+            "z": jax.random.normal(key, (batch_size, latent_size)),
+            "label": jnp.zeros(batch_size, jnp.int32),
+        }
+        shared = {"t": jnp.zeros((), jnp.int32), "variance": jnp.ones((t_max, latent_size))}
+        return Carry(samples, shared)
+
+    def chain_labels(context: Context) -> Array:
+        """Of the carried images; a new chain takes those of the data."""
+        first = context.carry.shared["t"] == 0
+        return jnp.where(first, context.batch["label"], context.carry.samples["label"])
+
+    def real_batch(context: Context) -> Array:
+        return reduce_info(to_floats(context.batch["image"]), context.carry.shared["t"] + 1)
+
+    def fake_batch(params: Params, context: Context) -> tuple[Array, Array]:
+        """x'_{t+1} and s_t."""
+        samples, shared = context.carry
+        scale = latent_scale(shared["variance"][shared["t"]])
+        labels = chain_labels(context)
+        fake, _ = generate(params["gen"], samples["x"], shared["t"], samples["z"] * scale, labels)
+        return fake, scale
+
+    def judge(
+        params: Params, context: Context, fake: Array, scale: Array
+    ) -> tuple[Array, Array, Array]:
+        """a_f, L_enc and z'."""
+        t, labels = context.carry.shared["t"], chain_labels(context)
+        value, predicted = discriminate(params["disc"], fake, t, labels)
+        error = jnp.mean(jnp.square((context.carry.samples["z"] - predicted) * scale))
+        return value, error, predicted
+
+    def discriminator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
+        fake, scale = jax.lax.stop_gradient(fake_batch(params, context))
+        d_fake, error, predicted = judge(params, context, fake, scale)
+        real, t = real_batch(context), context.carry.shared["t"]
+        d_real, _ = discriminate(params["disc"], real, t, context.batch["label"])
+        loss = losses.discriminator_loss(d_real, d_fake) + encoder_weight * error
+        metrics = {"real": jnp.mean(d_real), "fake": jnp.mean(d_fake), "encoder": error}
+        return loss, Aux(metrics, {"x": fake, "z": predicted})
+
+    def r1(params: Params, context: Context) -> tuple[Array, Aux]:
+        t, labels = context.carry.shared["t"], context.batch["label"]
+        penalty = losses.r1_penalty(
+            lambda x: discriminate(params["disc"], x, t, labels)[0], real_batch(context)
+        )
+        return r1_weight * penalty, Aux({"r1": penalty})
+
+    def generator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
+        fake, scale = fake_batch(params, context)
+        d_fake, error, predicted = judge(params, context, fake, scale)
+        loss = losses.generator_loss(d_fake) + encoder_weight * error
+        return loss, Aux({"encoder": error}, {"x": fake, "z": predicted})
+
+    def carry_update(carry: Carry, outputs: Mapping[str, PyTree], context: Context) -> Carry:
+        new = next(iter(outputs.values()))  # of the first turn: before any player moved
+        t, variance = carry.shared["t"], carry.shared["variance"]
+        t_next = (t + 1) % t_max
+        squared = jnp.mean(jnp.square(new["z"]), axis=0)
+        row = variance_decay * variance[t] + (1 - variance_decay) * squared
+        samples = {
+            "x": jnp.where(t_next == 0, reduce_info(new["x"], 0), new["x"]),
+            "z": jax.random.normal(context.key, carry.samples["z"].shape),
+            "label": chain_labels(context),
+        }
+        return Carry(samples, {"t": t_next, "variance": variance.at[t].set(row)})
+
+    # Sampling (algorithm 2) and inversion (algorithm 3).
+
+    def walk(params: Params, latents: Array, labels: Array, unroll: bool) -> tuple[Array, Array]:
+        """x'_1..x'_{t_max} and x^norm_1..x^norm_{t_max}, each [t_max, B, H, W, C]."""
+        scaled = latents * latent_scale(params["latent"]["variance"])
+
+        def step(x: Array, now: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+            t, z = now
+            x, norm = generate(params["gen"], x, t, z, labels)
+            return x, (x, norm)
+
+        x_0 = reduce_info(jnp.zeros((latents.shape[0], *shape)), 0)
+        over_time = (jnp.arange(t_max), jnp.moveaxis(scaled, 1, 0))
+        return jax.lax.scan(step, x_0, over_time, unroll=t_max if unroll else 1)[1]
+
+    def prior(keys: Array) -> tuple[Array, Array]:
+        """z_0..z_{t_max-1} ~ N(0, I), [B, t_max, d_z], and classes drawn evenly, int32 [B]."""
+        z = [per_sample_normal(keys, t, 0, (latent_size,)) for t in range(t_max)]
+
+        def draw(key: Array) -> Array:
+            return jax.random.randint(jax.random.fold_in(key, t_max), (), 0, max(classes, 1))
+
+        return jnp.stack(z, axis=1), jax.vmap(draw)(keys)
+
+    def decode(params: Params, latents: Array, labels: Array) -> Array:
+        """Latents [B, t_max, d_z] and labels int32 [B] -> float32 images [B, H, W, C]."""
+        return walk(params, latents, labels, unroll=False)[0][-1]
+
+    def sample(params: Params, keys: Array, frozen: PyTree) -> Array:
+        del frozen
+        return decode(params, *prior(keys))
+
+    def path(params: Params, latents: Array, labels: Array) -> tuple[Array, Array]:
+        """x'_0..x'_{t_max} [t_max+1, B, H, W, C] and x^norm_1..x^norm_{t_max} [t_max, ...]."""
+        x, norm = walk(params, latents, labels, unroll=False)
+        return jnp.concatenate([reduce_info(x[:1], 0), x]), norm
+
+    def encode(params: Params, images: Array, labels: Array) -> Array:
+        """Images uint8 or float32 [B, H, W, C] -> predicted latents [B, t_max, d_z].
+
+        Labels int32 [B] matter only if `encoder_per_class`.
+        """
+        x, variables, predicted = to_floats(images), {"params": params["disc"]}, []
+        for t in range(t_max):
+            times = jnp.full(x.shape[0], t + 1, jnp.int32)
+            _, latents = discriminator.apply(variables, reduce_info(x, t + 1), times, judge=False)
+            predicted.append(chosen_latents(latents, t, labels))
+        return jnp.stack(predicted, axis=1)
+
+    def errors(params: Params, images: Array, labels: Array, latents: Array) -> Array:
+        """Mean squared error of each reconstruction, [B]."""
+        # Unrolled: gradients of convolutions through a loop crawl on CPU.
+        x = walk(params, latents, labels, unroll=True)[0][-1]
+        return jnp.mean(jnp.square(x - images), axis=(1, 2, 3))
+
+    adam = optax.scale_by_adam()
+
+    @jax.jit
+    def refine_step(
+        params: Params, images: Array, labels: Array, rate: Array, state: PyTree
+    ) -> PyTree:
+        latents, moments, best, best_error = state
+
+        def total(z: Array) -> tuple[Array, Array]:
+            error = errors(params, images, labels, z)
+            return jnp.sum(error), error  # of the sum: images do not know of each other
+
+        gradient, error = jax.grad(total, has_aux=True)(latents)
+        better = error < best_error
+        best = jnp.where(better[:, None, None], latents, best)
+        with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
+            update, moments = adam.update(gradient, moments)
+        return latents - rate * update, moments, best, jnp.minimum(error, best_error)
+
+    def refine(
+        params: Params,
+        images: Array,
+        labels: Array,
+        latents: Array,
+        steps: int,
+        learning_rate: float,
+    ) -> Array:
+        """Adam on the latents, on the reconstruction's squared error; the best seen are returned.
+
+        Args:
+          params: those of sampling.
+          images: uint8 or float32 [B, H, W, C].
+          labels: int32 [B].
+          latents: where to start, [B, t_max, d_z]: what `encode` returned.
+          steps: evaluations of the gradient; 0 returns `latents`.
+          learning_rate: of Adam.
+
+        Returns:
+          Latents whose reconstruction of every image is at least as good as that of `latents`.
+          Each image is refined alone, whatever else is in the batch.
+        """
+        rate, x = jnp.float32(learning_rate), to_floats(images)
+        state = (latents, adam.init(latents), latents, jnp.full(labels.shape, jnp.inf))
+        # A loop in Python over one compiled step, for the same reason as above.
+        for _ in range(steps):
+            state = refine_step(params, x, labels, rate, state)
+        return state[2]
+
+    return Method(
+        init=init,
+        phases=(
+            Phase("disc", discriminator_phase, r1 if r1_weight > 0 else None, r1_every),
+            Phase("gen", generator_phase),
+        ),
+        sample=sample,
+        ema_roles=("gen", "disc"),  # disc: the encoder is in it
+        nfe=t_max,
+        carry_init=carry_init,
+        carry_update=carry_update,
+        learned=lambda carry: {"latent": {"variance": carry.shared["variance"]}},
+        prior=prior,
+        encode=encode,
+        decode=decode,
+        refine=refine,
+        path=path,
+        degrade=lambda images, t: reduce_info(to_floats(images), t),
+    )
+
+
+def one_hot(labels: Array, classes: int) -> Array:
+    """int32 [B] -> float32 [B, classes] with mean square 1."""
+    return jax.nn.one_hot(labels, classes) * classes**0.5

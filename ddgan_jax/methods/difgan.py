@@ -1,0 +1,152 @@
+"""DifGAN: one generator applied T times, one discriminator for all it makes (Gui et al. 2023).
+
+One train step is algorithm 4 of the report in two phases. x_T ~ N(0, I) of the data's own shape,
+x_{t-1} = G(x_t, t) for t = T..1, and D compares every intermediate x_k with real images:
+
+  L_D = sum_k eta^d_k (E softplus(-D(x)) + E softplus(D(x_k))),   k = 0..T-1
+  L_G = sum_k eta^g_k E softplus(-D(x_k))        or, saturating, -sum_k eta^g_k E softplus(D(x_k))
+
+The algorithm is written with the saturating form, which hardly moves G while D is sure; the configs
+that come with the project choose the other. As in the algorithm there is one gradient of the whole
+sum: it flows back through the chain, so that early steps also learn from what later ones make of
+them. D does not know k. The network counts steps as DDGAN's does: it is told t - 1.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ddgan_jax import losses
+from ddgan_jax.methods.parts import init_judge_one, judge_one, no_latent
+from ddgan_jax.sampling import per_sample_normal
+from ddgan_jax.types import Array, Aux, Context, Method, Params, Phase, PyTree, Space
+
+
+def normalised(weights: Sequence[float]) -> np.ndarray:
+    """eta_0..eta_{T-1} with sum 1, float32, from any weights >= 0 that are not all 0."""
+    return np.asarray(np.asarray(weights, np.float64) / np.sum(weights), np.float32)
+
+
+def make_difgan(
+    *,
+    generator: Any,
+    discriminator: Any,
+    space: Space,
+    weights_disc: Sequence[float],
+    weights_gen: Sequence[float],
+    saturating: bool,
+    r1_gamma: float,
+    r1_every: int,
+) -> Method:
+    """DifGAN over any space; T is the number of weights.
+
+    Args:
+      generator: module (x_t, t, z, train) -> x_{t-1}; z is constant.
+      discriminator: module (image, 0, nothing) -> [B]; see `parts.judge_one`.
+      space: where the images are.
+      weights_disc, weights_gen: eta^d_k and eta^g_k, k = 0..T-1, >= 0; divided by their sums.
+      saturating: the generator lowers log(1 - sigmoid D) instead of raising log sigmoid D.
+      r1_gamma: R1 adds gamma/2 E||d D(x) / d x||^2, on real images; 0 leaves it out.
+      r1_every: steps between two applications of R1.
+    """
+    num_steps = len(weights_gen)
+    eta_disc, eta_gen = normalised(weights_disc), normalised(weights_gen)
+
+    def init(key: Array) -> dict[str, PyTree]:
+        key_gen, key_disc = jax.random.split(key)
+        # Parameters do not depend on the batch; 4 is what minibatch stddev likes.
+        x, t = jnp.zeros((4, *space.shape)), jnp.zeros(4, jnp.int32)
+        return {
+            "gen": generator.init(key_gen, x, t, no_latent(4))["params"],
+            "disc": init_judge_one(discriminator, key_disc, x),
+        }
+
+    def step(gen: PyTree, x: Array, t: int | Array, dropout: Array | None = None) -> Array:
+        """x_t from x_{t+1}, t = 0..T-1; `dropout` is the key of a training step."""
+        times, z = jnp.full(x.shape[:1], t, jnp.int32), no_latent(x.shape[0])
+        if dropout is None:
+            return generator.apply({"params": gen}, x, times, z)
+        return generator.apply({"params": gen}, x, times, z, True, rngs={"dropout": dropout})
+
+    def judge(params: Params, x: Array) -> Array:
+        return judge_one(discriminator, params, x, jnp.zeros(x.shape[0], jnp.int32))
+
+    def judge_all(params: Params, chain: Array) -> Array:
+        """[T, B]; each x_k is a batch of its own, also for the minibatch deviation."""
+        return jax.vmap(lambda x: judge(params, x))(chain)
+
+    def real_images(context: Context) -> Array:
+        return space.encode(context.batch["image"], context.frozen)
+
+    def fake_chain(params: Params, context: Context) -> Array:
+        """x_0..x_{T-1} [T, B, ...]. Unrolled: gradients through a loop crawl on CPU."""
+        key_noise, key_dropout = jax.random.split(context.key)
+        x = jax.random.normal(key_noise, (context.batch["image"].shape[0], *space.shape))
+        made = []
+        for t in reversed(range(num_steps)):
+            x = step(params["gen"], x, t, jax.random.fold_in(key_dropout, t))
+            made.append(x)
+        return jnp.stack(made[::-1])
+
+    def discriminator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
+        d_real = judge(params, real_images(context))
+        d_fake = judge_all(params, jax.lax.stop_gradient(fake_chain(params, context)))
+        of_step = jax.vmap(lambda fake: losses.discriminator_loss(d_real, fake))(d_fake)
+        metrics = {"real": jnp.mean(d_real), "fake": jnp.mean(d_fake[0])}
+        return jnp.sum(eta_disc * of_step), Aux(metrics)
+
+    def r1(params: Params, context: Context) -> tuple[Array, Aux]:
+        penalty = losses.r1_penalty(lambda x: judge(params, x), real_images(context))
+        return 0.5 * r1_gamma * penalty, Aux({"r1": penalty})
+
+    def generator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
+        d_fake = judge_all(params, fake_chain(params, context))
+        loss = -jax.nn.softplus(d_fake) if saturating else jax.nn.softplus(-d_fake)
+        return jnp.sum(eta_gen * jnp.mean(loss, axis=1)), Aux()
+
+    # Sampling.
+
+    def walk(params: Params, x_T: Array) -> tuple[Array, Array]:
+        """x_0, and x_0..x_{T-1} [T, B, ...]."""
+
+        def down(x: Array, t: Array) -> tuple[Array, Array]:
+            x = step(params["gen"], x, t)
+            return x, x
+
+        return jax.lax.scan(down, x_T, jnp.arange(num_steps), reverse=True)
+
+    def prior(keys: Array) -> tuple[Array, Array]:
+        """x_T ~ N(0, I) [B, ...], and labels 0: there are no classes."""
+        noise = per_sample_normal(keys, num_steps, 0, space.shape)
+        return noise, jnp.zeros(keys.shape, jnp.int32)
+
+    def decode(params: Params, latents: Array, labels: Array) -> Array:
+        """x_T [B, ...] -> float32 data [B, ...]."""
+        del labels
+        return space.decode(walk(params, latents)[0], ())
+
+    def sample(params: Params, keys: Array, frozen: PyTree) -> Array:
+        return space.decode(walk(params, prior(keys)[0])[0], frozen)
+
+    def path(params: Params, latents: Array, labels: Array) -> tuple[Array, Array]:
+        """x_T..x_0 [T + 1, B, ...], and those that the generator made, x_{T-1}..x_0."""
+        del labels
+        made = walk(params, latents)[1][::-1]
+        return jnp.concatenate([latents[None], made]), made
+
+    return Method(
+        init=init,
+        phases=(
+            Phase("disc", discriminator_phase, r1 if r1_gamma > 0 else None, r1_every),
+            Phase("gen", generator_phase),
+        ),
+        sample=sample,
+        ema_roles=("gen",),
+        nfe=num_steps,
+        prior=prior,
+        decode=decode,
+        path=path,
+    )

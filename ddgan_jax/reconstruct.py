@@ -1,0 +1,249 @@
+"""`--mode=reconstruct`: real images through the encoder and back, measured and drawn.
+
+For methods that invert (DDDG): latents by the encoder alone and, with `--refine=N`, after N steps
+of gradient descent from there. The mean image and a PCA with as many numbers as the latents have
+stand beside both, as what costs nothing to beat or to use.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddgan_jax import plots, run_folder
+from ddgan_jax.data import load_source
+from ddgan_jax.data.source import Source
+from ddgan_jax.errors import UserError
+from ddgan_jax.metrics.reconstruction import psnr, ssim, ssim_protocol
+from ddgan_jax.model import Model, load
+
+SHOWN = 10  # images in the figures
+PCA_IMAGES = 10_000  # of the training data, evenly spaced
+
+
+def to_floats(images: np.ndarray) -> np.ndarray:
+    """uint8 -> float32 in [-1, 1]."""
+    return images.astype(np.float32) / 127.5 - 1
+
+
+def quality(images: np.ndarray, others: np.ndarray) -> dict[str, float]:
+    """Means over images [N, H, W, C] in [-1, 1] of PSNR and SSIM (data range 2)."""
+    clipped = np.clip(others, -1, 1)
+    found = {"psnr": float(psnr(images, clipped).mean())}
+    if min(images.shape[1:3]) >= 7:
+        found["ssim"] = float(ssim(images, clipped).mean())
+    return found
+
+
+def pca(train: np.ndarray, images: np.ndarray, components: int) -> np.ndarray:
+    """Images rebuilt from their coordinates along the first principal components of `train`."""
+    flat = train.reshape(len(train), -1).astype(np.float64)
+    mean = flat.mean(axis=0)
+    scatter = (flat - mean).T @ (flat - mean)
+    axes = np.linalg.eigh(scatter)[1][:, ::-1][:, :components]
+    centred = images.reshape(len(images), -1) - mean
+    return (centred @ axes @ axes.T + mean).reshape(images.shape).astype(np.float32)
+
+
+def strip(rows: np.ndarray) -> np.ndarray:
+    """Images [R, K, H, W, C] -> one picture, R rows of K."""
+    return plots.image_grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
+
+
+def degradation_figure(model: Model, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Every image at t = 0, 1, ..., t_max (figure 1 of the paper)."""
+    degrade = model.method.degrade
+    assert degrade is not None  # a method that encodes has it
+    t_max = model.encode(images[:1], labels[:1]).shape[1]
+    x = jnp.asarray(images)
+    rows = [np.asarray(degrade(x, jnp.int32(t))) for t in range(t_max + 1)]
+    return strip(np.stack(rows, axis=1))
+
+
+def path_figure(model: Model, latents: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Above, x'_0..x'_{t_max - 1}; below, x^norm_1..x^norm_{t_max} (figure 2 of the paper)."""
+    x, norm = model.path(latents, labels)
+    return strip(np.concatenate([x[:, :-1], norm], axis=0))
+
+
+def progress_figure(
+    model: Model, images: np.ndarray, latents: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """x'_1..x'_{t_max} of the encoder's latents, and the image itself (figure 3 of the paper)."""
+    x, _ = model.path(latents, labels)
+    return strip(np.concatenate([x[:, 1:], images[:, None]], axis=1))
+
+
+def interpolation_figure(
+    model: Model, images: np.ndarray, latents: np.ndarray, labels: np.ndarray, steps: int = 8
+) -> np.ndarray:
+    """Between the latents of neighbours of one class; a real image at either end of a row."""
+    rows = []
+    for first in range(len(images)):
+        same = np.flatnonzero(labels == labels[first])
+        second = same[(np.searchsorted(same, first) + 1) % len(same)]
+        share = np.linspace(0, 1, steps, dtype=np.float32)[:, None, None]
+        between = (1 - share) * latents[first] + share * latents[second]
+        made = model.decode(between, np.full(steps, labels[first]))
+        rows.append(np.concatenate([images[first][None], made, images[second][None]]))
+    return strip(np.stack(rows))
+
+
+def edit_figure(
+    model: Model, image: np.ndarray, latents: np.ndarray, label: int, reach: float = 3.0
+) -> np.ndarray:
+    """A row for every t: the latent of largest learned variance moved from -reach to reach.
+
+    Args:
+      model: one with learned variances.
+      image: the real one, at the left of every row.
+      latents: its own, [t_max, d_z].
+      label: its class.
+      reach: in standard deviations of the prior.
+    """
+    variance = np.asarray(model.params["latent"]["variance"])
+    moves = np.linspace(-reach, reach, 7, dtype=np.float32)
+    rows = []
+    for t, chosen in enumerate(variance.argmax(axis=1)):
+        edited = np.repeat(latents[None], len(moves), axis=0)
+        edited[:, t, chosen] = moves
+        made = model.decode(edited, np.full(len(moves), label))
+        rows.append(np.concatenate([image[None], made]))
+    return strip(np.stack(rows))
+
+
+def measure(
+    model: Model, train: Source, images: np.ndarray, labels: np.ndarray, refine: int, rate: float
+) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
+    """Quality of every way to rebuild float images, and the arrays that came out.
+
+    Returns:
+      ({"encoder": {"psnr": .., "ssim": ..}, "refined": .., "pca_of_48": .., "mean_image": ..},
+      {"latents": [N, t_max, d_z], "reconstructions": [N, H, W, C], ...}).
+    """
+    latents = model.encode(images, labels)
+    made = {"latents": latents, "reconstructions": model.decode(latents, labels)}
+    found = {"encoder": quality(images, made["reconstructions"])}
+    if refine:
+        better = model.refine(images, latents, labels, refine, rate)
+        made |= {"refined_latents": better, "refined": model.decode(better, labels)}
+        found["refined"] = quality(images, made["refined"])
+    chosen = np.linspace(0, train.size - 1, min(train.size, PCA_IMAGES)).round().astype(int)
+    known = to_floats(train.take(chosen)["image"])
+    numbers = int(np.prod(latents.shape[1:]))
+    if numbers < known[0].size:
+        found[f"pca_of_{numbers}"] = quality(images, pca(known, images, numbers))
+    mean = np.broadcast_to(known.mean(axis=0), images.shape)
+    found["mean_image"] = quality(images, mean)
+    return found, made
+
+
+def reconstruct(
+    config: ConfigDict | None,
+    workdir: Path,
+    out: Path,
+    count: int,
+    *,
+    split: str = "test",
+    refine: int = 0,
+    rate: float = 0.05,
+    seed: int = 0,
+    step: int | None = None,
+    say: Callable[[str], None] = print,
+) -> int:
+    """Write `reconstruction.json`, `reconstructions.npz` and the figures into `out`.
+
+    Args:
+      config: the run's, changed; None: its own.
+      workdir: the run folder.
+      out: where to.
+      count: how many images of `split`, from its beginning.
+      split: of the run's data.
+      refine, rate: steps and learning rate of Adam on the latents; 0 leaves it out.
+      seed: of the samples in `path.png`.
+      step: of the checkpoint; the last one if None.
+      say: where lines for a person go.
+
+    Raises:
+      UserError: the method has no inversion; see also `model.load`.
+    """
+    model = load(workdir, step, config)
+    if model.method.encode is None:
+        raise UserError(
+            f"--mode=reconstruct: method {model.config.method!r} has no inversion; 'dddg' has"
+        )
+    described = model.config.data.to_dict()
+    source = load_source(ConfigDict({**described, "split": split}))
+    train = load_source(ConfigDict(described))
+    if jax.process_index() == 0:
+        run_folder.check_writable("--out", out)
+    some = source.take(np.arange(min(count, source.size)))
+    images, labels = to_floats(some["image"]), some["label"]
+    if not model.config.classes:
+        labels = np.zeros_like(labels)
+    found, made = measure(model, train, images, labels, refine, rate)
+
+    shown = slice(min(SHOWN, len(images)))
+    best = made.get("refined_latents", made["latents"])[shown]
+    assert model.method.prior is not None
+    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(np.arange(SHOWN))
+    drawn, drawn_labels = (np.asarray(x) for x in model.method.prior(keys))
+    pictures = {
+        "degradation": degradation_figure(model, images[shown], labels[shown]),
+        "path": path_figure(model, drawn[:4], drawn_labels[:4]),
+        "progress": progress_figure(model, images[shown], made["latents"][shown], labels[shown]),
+        "interpolation": interpolation_figure(model, images[shown], best, labels[shown]),
+        "edits": edit_figure(model, images[0], best[0], int(labels[0])),
+        "reconstructions": strip(
+            np.stack([images, *(made[k] for k in ("reconstructions", "refined") if k in made)])[
+                :, shown
+            ]
+        ),
+    }
+    report: dict[str, Any] = {
+        "quality": found,
+        "protocol": {
+            "images": len(images),
+            "split": f"{source.name}, {split}",
+            "step": model.step,
+            "refine": refine,
+            "refine_rate": rate,
+            "numbers_per_image": int(np.prod(made["latents"].shape[1:])),
+            "psnr": "per image, data range 2, then the mean",
+            "ssim": ssim_protocol(images.shape) if min(images.shape[1:3]) >= 7 else "none",
+        },
+    }
+    if jax.process_index() == 0:
+        _write(out, report, pictures, {**made, "images": images, "labels": labels})
+        width = max(map(len, found))
+        for name, values in found.items():
+            say(f"{name:<{width}}  " + "  ".join(f"{k} {v:8.4f}" for k, v in values.items()))
+        said = report["protocol"]
+        say(
+            f"{said['images']} images of {said['split']}, {said['numbers_per_image']} numbers each;"
+            f" step {model.step}: {out / 'reconstruction.json'}, figures beside it"
+        )
+    return 0
+
+
+def _write(
+    out: Path,
+    report: dict[str, Any],
+    pictures: dict[str, np.ndarray],
+    arrays: dict[str, Any],
+) -> None:
+    try:
+        for name, picture in pictures.items():
+            with run_folder.atomically(out / f"{name}.png") as path:
+                plots.save_png(path, picture)
+        with run_folder.atomically(out / "reconstructions.npz") as path:
+            np.savez_compressed(path, **arrays)
+        text = json.dumps(report, indent=2) + "\n"
+        run_folder.write_atomically(out / "reconstruction.json", text)
+    except OSError as error:
+        raise UserError(f"--out={out} cannot be written to: {error.strerror}") from error

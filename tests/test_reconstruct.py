@@ -1,0 +1,161 @@
+"""`--mode=reconstruct` and the inversion of `Model`: shapes, figures, numbers to check by hand."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import tiny_runs as runs
+from PIL import Image
+
+import ddgan_jax
+from ddgan_jax.data import digits
+from ddgan_jax.errors import UserError
+from ddgan_jax.main import main
+from ddgan_jax.reconstruct import pca, quality, to_floats
+
+TINY = [
+    runs.DIGITS.replace("ddgan_digits", "dddg_digits"),
+    *runs.NETWORKS,
+    *("--config.latent_size=2", "--config.degradation.levels=2,5", "--config.train.grid=4"),
+    *("--config.train.batch_size=16", "--config.train.duration=7 steps"),
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reconstruct") / "run"
+    runs.ok(*TINY, f"--workdir={folder}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(run):
+    return ddgan_jax.load(run)
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    some = digits("test").take(np.arange(20))
+    return to_floats(some["image"]), some["label"]
+
+
+def test_encode_and_decode(model, held_out):
+    images, labels = held_out
+    latents = model.encode(images, labels)
+    assert latents.shape == (20, 3, 2) and latents.dtype == np.float32
+    decoded = model.decode(latents, labels)
+    assert decoded.shape == images.shape and decoded.std() > 0
+    # uint8 is the same image, and no image knows of the others in its batch.
+    raw = digits("test").take(np.arange(20))["image"]
+    np.testing.assert_allclose(model.encode(raw, labels), latents, atol=1e-5)
+    np.testing.assert_allclose(model.encode(images[3:5], labels[3:5]), latents[3:5], atol=1e-5)
+    np.testing.assert_allclose(model.decode(latents[7:8], labels[7:8]), decoded[7:8], atol=1e-5)
+
+
+def test_any_number_of_images(model, held_out):
+    images = np.concatenate([held_out[0]] * 5)  # more than config.sample.batch_size
+    labels = np.concatenate([held_out[1]] * 5)
+    latents = model.encode(images, labels)
+    np.testing.assert_allclose(latents[:20], latents[80:], atol=1e-5)
+
+
+def test_path_ends_in_the_decoded_image(model, held_out):
+    latents, labels = model.encode(*held_out), held_out[1]
+    x, norm = model.path(latents, labels)
+    assert x.shape == (20, 4, 8, 8, 1) and norm.shape == (20, 3, 8, 8, 1)
+    np.testing.assert_allclose(x[:, -1], model.decode(latents, labels), atol=1e-5)
+    np.testing.assert_allclose(norm[:, -1], x[:, -1], atol=1e-6)  # t_max degrades nothing
+    assert np.ptp(x[:, 0], axis=0).max() == 0  # x'_0 is one image for all
+
+
+def test_refinement_improves_every_image(model, held_out):
+    images, labels = held_out
+    latents = model.encode(images, labels)
+    refined = model.refine(images, latents, labels, steps=15)
+
+    def error(z):
+        return np.square(model.decode(z, labels) - images).mean(axis=(1, 2, 3))
+
+    assert (error(refined) < error(latents) - 1e-3).all()  # every one
+    further = model.refine(images, latents, labels, steps=40)
+    assert error(further).mean() < error(refined).mean() - 1e-3
+    alone = model.refine(images[4:5], latents[4:5], labels[4:5], steps=15)
+    np.testing.assert_allclose(error(refined)[4], np.square(
+        model.decode(alone, labels[4:5]) - images[4:5]).mean(), rtol=1e-2)  # fmt: skip
+
+
+def test_the_command(run, tmp_path, capfd, model, held_out):
+    out = tmp_path / "out"
+    command = ("--mode=reconstruct", f"--workdir={run}", f"--out={out}", "--num_images=20")
+    runs.ok(*command, "--refine=5")
+    report = json.loads((out / "reconstruction.json").read_text())
+    assert report["protocol"]["numbers_per_image"] == 6 and report["protocol"]["images"] == 20
+    assert report["protocol"]["split"] == "digits, test"
+    found = report["quality"]
+    assert found.keys() == {"encoder", "refined", "pca_of_6", "mean_image"}
+    images, labels = held_out
+    expected = quality(images, model.decode(model.encode(images, labels), labels))
+    np.testing.assert_allclose(found["encoder"]["psnr"], expected["psnr"], rtol=1e-4)
+    assert found["refined"]["psnr"] > found["encoder"]["psnr"]
+    assert found["pca_of_6"]["psnr"] > found["mean_image"]["psnr"]
+    assert f"{found['refined']['ssim']:8.4f}" in capfd.readouterr().out
+    with np.load(out / "reconstructions.npz") as arrays:
+        assert arrays["refined"].shape == arrays["images"].shape == (20, 8, 8, 1)
+        assert arrays["latents"].shape == (20, 3, 2)
+    tiles = {
+        "degradation": (10, 4),
+        "path": (8, 3),
+        "progress": (10, 4),
+        "interpolation": (10, 10),
+        "edits": (3, 8),
+        "reconstructions": (3, 10),
+    }
+    for name, (rows, columns) in tiles.items():
+        with Image.open(out / f"{name}.png") as picture:
+            assert picture.size == (columns * 68 + 4, rows * 68 + 4), name
+
+
+def test_mean_image_and_pca_by_hand():
+    rng = np.random.default_rng(0)
+    axes = np.linalg.qr(rng.normal(size=(64, 3)))[0].T
+    train = (rng.normal(size=(200, 3)) @ axes).reshape(-1, 8, 8, 1) + 0.5
+    np.testing.assert_allclose(pca(train, train[:7], 3), train[:7], atol=1e-5)
+    errors = [np.square(pca(train, train, k) - train).sum() for k in (0, 1, 2, 3)]
+    values = np.linalg.eigvalsh(200 * np.cov(train.reshape(200, -1).T, bias=True))[::-1]
+    np.testing.assert_allclose(errors, [values[k:3].sum() for k in range(4)], atol=1e-3)
+
+
+def test_quality_by_hand():
+    images = np.zeros((2, 8, 8, 1), np.float32)
+    assert abs(quality(images, images + 0.2)["psnr"] - 20) < 1e-4  # 10 log10(4 / 0.04)
+    assert abs(quality(images, images + 5)["psnr"] - 10 * np.log10(4)) < 1e-4  # clipped to 1
+
+
+def fails(capfd, args, *words):
+    capfd.readouterr()
+    assert main([str(arg) for arg in args]) == 1
+    err = capfd.readouterr().err
+    assert err.startswith("error: ") and err.count("\n") == 1, err
+    for word in words:
+        assert word in err, err
+
+
+def test_mistakes(run, model, tmp_path, capfd):
+    command = ["--mode=reconstruct", f"--workdir={run}"]
+    fails(capfd, [*command, "--refine=-1"], "--refine", "-1")
+    fails(capfd, [*command, "--refine=2", "--refine_rate=0"], "--refine_rate", "positive")
+    fails(capfd, [*command, "--split=valid"], "data.split", "'valid'")
+    with pytest.raises(UserError, match="8, 8, 1"):
+        model.encode(np.zeros((2, 16, 16, 1), np.uint8))
+    other = runs.trained(tmp_path / "ddgan")
+    fails(capfd, [f"--workdir={other}", "--mode=reconstruct"], "'ddgan'", "no inversion")
+    with pytest.raises(UserError, match="cannot encode"):
+        ddgan_jax.load(other).encode(np.zeros((2, 8, 8, 1), np.uint8))
+
+
+def test_sampling_is_decoding_of_the_prior(model):
+    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(5))
+    latents, labels = model.method.prior(keys)
+    decoded = model.decode(np.asarray(latents), np.asarray(labels))
+    np.testing.assert_allclose(decoded, model.sample(jax.random.key(0), 5), atol=1e-5)
