@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax import mesh as meshes
@@ -78,6 +79,11 @@ def prepare(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> 
     plan = make_plan(config, source.size)
     is_image = len(source.shape) == 3
     check(config, "data.flip", is_image or not config.data.flip, f"false with {source.name}")
+    if classes := config.get("classes", 0):
+        some = np.linspace(0, source.size - 1, min(source.size, 2000)).astype(int)
+        largest = int(source.take(some)["label"].max())
+        allowed = f"0, or more than the largest label of {source.name}, {largest},"
+        check(config, "classes", largest < classes, allowed)
     parts = assemble(config, source.shape, plan.total, plan.epoch)
     return Run(config, source, plan, *parts[:2], mesh, *parts[2:])
 

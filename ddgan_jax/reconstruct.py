@@ -1,8 +1,8 @@
 """`--mode=reconstruct`: real images through the encoder and back, measured and drawn.
 
 For methods that invert (DDDG): latents by the encoder alone and, with `--refine=N`, after N steps
-of gradient descent from there. The mean image and a PCA with as many numbers as the latents have
-stand beside both, as what costs nothing to beat or to use.
+of gradient descent from there. The mean image and PCA with as many numbers as the latents have,
+half and a quarter of them, stand beside both.
 """
 
 import json
@@ -82,9 +82,9 @@ def progress_figure(
 def interpolation_figure(
     model: Model, images: np.ndarray, latents: np.ndarray, labels: np.ndarray, steps: int = 8
 ) -> np.ndarray:
-    """Between the latents of neighbours of one class; a real image at either end of a row."""
+    """Between the latents of one image and the next of its class, real images at both ends."""
     rows = []
-    for first in range(len(images)):
+    for first in range(min(SHOWN, len(images))):
         same = np.flatnonzero(labels == labels[first])
         second = same[(np.searchsorted(same, first) + 1) % len(same)]
         share = np.linspace(0, 1, steps, dtype=np.float32)[:, None, None]
@@ -123,7 +123,7 @@ def measure(
     """Quality of every way to rebuild float images, and the arrays that came out.
 
     Returns:
-      ({"encoder": {"psnr": .., "ssim": ..}, "refined": .., "pca_of_48": .., "mean_image": ..},
+      ({"encoder": {"psnr": .., "ssim": ..}, "refined": .., "pca_of_12": .., "mean_image": ..},
       {"latents": [N, t_max, d_z], "reconstructions": [N, H, W, C], ...}).
     """
     latents = model.encode(images, labels)
@@ -136,8 +136,9 @@ def measure(
     chosen = np.linspace(0, train.size - 1, min(train.size, PCA_IMAGES)).round().astype(int)
     known = to_floats(train.take(chosen)["image"])
     numbers = int(np.prod(latents.shape[1:]))
-    if numbers < known[0].size:
-        found[f"pca_of_{numbers}"] = quality(images, pca(known, images, numbers))
+    for components in (numbers // 4, numbers // 2, numbers):  # a quarter and a half say how far off
+        if 0 < components < known[0].size:
+            found[f"pca_of_{components}"] = quality(images, pca(known, images, components))
     mean = np.broadcast_to(known.mean(axis=0), images.shape)
     found["mean_image"] = quality(images, mean)
     return found, made
@@ -189,7 +190,7 @@ def reconstruct(
     found, made = measure(model, train, images, labels, refine, rate)
 
     shown = slice(min(SHOWN, len(images)))
-    best = made.get("refined_latents", made["latents"])[shown]
+    best = made.get("refined_latents", made["latents"])
     assert model.method.prior is not None
     keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(np.arange(SHOWN))
     drawn, drawn_labels = (np.asarray(x) for x in model.method.prior(keys))
@@ -197,7 +198,7 @@ def reconstruct(
         "degradation": degradation_figure(model, images[shown], labels[shown]),
         "path": path_figure(model, drawn[:4], drawn_labels[:4]),
         "progress": progress_figure(model, images[shown], made["latents"][shown], labels[shown]),
-        "interpolation": interpolation_figure(model, images[shown], best, labels[shown]),
+        "interpolation": interpolation_figure(model, images, best, labels),
         "edits": edit_figure(model, images[0], best[0], int(labels[0])),
         "reconstructions": strip(
             np.stack([images, *(made[k] for k in ("reconstructions", "refined") if k in made)])[

@@ -133,8 +133,6 @@ def ddpm_config():
 
 def ddim_config():
     config = ddpm_config()
-    config.gen = conv_config().gen
-    config.gen.tanh = False
     config.sampler.kind = "ddim"
     return config
 
@@ -148,11 +146,9 @@ CASES = {
     "gan-points": (gan_config, (2,)),
     "gan_highdim-mlp": (gan_highdim_config, (4, 4, 1)),
     "diffusion_gan-mlp": (diffusion_gan_config, (4, 4, 1)),
-    "diffusion_gan-conv": (lambda: diffusion_gan_config(conv_config), (8, 8, 1)),
     "difgan-mlp": (difgan_config, (4, 4, 1)),
-    "difgan-conv": (lambda: difgan_config(conv_config), (8, 8, 1)),
     "ddpm-mlp": (ddpm_config, (4, 4, 1)),
-    "ddim-conv": (ddim_config, (8, 8, 1)),
+    "ddim-points": (ddim_config, (2,)),
 }
 
 
