@@ -1,8 +1,7 @@
 """DDGAN on stacked MNIST: three digits as the channels of one picture, 1,000 modes to cover.
 
 Command:   python -m ddgan_jax.main --config=configs/ddgan_stacked_mnist.py --workdir=runs/stacked
-           python -m ddgan_jax.main --mode=sample --workdir=runs/stacked --num_images=26000
-           python -m ddgan_jax.metrics.modes runs/stacked/samples/samples.npz
+           python -m ddgan_jax.main --mode=evaluate --workdir=runs/stacked
 Data:      python -m ddgan_jax.data.prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one GPU
 Time:      not measured yet
@@ -49,4 +48,5 @@ def get_config():
     config.train.duration = "60 epochs"
     config.train.checkpoint_every = "2 epochs"
     config.train.sample_every = "1 epoch"
+    config.eval.num_samples = 26_000  # what modes and KL are published for
     return config

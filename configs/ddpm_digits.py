@@ -28,4 +28,5 @@ def get_config():
     config.train.checkpoint_every = "2000 steps"
     config.train.sample_every = "4000 steps"
     config.eval.num_samples = 1500  # as many as there are digits to train on
+    config.eval.trials = 5  # of 1,000 network evaluations each
     return config

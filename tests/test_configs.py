@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import re
 from pathlib import Path
 
 import jax
@@ -22,6 +23,8 @@ PARAMETERS = {  # of the generator, exact, as published
     "ddgan_lsun_church256": 39_726_979,
 }
 BIG = {"ddgan_celebahq256", "ddgan_lsun_church256", "difgan_mnist"}  # half a minute to trace
+# Of the rest with convolutions, each some ten seconds, one is enough for the quick tests.
+SLOW = BIG | {p.stem for p in CONFIGS if re.search("_mnist|_cifar10", p.stem)} - {"ddgan_mnist"}
 SHAPES = {p.stem: (2,) for p in CONFIGS if p.stem.endswith("_toy2d")} | {
     p.stem: (8, 8, 1) for p in CONFIGS if p.stem.endswith("_digits")
 }
@@ -36,7 +39,7 @@ def load(path):
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in BIG else ()) for p in CONFIGS],
+    [pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in SLOW else ()) for p in CONFIGS],
 )
 def test_config(path):
     module = load(path)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddgan_jax import processes, schedules
+from ddgan_jax import processes, run_folder, schedules
 from ddgan_jax.build import build_method
 from ddgan_jax.config import ddpm
 from ddgan_jax.errors import UserError
@@ -206,3 +206,11 @@ def test_sampler_and_steps_are_config_fields():
     config = tiny()
     config.sampler.kind, config.sampler.steps = "ddim", 20
     assert build_method(config, (2, 2, 1)).nfe == 20
+
+
+def test_the_sampler_may_change_after_training(tmp_path):
+    config = tiny()
+    run_folder.save_config(tmp_path, config)
+    config.sampler.kind, config.sampler.steps = "ddim", 50
+    changes = run_folder.check_same_run(tmp_path, config)
+    assert len(changes) == 2 and all("sampler." in change for change in changes)

@@ -73,9 +73,8 @@ def make_gan(
 
     def judge(params: Params, context: Context, use: int, x: Array) -> Array:
         """D of what it gets to see of x; one `use` is one draw of the view."""
-        return judge_one(
-            discriminator, params, *view(context.carry, jax.random.fold_in(context.key, use), x)
-        )
+        seen, t = view(context.carry, jax.random.fold_in(context.key, use), x)
+        return judge_one(discriminator, params, seen, t)
 
     def real_images(context: Context) -> Array:
         return space.encode(context.batch["image"], context.frozen)
