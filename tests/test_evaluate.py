@@ -324,6 +324,15 @@ def test_an_exported_run_has_no_raw_weights(run, tmp_path, capfd):
     fails(capfd, [*command, "--config.eval.weights=raw"], "checkpoint", "small")
 
 
+def test_the_example_in_the_docs():
+    text = (runs.ROOT / "docs" / "evaluation.md").read_text()
+    example = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    example = example.replace("runs/digits", f"{runs.ROOT}/ddgan_jax/pretrained/ddgan_digits")
+    scope = {}
+    exec(example.replace("1500", "40"), scope)
+    assert scope["ours"].shape == (40, 128) and np.isfinite(scope["ours"]).all()
+
+
 def test_eight_bits():
     images = np.array([-1.2, -1, 0, 0.999, 1, 3], np.float32).reshape(1, 6, 1, 1)
     (rounded,) = eight_bits([images])

@@ -152,12 +152,14 @@ CASES = {
 }
 
 
-SLOW = {name for name in CASES if name.endswith("conv")}  # minutes of compilation
+CONV = {name for name in CASES if name.endswith("conv")}  # half a minute for every compilation
+# For what the train step does whatever the networks are, and compiles once more for each test.
+without_conv = pytest.mark.parametrize("case", [c for c in CASES if c not in CONV], indirect=True)
 
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(c, marks=pytest.mark.slow if c in SLOW else ()) for c in CASES],
+    params=[pytest.param(c, marks=pytest.mark.slow if c in CONV else ()) for c in CASES],
 )
 def case(request):
     make_config, shape = CASES[request.param]
@@ -241,6 +243,7 @@ def test_all_is_finite_and_everything_that_should_move_moves(case):
     assert int(state.step) == 4 and not changed(case.start.key, state.key)
 
 
+@without_conv
 def test_only_the_phases_role_moves(case):
     """With all phases but one taken away, the parameters of the other roles stay bit for bit."""
     for phase in case.method.phases:
@@ -274,6 +277,8 @@ def test_resume_is_bit_exact(case):
     assert not changed(history[3:], rest)
 
 
+@pytest.mark.slow
+@without_conv
 @pytest.mark.parametrize("devices", [2, 8])
 def test_any_number_of_devices_computes_the_same_run(case, devices):
     """State replicated, batch split, as in training."""
@@ -318,6 +323,8 @@ def test_every_step_draws_new_noise(case):
     assert changed(metrics_of_second(1), metrics_of_second(2))
 
 
+@pytest.mark.slow
+@without_conv
 def test_donated_state_works(case):
     variant = which_regularise(case.method, 0)
     donating = jax.jit(
@@ -422,6 +429,8 @@ def test_regulariser_is_added_when_its_turn_comes():
     assert "a/extra" in metrics
 
 
+@pytest.mark.slow
+@without_conv
 def test_accumulation_runs_for_every_method(case):
     _, metrics = case.compiled(which_regularise(case.method, 0), 2)(case.start, case.batch(0), ())
     assert all(np.isfinite(v) for v in jax.device_get(metrics).values())
