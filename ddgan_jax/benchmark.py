@@ -19,7 +19,7 @@ from ddgan_jax import mesh as meshes
 from ddgan_jax.config import validate
 from ddgan_jax.data import load_source
 from ddgan_jax.prepare import assemble, compiled_steps
-from ddgan_jax.sampling import sample_keys
+from ddgan_jax.sampling import compiled_sampler, sample_keys
 from ddgan_jax.types import Array, Method, Params
 
 TRIALS = 20
@@ -129,9 +129,8 @@ def sampling_speed(
     method: Method, params: Params, mesh: jax.sharding.Mesh, trials: int = TRIALS
 ) -> tuple[str, dict[str, float]]:
     """(what was measured, its row): sampling a batch of `SAMPLES`, compiled beforehand."""
-    count = -(-SAMPLES // mesh.size) * mesh.size
-    same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
-    sample = jax.jit(method.sample, in_shardings=(same, split, same), out_shardings=same)
+    count = meshes.round_up(SAMPLES, mesh)
+    sample = compiled_sampler(method, mesh)
     keys = sample_keys(jax.random.key(2), 0, count)
     started = time.perf_counter()
     lowered = sample.lower(params, keys, ())

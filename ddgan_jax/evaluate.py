@@ -29,7 +29,7 @@ from ddgan_jax.metrics.inception import load_inception
 from ddgan_jax.metrics.modes import mode_coverage, stacked_labels, stacked_modes
 from ddgan_jax.model import Model, load
 from ddgan_jax.prepare import Run
-from ddgan_jax.sampling import sample_batches
+from ddgan_jax.sampling import compiled_sampler, sample_batches
 from ddgan_jax.types import TrainState
 
 Say = Callable[[str], None]
@@ -297,9 +297,8 @@ def state_evaluator(run: Run, evaluator: Evaluator) -> Callable[[TrainState], di
     """state -> metrics of `config.eval.training_samples` samples, the same noise each time."""
     settings, mesh = evaluator.settings, run.mesh
     count = settings.training_samples
-    size = -(-min(run.config.sample.batch_size, count) // mesh.size) * mesh.size
-    same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
-    sample = jax.jit(run.method.sample, in_shardings=(same, split, same), out_shardings=same)
+    size = meshes.round_up(min(run.config.sample.batch_size, count), mesh)
+    sample = compiled_sampler(run.method, mesh)
     key = jax.random.key(settings.seed)
 
     def measure(state: TrainState) -> dict[str, float]:

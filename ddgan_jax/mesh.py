@@ -56,6 +56,11 @@ def check_divides(field: str, batch_size: int, mesh: Mesh) -> None:
         )
 
 
+def round_up(count: int, mesh: Mesh) -> int:
+    """The next multiple of the number of devices."""
+    return -(-count // mesh.size) * mesh.size
+
+
 def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, Array]:
     """The rows of the global batch that this process has -> arrays split over the devices."""
     sharding = over_batch(mesh)

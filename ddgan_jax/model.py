@@ -14,7 +14,7 @@ from ddgan_jax import mesh as meshes
 from ddgan_jax.config import validate
 from ddgan_jax.errors import UserError
 from ddgan_jax.prepare import assemble
-from ddgan_jax.sampling import sample_batches
+from ddgan_jax.sampling import compiled_sampler, sample_batches
 from ddgan_jax.types import Array, Method, Params
 
 
@@ -50,9 +50,8 @@ class Model(NamedTuple):
         if batch_size is not None and batch_size < 1:
             raise UserError(f"batch_size is {batch_size}; a positive number is needed")
         size = min(batch_size or self.config.sample.batch_size, count)
-        size = -(-size // self.mesh.size) * self.mesh.size
-        same, split = meshes.replicated(self.mesh), meshes.over_batch(self.mesh)
-        compiled = jax.jit(self.method.sample, in_shardings=(same, split, same), out_shardings=same)
+        size = meshes.round_up(size, self.mesh)
+        compiled = compiled_sampler(self.method, self.mesh)
         return sample_batches(compiled, self.params, (), key, count, size)
 
     def encode(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
@@ -131,7 +130,7 @@ class Model(NamedTuple):
     def _map(self, function: Callable[..., Any], *arrays: np.ndarray, jit: bool = True) -> Any:
         """`function(params, *arrays)` batch by batch, split over the devices, on the host."""
         count = len(arrays[0])
-        size = -(-min(self.config.sample.batch_size, count) // self.mesh.size) * self.mesh.size
+        size = meshes.round_up(min(self.config.sample.batch_size, count), self.mesh)
         split = meshes.over_batch(self.mesh)
         compiled = jax.jit(function) if jit else function
         parts = []

@@ -21,14 +21,16 @@ from ddgan_jax.data.source import Source
 from ddgan_jax.errors import UserError
 from ddgan_jax.metrics.reconstruction import psnr, ssim, ssim_protocol
 from ddgan_jax.model import Model, load
+from ddgan_jax.sampling import sample_keys
+from ddgan_jax.spaces.pixels import pixels
 
 SHOWN = 10  # images in the figures
 PCA_IMAGES = 10_000  # of the training data, evenly spaced
 
 
 def to_floats(images: np.ndarray) -> np.ndarray:
-    """uint8 -> float32 in [-1, 1]."""
-    return images.astype(np.float32) / 127.5 - 1
+    """uint8 -> float32 in [-1, 1], as the methods see them."""
+    return np.asarray(pixels(images.shape[1:]).encode(jnp.asarray(images), ()))
 
 
 def quality(images: np.ndarray, others: np.ndarray) -> dict[str, float]:
@@ -192,7 +194,7 @@ def reconstruct(
     shown = slice(min(SHOWN, len(images)))
     best = made.get("refined_latents", made["latents"])
     assert model.method.prior is not None
-    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(np.arange(SHOWN))
+    keys = sample_keys(jax.random.key(seed), 0, SHOWN)
     drawn, drawn_labels = (np.asarray(x) for x in model.method.prior(keys))
     pictures = {
         "degradation": degradation_figure(model, images[shown], labels[shown]),

@@ -1,11 +1,13 @@
 """Sampling any number of images: fixed-size compiled batches, one key per image."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
 
-from ddgan_jax.types import Array, Params, PyTree
+from ddgan_jax.mesh import over_batch, replicated
+from ddgan_jax.types import Array, Method, Params, PyTree
 
 
 def per_sample_normal(keys: Array, step: int | Array, use: int, shape: tuple[int, ...]) -> Array:
@@ -20,6 +22,12 @@ def per_sample_normal(keys: Array, step: int | Array, use: int, shape: tuple[int
 def sample_keys(key: Array, start: int, count: int) -> Array:
     """Typed keys [count] of images start..start+count-1 among all that `key` stands for."""
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(start, start + count))
+
+
+def compiled_sampler(method: Method, mesh: jax.sharding.Mesh) -> Any:
+    """`method.sample`, jitted: keys split over the devices, samples on all of them."""
+    same, split = replicated(mesh), over_batch(mesh)
+    return jax.jit(method.sample, in_shardings=(same, split, same), out_shardings=same)
 
 
 def sample_batches(

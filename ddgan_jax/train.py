@@ -19,7 +19,7 @@ from ddgan_jax.errors import UserError
 from ddgan_jax.evaluate import Evaluator, evaluation_line, make_evaluator, state_evaluator
 from ddgan_jax.metrics_log import Clock, MetricsLog, Window, progress_line, read_lines
 from ddgan_jax.prepare import Run, compiled_steps, describe, prepare
-from ddgan_jax.sampling import sample_keys
+from ddgan_jax.sampling import compiled_sampler, sample_keys
 from ddgan_jax.stop_signal import StopSignal
 from ddgan_jax.train_step import Regularise, which_regularise
 from ddgan_jax.types import Array, Method, TrainState
@@ -202,11 +202,8 @@ def grid_sampler(
 ) -> Callable[[TrainState], np.ndarray]:
     """`state -> samples` from the same noise each time, with the moving average of the weights."""
     count = config.train.grid
-    padded = -(-count // mesh.size) * mesh.size
-    same = meshes.replicated(mesh)
-    sample = jax.jit(
-        method.sample, in_shardings=(same, meshes.over_batch(mesh), same), out_shardings=same
-    )
+    padded = meshes.round_up(count, mesh)
+    sample = compiled_sampler(method, mesh)
     keys = sample_keys(jax.random.key(config.seed + 1), 0, padded)
 
     def draw(state: TrainState) -> np.ndarray:

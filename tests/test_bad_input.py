@@ -14,7 +14,6 @@ import tiny_runs as runs
 from ddgan_jax import train
 from ddgan_jax.data import prepare
 from ddgan_jax.errors import UserError
-from ddgan_jax.main import main
 from ddgan_jax.overrides import load_config_file, override
 
 CIFAR = f"--config={runs.ROOT}/configs/ddgan_cifar10.py"
@@ -148,19 +147,6 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def one_line(err, words):
-    """The last assertion shows the line if a word is not in it."""
-    assert err.startswith("error: ") and err.endswith("\n") and err.count("\n") == 1, err
-    for word in words:
-        assert word in err, err
-
-
-def fails(capfd, args, *words):
-    capfd.readouterr()
-    assert main([str(arg) for arg in args]) == 1
-    one_line(capfd.readouterr().err, words)
-
-
 ALL = (
     {f"flag: {name}": ([*runs.TINY, *args], words) for name, (args, words) in FLAGS.items()}
     | {
@@ -174,25 +160,25 @@ ALL = (
 @pytest.mark.parametrize(("args", "words"), ALL.values(), ids=ALL.keys())
 def test_mistakes_are_one_line_and_leave_nothing(folder, capfd, args, words):
     before = runs.listing(folder)
-    fails(capfd, [*args, "--workdir=run"], *words)
+    runs.fails(capfd, [*args, "--workdir=run"], *words)
     assert not (folder / "run").exists() and runs.listing(folder) == before
 
 
 def test_what_is_left_out(folder, capfd):
-    fails(capfd, runs.TINY, "--mode=train", "--workdir=FOLDER")
-    fails(capfd, ["--mode=sample"], "--mode=sample", "--workdir=FOLDER")
-    fails(capfd, ["--mode=benchmark"], "--config=FILE")
-    fails(capfd, ["--workdir=run"], "--workdir=run does not exist", "--config=FILE")
-    fails(capfd, ["--workdir=run", "--config.seed"], "--config.seed needs a value")
-    fails(capfd, ["--workdir"], "--workdir", "argument")
+    runs.fails(capfd, runs.TINY, "--mode=train", "--workdir=FOLDER")
+    runs.fails(capfd, ["--mode=sample"], "--mode=sample", "--workdir=FOLDER")
+    runs.fails(capfd, ["--mode=benchmark"], "--config=FILE")
+    runs.fails(capfd, ["--workdir=run"], "--workdir=run does not exist", "--config=FILE")
+    runs.fails(capfd, ["--workdir=run", "--config.seed"], "--config.seed needs a value")
+    runs.fails(capfd, ["--workdir"], "--workdir", "argument")
     (folder / "run").mkdir()
-    fails(capfd, ["--workdir=run", "--mode=sample"], "run has no config.json", "train first")
+    runs.fails(capfd, ["--workdir=run", "--mode=sample"], "run has no config.json", "train first")
 
 
 def test_a_process_says_one_line_too(folder):
     code, out, err = runs.finish(runs.start(*runs.TINY, "--workdir=/proc/run"))
     assert code == 1 and "Traceback" not in out + err
-    one_line(err, ["--workdir=/proc/run", "cannot be written to"])
+    runs.one_line(err, ["--workdir=/proc/run", "cannot be written to"])
 
 
 def test_accumulation_that_breaks_minibatch_stddev(folder):
@@ -209,10 +195,12 @@ def test_folders_that_cannot_be(folder, capfd, place):
     file = folder / "file"
     file.write_text("mine")
     workdir = {"below a file": file / "run", "a file": file, "in /proc": "/proc/run"}[place]
-    fails(capfd, [*runs.TINY, f"--workdir={workdir}"], f"--workdir={workdir}", "another folder")
+    runs.fails(
+        capfd, [*runs.TINY, f"--workdir={workdir}"], f"--workdir={workdir}", "another folder"
+    )
     runs.trained(folder / "good")
     sample = ["--mode=sample", f"--workdir={folder / 'good'}", f"--out={workdir}"]
-    fails(capfd, sample, f"--out={workdir}", "another folder")
+    runs.fails(capfd, sample, f"--out={workdir}", "another folder")
     assert file.read_text() == "mine"
 
 
@@ -272,9 +260,9 @@ def test_damaged_run_folders(tmp_path, capfd, damage, sampling, training):
     damage(run)
     before = runs.listing(run)
     workdir = f"--workdir={run}"
-    fails(capfd, ["--mode=sample", workdir, f"--out={tmp_path / 'out'}"], *sampling)
+    runs.fails(capfd, ["--mode=sample", workdir, f"--out={tmp_path / 'out'}"], *sampling)
     if training:
-        fails(capfd, [workdir, "--config.train.duration=9 steps"], *training)
+        runs.fails(capfd, [workdir, "--config.train.duration=9 steps"], *training)
     assert runs.listing(run) == before
 
 
@@ -282,7 +270,7 @@ def test_checkpoints_without_a_config_are_not_taken_over(tmp_path, capfd):
     run = runs.trained(tmp_path / "run")
     (run / "config.json").unlink()
     before = runs.listing(run)
-    fails(capfd, [*runs.TINY, f"--workdir={run}"], "no config.json", "another --workdir")
+    runs.fails(capfd, [*runs.TINY, f"--workdir={run}"], "no config.json", "another --workdir")
     assert runs.listing(run) == before
 
 
@@ -295,15 +283,15 @@ def test_folder_of_another_run(tmp_path, capfd, change):
     field, _, value = change.partition("=")
     words = [f"config.{field} = ", value, "another --workdir"]
     other = [*runs.TINY, f"--config.{change}", f"--workdir={run}"]
-    fails(capfd, other, *words)
-    fails(capfd, [*other, "--mode=sample"], *words)
+    runs.fails(capfd, other, *words)
+    runs.fails(capfd, [*other, "--mode=sample"], *words)
     assert runs.listing(run) == before
 
 
 def test_step_that_was_not_saved(tmp_path, capfd):
     run = runs.trained(tmp_path / "run")
     args = ["--mode=sample", f"--workdir={run}", "--step=5"]
-    fails(capfd, args, "no checkpoint of step 5", "[4, 8]")
+    runs.fails(capfd, args, "no checkpoint of step 5", "[4, 8]")
 
 
 def test_a_disk_that_is_full_for_the_metrics(tmp_path, capfd):
@@ -311,7 +299,7 @@ def test_a_disk_that_is_full_for_the_metrics(tmp_path, capfd):
     (run / "metrics.jsonl").unlink()
     (run / "metrics.jsonl").symlink_to("/dev/full")
     more = [f"--workdir={run}", "--config.train.duration=20 steps"]
-    fails(capfd, more, f"--workdir={run}", "No space left", "checkpoints are kept")
+    runs.fails(capfd, more, f"--workdir={run}", "No space left", "checkpoints are kept")
     assert runs.steps_saved(run) == [4, 8]
     (run / "metrics.jsonl").unlink()
     runs.ok(*more)  # there is room again
@@ -330,7 +318,7 @@ def test_a_disk_that_is_full(tmp_path, kilobytes):
         args = [*runs.TINY, f"--workdir={disk}/run", "--config.train.checkpoint_every=2 steps"]
         code, out, err = runs.finish(runs.start(*args))
         assert code == 1 and "Traceback" not in out + err
-        one_line(err, ["No space left on device", str(disk)])
+        runs.one_line(err, ["No space left on device", str(disk)])
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
@@ -341,7 +329,7 @@ def test_loss_that_is_not_finite(tmp_path, capfd, every):
     run = runs.trained(tmp_path / "run")
     more = [f"--workdir={run}", "--config.train.duration=20 steps"]
     wild = ["--config.optim.gen.learning_rate=1e20", "--config.optim.gen.final_learning_rate=1e20"]
-    fails(
+    runs.fails(
         capfd,
         [*more, *wild, f"--config.train.checkpoint_every={every}"],
         *("step 9, phase gen: ", "inf", "checkpoint 8 is kept", "learning rate"),

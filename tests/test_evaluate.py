@@ -15,7 +15,6 @@ from ddgan_jax.compare import differences, read_entry
 from ddgan_jax.data import digits
 from ddgan_jax.errors import UserError
 from ddgan_jax.evaluate import MODES, eight_bits, evaluate_samples, make_evaluator
-from ddgan_jax.main import main
 from ddgan_jax.metrics import protocol
 from ddgan_jax.metrics.classifier import load_classifier
 from ddgan_jax.metrics.extractor import Extracted
@@ -273,20 +272,11 @@ MISTAKES = {
 }
 
 
-def fails(capfd, args, *words):
-    capfd.readouterr()
-    assert main([str(arg) for arg in args]) == 1
-    err = capfd.readouterr().err
-    assert err.startswith("error: ") and err.count("\n") == 1, err
-    for word in words:
-        assert word in err, err
-
-
 @pytest.mark.parametrize(("changes", "words"), MISTAKES.values(), ids=MISTAKES.keys())
 def test_mistakes_are_one_line(run, changes, words, capfd, monkeypatch, tmp_path):
     monkeypatch.setenv("DDGAN_INCEPTION", str(tmp_path / "inception.npz"))
     flags = [f"--config.eval.{change}" for change in changes]
-    fails(capfd, ["--mode=evaluate", f"--workdir={run}", *flags], *words)
+    runs.fails(capfd, ["--mode=evaluate", f"--workdir={run}", *flags], *words)
 
 
 def test_samples_that_cannot_be_compared(run, tmp_path, capfd):
@@ -295,25 +285,25 @@ def test_samples_that_cannot_be_compared(run, tmp_path, capfd):
         return f"--samples=npz:{tmp_path / 'samples.npz'}"
 
     command = ["--mode=evaluate", f"--workdir={run}", f"--out={tmp_path}"]
-    fails(capfd, [*command, stored((20, 16, 16, 1))], "(16, 16, 1)", "(8, 8, 1)")
-    fails(capfd, [*command, stored((20, 8, 8, 3))], "(8, 8, 3)", "(8, 8, 1)")
-    fails(capfd, [*command, stored((5, 8, 8, 1))], "--samples", "5 images", "16")
-    fails(capfd, [*command, "--samples=npz:none.npz"], "none.npz", "no such file")
-    fails(capfd, [*command[:2], "--samples=digits"], "--out=FOLDER")
-    fails(capfd, ["--mode=sample", *command[1:], "--samples=digits"], "--samples", "evaluate")
+    runs.fails(capfd, [*command, stored((20, 16, 16, 1))], "(16, 16, 1)", "(8, 8, 1)")
+    runs.fails(capfd, [*command, stored((20, 8, 8, 3))], "(8, 8, 3)", "(8, 8, 1)")
+    runs.fails(capfd, [*command, stored((5, 8, 8, 1))], "--samples", "5 images", "16")
+    runs.fails(capfd, [*command, "--samples=npz:none.npz"], "none.npz", "no such file")
+    runs.fails(capfd, [*command[:2], "--samples=digits"], "--out=FOLDER")
+    runs.fails(capfd, ["--mode=sample", *command[1:], "--samples=digits"], "--samples", "evaluate")
 
 
 def test_runs_that_cannot_be_compared(run, two_runs, tmp_path, capfd):
     command = ["--mode=compare", f"--out={tmp_path / 'page'}"]
     one = two_runs / "one"
-    fails(capfd, ["--mode=compare", f"--runs={one}"], "--out=FOLDER")
-    fails(capfd, [*command, f"--runs={one}"], "two or more")
-    fails(capfd, [*command, f"--runs={one},{one}"], "one name")
-    fails(capfd, [*command, f"--runs={one},nowhere"], "nowhere does not exist")
+    runs.fails(capfd, ["--mode=compare", f"--runs={one}"], "--out=FOLDER")
+    runs.fails(capfd, [*command, f"--runs={one}"], "two or more")
+    runs.fails(capfd, [*command, f"--runs={one},{one}"], "one name")
+    runs.fails(capfd, [*command, f"--runs={one},nowhere"], "nowhere does not exist")
     bare = runs.trained(tmp_path / "bare")
-    fails(capfd, [*command, f"--runs={one},{bare}"], "no evaluation.json", "--mode=evaluate")
+    runs.fails(capfd, [*command, f"--runs={one},{bare}"], "no evaluation.json", "--mode=evaluate")
     (bare / "evaluation.json").write_text("{")
-    fails(capfd, [*command, f"--runs={one},{bare}"], "damaged")
+    runs.fails(capfd, [*command, f"--runs={one},{bare}"], "damaged")
     assert not (tmp_path / "page").exists()
 
 
@@ -321,7 +311,7 @@ def test_an_exported_run_has_no_raw_weights(run, tmp_path, capfd):
     runs.ok("--mode=export", f"--workdir={run}", f"--out={tmp_path / 'small'}")
     command = ["--mode=evaluate", f"--workdir={tmp_path / 'small'}", *FEW]
     runs.ok(*command)
-    fails(capfd, [*command, "--config.eval.weights=raw"], "checkpoint", "small")
+    runs.fails(capfd, [*command, "--config.eval.weights=raw"], "checkpoint", "small")
 
 
 def test_the_example_in_the_docs():

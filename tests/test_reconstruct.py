@@ -11,7 +11,6 @@ from PIL import Image
 import ddgan_jax
 from ddgan_jax.data import digits
 from ddgan_jax.errors import UserError
-from ddgan_jax.main import main
 from ddgan_jax.reconstruct import pca, quality, to_floats
 
 TINY = [
@@ -134,24 +133,15 @@ def test_quality_by_hand():
     assert abs(quality(images, images + 5)["psnr"] - 10 * np.log10(4)) < 1e-4  # clipped to 1
 
 
-def fails(capfd, args, *words):
-    capfd.readouterr()
-    assert main([str(arg) for arg in args]) == 1
-    err = capfd.readouterr().err
-    assert err.startswith("error: ") and err.count("\n") == 1, err
-    for word in words:
-        assert word in err, err
-
-
 def test_mistakes(run, model, tmp_path, capfd):
     command = ["--mode=reconstruct", f"--workdir={run}"]
-    fails(capfd, [*command, "--refine=-1"], "--refine", "-1")
-    fails(capfd, [*command, "--refine=2", "--refine_rate=0"], "--refine_rate", "positive")
-    fails(capfd, [*command, "--split=valid"], "data.split", "'valid'")
+    runs.fails(capfd, [*command, "--refine=-1"], "--refine", "-1")
+    runs.fails(capfd, [*command, "--refine=2", "--refine_rate=0"], "--refine_rate", "positive")
+    runs.fails(capfd, [*command, "--split=valid"], "data.split", "'valid'")
     with pytest.raises(UserError, match="8, 8, 1"):
         model.encode(np.zeros((2, 16, 16, 1), np.uint8))
     other = runs.trained(tmp_path / "ddgan")
-    fails(capfd, [f"--workdir={other}", "--mode=reconstruct"], "'ddgan'", "no inversion")
+    runs.fails(capfd, [f"--workdir={other}", "--mode=reconstruct"], "'ddgan'", "no inversion")
     with pytest.raises(UserError, match="cannot encode"):
         ddgan_jax.load(other).encode(np.zeros((2, 8, 8, 1), np.uint8))
 

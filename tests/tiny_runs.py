@@ -64,6 +64,19 @@ def rewind(workdir, step):
             shutil.rmtree(Path(workdir) / "checkpoints" / str(later))
 
 
+def one_line(err, words):
+    """The last assertion shows the line if a word is not in it."""
+    assert err.startswith("error: ") and err.endswith("\n") and err.count("\n") == 1, err
+    for word in words:
+        assert word in err, err
+
+
+def fails(capfd, args, *words):
+    capfd.readouterr()
+    assert main([str(arg) for arg in args]) == 1
+    one_line(capfd.readouterr().err, words)
+
+
 def start(*args, devices=1, **popen):
     """The command as a process of its own."""
     env = os.environ | {

@@ -15,7 +15,6 @@ comparable: reports name the classifier and the hash of its weights.
 
 import argparse
 import functools
-import hashlib
 import json
 import re
 import sys
@@ -33,6 +32,7 @@ import numpy as np
 import optax
 from flax import traverse_util
 
+from ddgan_jax.convert.weight_files import content_hash
 from ddgan_jax.data import Source, array_source, batches, load_source
 from ddgan_jax.errors import UserError, nearest
 from ddgan_jax.metrics.extractor import Extracted, Extractor
@@ -137,7 +137,7 @@ def _extractor(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Ext
     return Extractor(
         name=f"{name}-classifier",
         distance=f"frechet_{name}_classifier",
-        weights_hash=_hash(arrays),
+        weights_hash=content_hash(arrays),
         resize=f"bilinear to {size}x{size}, half-pixel centres, no antialiasing",
         channels=1,
         classes=module.classes,
@@ -156,14 +156,6 @@ def _shapes(size: int, classes: int) -> dict[str, tuple[int, ...]]:
 
 def _nested(arrays: Mapping[str, Any]) -> PyTree:
     return traverse_util.unflatten_dict(dict(arrays), sep="/")
-
-
-def _hash(arrays: Mapping[str, np.ndarray]) -> str:
-    """First 16 hexadecimal digits of the sha256 of all values, as stored, by sorted names."""
-    sha = hashlib.sha256()
-    for name in sorted(arrays):
-        sha.update(np.ascontiguousarray(arrays[name]).tobytes())
-    return sha.hexdigest()[:16]
 
 
 def _read(name_or_path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

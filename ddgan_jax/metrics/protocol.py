@@ -103,7 +103,7 @@ def extract(
     same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
     apply = jax.jit(extractor.apply, in_shardings=(same, split), out_shardings=same)
     params = jax.device_put(extractor.params, same)  # once, not with every batch
-    size = -(-batch_size // mesh.size) * mesh.size
+    size = meshes.round_up(batch_size, mesh)
     features, logits = [], []
     quiet = True if jax.process_index() else None  # None: only where a person watches
     with tqdm(total=total, desc=label, unit=" images", leave=False, disable=quiet) as bar:
