@@ -8,7 +8,7 @@ Expected:  no published number. Not trained by us
 Source:    degradation, weights and Adam of Cho 2023; half the widths of DDGAN's CIFAR-10 networks
 """
 
-from ddgan_jax.config import dddg
+from ddgan_jax.presets import dddg
 
 
 def get_config():

@@ -12,7 +12,7 @@ The DCT instead of blur: a projection, so that every generated image agrees with
 rounding. The running means are shorter than the paper's 0.999: this run has 1,667 steps at each t.
 """
 
-from ddgan_jax.config import dddg
+from ddgan_jax.presets import dddg
 
 
 def get_config():

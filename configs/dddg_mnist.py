@@ -8,7 +8,7 @@ Expected:  published: FID 4.196, PSNR 14.82, SSIM 0.468. Not trained by us
 Source:    Cho 2023 for all numbers but the sizes of the networks, which it does not give: ours
 """
 
-from ddgan_jax.config import dddg
+from ddgan_jax.presets import dddg
 
 
 def get_config():

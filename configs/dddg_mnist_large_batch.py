@@ -12,7 +12,7 @@ the average of the weights four times (their noise is smaller too). The rate sta
 weight by about the rate a step, whatever the batch.
 """
 
-from ddgan_jax.config import dddg
+from ddgan_jax.presets import dddg
 
 
 def get_config():

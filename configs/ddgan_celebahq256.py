@@ -9,7 +9,7 @@ Source:    Xiao et al. 2022, arXiv 2112.07804; EMA 0.999 as printed there (the r
            leaves 0.9999)
 """
 
-from ddgan_jax.config import ddgan
+from ddgan_jax.presets import ddgan
 
 
 def get_config():

@@ -11,7 +11,7 @@ A residual MLP instead of NCSN++: in the same minutes on two cores it takes many
 and at 64 pixels convolutions have nothing to gain. T = 2 came out ahead of T = 4 (docs/results.md).
 """
 
-from ddgan_jax.config import ddgan
+from ddgan_jax.presets import ddgan
 
 
 def get_config():

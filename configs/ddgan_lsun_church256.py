@@ -8,7 +8,7 @@ Expected:  published: FID 5.25, recall 0.41. Not trained by us
 Source:    Xiao et al. 2022, arXiv 2112.07804
 """
 
-from ddgan_jax.config import ddgan
+from ddgan_jax.presets import ddgan
 
 
 def get_config():

@@ -8,43 +8,8 @@ Expected:  no published number: the report of this setting shows pictures only
 Source:    sizes chosen by us, a quarter of the published CIFAR-10 width; the rest as there
 """
 
-from ddgan_jax.config import ddgan
+from ddgan_jax.presets import MNIST, ddgan, on_mnist
 
 
 def get_config():
-    config = ddgan(
-        num_steps=4,
-        latent_size=64,
-        gen=dict(
-            network="ncsnpp",
-            width=32,
-            multipliers=(1, 2, 2),
-            blocks=1,
-            attention=(8,),
-            z_width=128,
-            z_layers=3,
-            dropout=0.0,
-            remat=False,
-        ),
-        disc=dict(
-            network="resblock",
-            width=32,
-            multipliers=(2, 4, 4, 4),
-            downsample=(False, True, True, True),
-            t_width=128,
-            final_scale=1.0,  # zero-like would keep the discriminator at log 2 for long
-        ),
-        lr_gen=2e-4,
-        lr_disc=1e-4,
-        r1_gamma=0.05,
-        r1_every=15,
-    )
-    config.data.name = "tfds:mnist"
-    config.data.image_size = 32
-    config.data.fit = "pad"
-    config.data.channels = 1
-    config.train.batch_size = 128
-    config.train.duration = "60 epochs"
-    config.train.checkpoint_every = "2 epochs"
-    config.train.sample_every = "1 epoch"
-    return config
+    return on_mnist(ddgan(num_steps=4, latent_size=64, **MNIST))

@@ -12,7 +12,7 @@ At 28x28 the same networks had drawn nothing but noise after 1,000 steps, and co
 weaker R1 of the digits.
 """
 
-from ddgan_jax.config import ddgan
+from ddgan_jax.presets import ddgan
 
 
 def get_config():

@@ -10,7 +10,7 @@ Source:    Xiao et al. 2022 for the protocol and the result; networks of configs
            with twice the width and three channels: sizes chosen by us
 """
 
-from ddgan_jax.config import ddgan
+from ddgan_jax.presets import ddgan
 
 
 def get_config():

@@ -12,7 +12,7 @@ T = 16 because a generator is continuous: where x_{t+1} lies between two modes i
 from one to the other. With more and smaller steps fewer points ever lie there.
 """
 
-from ddgan_jax.config import ddgan
+from ddgan_jax.presets import ddgan
 
 
 def get_config():

@@ -12,7 +12,7 @@ Sampled by any number of steps of either sampler, also after training: for examp
 --mode=sample --config.sampler.kind=ddim --config.sampler.steps=50.
 """
 
-from ddgan_jax.config import ddpm
+from ddgan_jax.presets import ddpm
 
 
 def get_config():

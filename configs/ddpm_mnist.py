@@ -12,32 +12,11 @@ Sampled by any number of steps of either sampler, also after training: for examp
 --mode=sample --config.sampler.kind=ddim --config.sampler.steps=50.
 """
 
-from ddgan_jax.config import ddpm
+from ddgan_jax.presets import MNIST, ddpm, on_mnist
 
 
 def get_config():
-    config = ddpm(
-        gen=dict(
-            network="ncsnpp",
-            width=32,
-            multipliers=(1, 2, 2),
-            blocks=1,
-            attention=(8,),
-            z_width=128,
-            z_layers=3,
-            dropout=0.0,
-            tanh=False,
-            remat=False,
-        ),
-        learning_rate=2e-4,
-        clip=True,
-    )
-    config.data.name = "tfds:mnist"
-    config.data.image_size = 32
-    config.data.fit = "pad"
-    config.data.channels = 1
-    config.train.batch_size = 128
-    config.train.duration = "60 epochs"
-    config.train.checkpoint_every = "2 epochs"
+    gen = MNIST["gen"] | dict(tanh=False)  # it predicts noise
+    config = on_mnist(ddpm(gen=gen, learning_rate=MNIST["lr_gen"], clip=True))
     config.train.sample_every = "5 epochs"
     return config

@@ -9,7 +9,7 @@ Expected:  not measured yet
 Source:    networks and rates of configs/ddgan_digits.py
 """
 
-from ddgan_jax.config import diffusion_gan
+from ddgan_jax.presets import diffusion_gan
 
 
 def get_config():

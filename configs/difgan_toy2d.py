@@ -8,7 +8,7 @@ Expected:  not measured yet
 Source:    networks and rates of configs/ddgan_toy2d.py
 """
 
-from ddgan_jax.config import difgan
+from ddgan_jax.presets import difgan
 
 
 def get_config():

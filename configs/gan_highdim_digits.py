@@ -9,7 +9,7 @@ Expected:  not measured yet
 Source:    networks and rates of configs/ddgan_digits.py
 """
 
-from ddgan_jax.config import gan
+from ddgan_jax.presets import gan
 
 
 def get_config():

@@ -8,7 +8,7 @@ Expected:  not measured yet
 Source:    networks and rates of configs/ddgan_toy2d.py
 """
 
-from ddgan_jax.config import gan
+from ddgan_jax.presets import gan
 
 
 def get_config():

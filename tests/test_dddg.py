@@ -11,7 +11,7 @@ import tiny_runs as runs
 import ddgan_jax
 from ddgan_jax import mesh as meshes
 from ddgan_jax.build import build_method
-from ddgan_jax.config import dddg, validate
+from ddgan_jax.config import validate
 from ddgan_jax.degradations import degradation
 from ddgan_jax.errors import UserError
 from ddgan_jax.methods.dddg import latent_scale, make_dddg
@@ -19,6 +19,7 @@ from ddgan_jax.networks.encoder import MLPEncoder, ResBlockEncoder
 from ddgan_jax.networks.layers import conv, dense
 from ddgan_jax.networks.ncsnpp import NCSNpp
 from ddgan_jax.optim import make_optimisers
+from ddgan_jax.presets import dddg
 from ddgan_jax.sampling import sample_keys
 from ddgan_jax.train_step import create_state, train_step
 from ddgan_jax.types import Context

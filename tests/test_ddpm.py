@@ -7,9 +7,9 @@ import pytest
 
 from ddgan_jax import processes, run_folder, schedules
 from ddgan_jax.build import build_method
-from ddgan_jax.config import ddpm
 from ddgan_jax.errors import UserError
 from ddgan_jax.methods.ddpm import make_ddpm
+from ddgan_jax.presets import ddpm
 from ddgan_jax.sampling import sample_keys
 from ddgan_jax.spaces.pixels import pixels
 from ddgan_jax.types import Context

@@ -7,13 +7,13 @@ import pytest
 
 from ddgan_jax import instance_noise
 from ddgan_jax.build import build_method
-from ddgan_jax.config import diffusion_gan, difgan, gan
 from ddgan_jax.errors import UserError
 from ddgan_jax.instance_noise import InstanceNoise
 from ddgan_jax.methods.diffusion_gan import make_diffusion_gan
 from ddgan_jax.methods.difgan import make_difgan, normalised
 from ddgan_jax.methods.gan import make_gan
 from ddgan_jax.optim import make_optimisers
+from ddgan_jax.presets import diffusion_gan, difgan, gan
 from ddgan_jax.sampling import sample_keys
 from ddgan_jax.spaces.pixels import pixels
 from ddgan_jax.train_step import create_state, train_step, which_regularise

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ddgan_jax import instance_noise
-from ddgan_jax.config import diffusion_gan
 from ddgan_jax.instance_noise import LIST_SIZE, LIST_ZEROS, InstanceNoise
+from ddgan_jax.presets import diffusion_gan
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = InstanceNoise()

@@ -10,8 +10,8 @@ import pytest
 
 from ddgan_jax import mesh as meshes
 from ddgan_jax.build import build_method
-from ddgan_jax.config import dddg, ddgan, ddpm, diffusion_gan, difgan, gan
 from ddgan_jax.optim import cosine_per_epoch, make_optimisers
+from ddgan_jax.presets import dddg, ddgan, ddpm, diffusion_gan, difgan, gan
 from ddgan_jax.sampling import sample_keys
 from ddgan_jax.train_step import create_state, train_step, which_regularise
 from ddgan_jax.types import Aux, Method, Phase

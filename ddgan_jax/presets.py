@@ -1,0 +1,194 @@
+"""What each method's configs have in common: `config.base()` plus what the method needs.
+
+A config file calls one of these and changes what is its own. `MNIST` are the networks and rates of
+the comparison on MNIST, where methods must differ in nothing else.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ddgan_jax.config import adam, base
+
+MNIST = dict(
+    gen=dict(
+        network="ncsnpp",
+        width=32,
+        multipliers=(1, 2, 2),
+        blocks=1,
+        attention=(8,),
+        z_width=128,
+        z_layers=3,
+        dropout=0.0,
+        remat=False,
+    ),
+    disc=dict(
+        network="resblock",
+        width=32,
+        multipliers=(2, 4, 4, 4),
+        downsample=(False, True, True, True),
+        t_width=128,
+        final_scale=1.0,  # zero-like would keep the discriminator at log 2 for long
+    ),
+    lr_gen=2e-4,
+    lr_disc=1e-4,
+    r1_gamma=0.05,
+    r1_every=15,
+)
+
+
+def on_mnist(config: ConfigDict) -> ConfigDict:
+    """`config` with MNIST padded to 32x32, and the lengths of the comparison."""
+    config.data.name = "tfds:mnist"
+    config.data.image_size = 32
+    config.data.fit = "pad"
+    config.data.channels = 1
+    config.train.batch_size = 128
+    config.train.duration = "60 epochs"
+    config.train.checkpoint_every = "2 epochs"
+    config.train.sample_every = "1 epoch"
+    return config
+
+
+def ddgan(
+    *,
+    num_steps: int,
+    latent_size: int,
+    gen: Mapping[str, Any],
+    disc: Mapping[str, Any],
+    lr_gen: float,
+    lr_disc: float,
+    r1_gamma: float,
+    r1_every: int,
+) -> ConfigDict:
+    """`base()` plus what DDGAN needs. `gen` and `disc`: {"network": name, field: value, ...}."""
+    config = _adversarial("ddgan", gen, disc, lr_gen, lr_disc, r1_gamma, r1_every)
+    config.latent_size = latent_size  # nz
+    config.diffusion = ConfigDict(dict(num_steps=num_steps, beta_min=0.1, beta_max=20.0))
+    return config
+
+
+def dddg(
+    *,
+    degradation: str,
+    levels: tuple[float, ...],
+    latent_size: int,
+    classes: int,
+    gen: Mapping[str, Any],
+    disc: Mapping[str, Any],
+) -> ConfigDict:
+    """`base()` plus what DDDG needs, with the paper's numbers; t_max is len(levels) + 1.
+
+    `degradation` and `levels`: see `degradations.degradation`; `classes`: 0 for unconditional.
+    """
+    config = base()
+    config.method = "dddg"
+    config.latent_size = latent_size  # d_z, of each step
+    config.classes = classes
+    config.degradation = ConfigDict(dict(kind=degradation, levels=tuple(map(float, levels))))
+    config.gen = ConfigDict(dict(gen))
+    config.disc = ConfigDict(dict(disc))
+    constant = adam(2e-3, final_learning_rate=2e-3, beta1=0.0, beta2=0.99)
+    config.optim = ConfigDict(dict(gen=dict(constant), disc=dict(constant)))
+    # lambda_r1 E||grad||^2 on the real image, not halved; at every step in the paper.
+    config.r1 = ConfigDict(dict(weight=0.1, every=1))
+    # lambda_enc; whether it is told the class; how slowly the latents' variance is learned.
+    config.encoder = ConfigDict(dict(weight=1.0, per_class=False, variance_decay=0.999))
+    return config
+
+
+def gan(
+    *,
+    noise: str,
+    latent_size: int = 0,
+    gen: Mapping[str, Any],
+    disc: Mapping[str, Any],
+    lr_gen: float,
+    lr_disc: float,
+    r1_gamma: float,
+    r1_every: int,
+) -> ConfigDict:
+    """`base()` plus what a GAN needs.
+
+    `noise`: "latent", of `latent_size` numbers, or "image", of the data's own size.
+    """
+    config = _adversarial("gan", gen, disc, lr_gen, lr_disc, r1_gamma, r1_every)
+    config.noise = noise
+    if noise == "latent":
+        config.latent_size = latent_size
+    return config
+
+
+def diffusion_gan(**fields: Any) -> ConfigDict:
+    """`gan(**fields)` plus what Diffusion-GAN needs, with the paper's numbers."""
+    config = gan(**fields)
+    config.method = "diffusion_gan"
+    config.instance_noise = ConfigDict(
+        dict(  # see instance_noise.InstanceNoise
+            t_min=10,
+            t_max=1000,
+            beta_min=1e-4,
+            beta_max=0.02,
+            noise_std=0.05,
+            timesteps="priority",  # or uniform
+            target=0.6,
+            every=4,
+            images=100_000,
+        )
+    )
+    return config
+
+
+def difgan(
+    *,
+    num_steps: int,
+    gen: Mapping[str, Any],
+    disc: Mapping[str, Any],
+    lr_gen: float,
+    lr_disc: float,
+    r1_gamma: float,
+    r1_every: int,
+) -> ConfigDict:
+    """`base()` plus what DifGAN needs; T is the number of weights."""
+    config = _adversarial("difgan", gen, disc, lr_gen, lr_disc, r1_gamma, r1_every)
+    # eta_k of x_k, k = 0..T-1: falling evenly from x_0, which is the sample; divided by their sum.
+    weights = tuple((num_steps - k) / (num_steps * (num_steps + 1) / 2) for k in range(num_steps))
+    config.difgan = ConfigDict(dict(weights_disc=weights, weights_gen=weights, saturating=False))
+    return config
+
+
+def ddpm(*, gen: Mapping[str, Any], learning_rate: float, clip: bool) -> ConfigDict:
+    """`base()` plus what DDPM needs. `clip`: predicted data to [-1, 1] in sampling, for images."""
+    config = base()
+    config.method = "ddpm"
+    config.diffusion = ConfigDict(dict(num_steps=1000, beta_min=1e-4, beta_max=0.02))
+    config.gen = ConfigDict(dict(gen))
+    config.optim = ConfigDict(dict(gen=adam(learning_rate, beta1=0.9, beta2=0.999)))
+    config.sampler = ConfigDict(
+        dict(
+            kind="ancestral",  # or ddim
+            steps=1000,  # of the diffusion's, at equal distances
+            clip=clip,
+        )
+    )
+    return config
+
+
+def _adversarial(
+    method: str,
+    gen: Mapping[str, Any],
+    disc: Mapping[str, Any],
+    lr_gen: float,
+    lr_disc: float,
+    r1_gamma: float,
+    r1_every: int,
+) -> ConfigDict:
+    config = base()
+    config.method = method
+    config.gen = ConfigDict(dict(gen))
+    config.disc = ConfigDict(dict(disc))
+    config.optim = ConfigDict(dict(gen=adam(lr_gen), disc=adam(lr_disc)))
+    # gamma/2 E||grad||^2 on real data every so many steps, not multiplied by the interval.
+    config.r1 = ConfigDict(dict(gamma=float(r1_gamma), every=r1_every))
+    return config
