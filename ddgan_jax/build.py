@@ -22,11 +22,12 @@ from ddgan_jax.networks.encoder import MLPEncoder, ResBlockEncoder
 from ddgan_jax.networks.mlp import MLPDiscriminator, MLPGenerator
 from ddgan_jax.networks.ncsnpp import NCSNpp
 from ddgan_jax.networks.resblock import ResBlockDiscriminator
+from ddgan_jax.networks.resblock_unet import ResBlockUNet
 from ddgan_jax.spaces.pixels import pixels
 from ddgan_jax.types import Method
 
 Shape = tuple[int, ...]
-GENERATORS = {"ncsnpp": NCSNpp, "mlp": MLPGenerator}
+GENERATORS = {"ncsnpp": NCSNpp, "resblock": ResBlockUNet, "mlp": MLPGenerator}
 DISCRIMINATORS = {"resblock": ResBlockDiscriminator, "mlp": MLPDiscriminator}
 ENCODERS = {"resblock": ResBlockEncoder, "mlp": MLPEncoder}
 

@@ -9,6 +9,7 @@ from ddgan_jax.networks import layers, mlp, resample
 from ddgan_jax.networks.mlp import MLPDiscriminator, MLPGenerator
 from ddgan_jax.networks.ncsnpp import NCSNpp
 from ddgan_jax.networks.resblock import ResBlockDiscriminator
+from ddgan_jax.networks.resblock_unet import ResBlockUNet
 
 
 def count(tree) -> int:
@@ -118,8 +119,12 @@ SMALL_UNET = dict(
 
 @pytest.mark.parametrize(
     "generator",
-    [NCSNpp, lambda **kw: MLPGenerator(16, 1, 8, 2, True, dtype=kw.get("dtype", jnp.float32))],
-    ids=["ncsnpp", "mlp"],
+    [
+        NCSNpp,
+        lambda **kw: ResBlockUNet(1, 4, (1, 2), 1, 8, coordinates=True, dtype=kw["dtype"]),
+        lambda **kw: MLPGenerator(16, 1, 8, 2, True, dtype=kw["dtype"]),
+    ],
+    ids=["ncsnpp", "resblock", "mlp"],
 )
 def test_bfloat16_compute_keeps_float32_parameters_and_output(generator):
     x, t, z = inputs(2, 8, 1, 4)
@@ -130,6 +135,25 @@ def test_bfloat16_compute_keeps_float32_parameters_and_output(generator):
     out = jax.jit(half.apply)(variables, x, t, z)
     assert out.dtype == jnp.float32
     np.testing.assert_allclose(out, jax.jit(full.apply)(variables, x, t, z), atol=0.05)
+
+
+def test_resblock_unet_sees_its_image_its_time_its_latent_and_where_it_is():
+    x, t, z = inputs(2, 8, 1, 4)
+    x = jax.random.normal(jax.random.key(1), x.shape)
+    module = ResBlockUNet(1, 4, (1, 2), 1, 8, tanh=False, coordinates=True, equalised=True)
+    variables = jax.jit(module.init)(jax.random.key(0), x, t, z)
+    # Zero-like kernels as large as the others, so that a block is more than its shortcut.
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), variables
+    )
+    apply = jax.jit(module.apply)
+    out = apply(variables, x, t, z)
+    assert out.shape == x.shape
+    for changed in ((x.at[:, 0, 0].add(1.0), t, z), (x, t + 1, z), (x, t, z + 0.5)):
+        assert jnp.abs(apply(variables, *changed) - out).max() > 0.01
+    flat = apply(variables, jnp.zeros_like(x), t, z)  # inside, only the coordinates differ
+    assert jnp.ptp(flat[:, 3:5, 3:5]) > 0.01
 
 
 def test_discriminators_give_one_float32_value_per_sample():

@@ -99,6 +99,13 @@ def sinusoidal_embedding(t: Array, width: int) -> Array:
     return jnp.pad(embedding, ((0, 0), (0, width % 2)))
 
 
+def with_coordinates(x: Array) -> Array:
+    """[B, H, W, C] -> [B, H, W, C + 2]: height and width of each pixel, from -1 to 1."""
+    axes = (jnp.linspace(-1, 1, size, dtype=x.dtype) for size in x.shape[1:3])
+    grid = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)
+    return jnp.concatenate([x, jnp.broadcast_to(grid, (x.shape[0], *grid.shape))], axis=-1)
+
+
 def normalise_latent(z: Array) -> Array:
     """Z / sqrt(mean(z^2) + 1e-8) over the last axis (PixelNorm)."""
     return z * jax.lax.rsqrt(jnp.mean(jnp.square(z), axis=-1, keepdims=True) + 1e-8)

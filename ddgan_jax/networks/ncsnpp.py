@@ -15,6 +15,7 @@ from ddgan_jax.networks.layers import (
     dense,
     normalise_latent,
     sinusoidal_embedding,
+    with_coordinates,
 )
 from ddgan_jax.types import Array
 
@@ -44,13 +45,6 @@ class ResBlock(nn.Module):
         if x.shape[-1] != self.features or self.resample != "none":
             x = conv(self.features, 1, name="shortcut", **kwargs)(x)
         return (x + h) * SQRT_HALF
-
-
-def _with_coordinates(x: Array) -> Array:
-    """[B, H, W, C] -> [B, H, W, C + 2]: height and width of each pixel, from -1 to 1."""
-    axes = (jnp.linspace(-1, 1, size, dtype=x.dtype) for size in x.shape[1:3])
-    grid = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)
-    return jnp.concatenate([x, jnp.broadcast_to(grid, (x.shape[0], *grid.shape))], axis=-1)
 
 
 class NCSNpp(nn.Module):
@@ -114,7 +108,7 @@ class NCSNpp(nn.Module):
         def attend(h: Array, name: str) -> Array:
             return Attention(name=name, **kwargs)(h) if h.shape[1] in attention_sizes else h
 
-        pyramid = (_with_coordinates(x) if self.coordinates else x).astype(self.dtype)
+        pyramid = (with_coordinates(x) if self.coordinates else x).astype(self.dtype)
         h = conv(self.width, 3, name="conv_in", **kwargs)(pyramid)
         skips = [h]
         for level in range(levels):
