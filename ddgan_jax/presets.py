@@ -1,7 +1,8 @@
 """What each method's configs have in common: `config.base()` plus what the method needs.
 
-A config file calls one of these and changes what is its own. `MNIST` are the networks and rates of
-the comparison on MNIST, where methods must differ in nothing else.
+A config file calls one of these and changes what is its own. `MNIST`, `DIGITS` and `TOY2D` are the
+networks and rates of the comparison of methods on each data set, `on_mnist`, `on_digits` and
+`on_gaussians` its data and lengths: methods must differ in nothing else.
 """
 
 from collections.abc import Mapping
@@ -37,6 +38,23 @@ MNIST = dict(
     r1_every=15,
 )
 
+DIGITS = dict(
+    gen=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0, tanh=True),
+    disc=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0, group=4),
+    lr_gen=5e-4,
+    lr_disc=5e-4,
+    r1_gamma=1.0,
+    r1_every=4,
+)
+TOY2D = dict(
+    gen=dict(network="mlp", width=96, blocks=3, t_width=32, octaves=6, tanh=False),
+    disc=dict(network="mlp", width=64, blocks=2, t_width=32, octaves=6, group=4),
+    lr_gen=5e-4,
+    lr_disc=5e-4,
+    r1_gamma=3e-4,  # modes are narrow, so the discriminator has to be steep
+    r1_every=1,
+)
+
 
 def on_mnist(config: ConfigDict) -> ConfigDict:
     """`config` with MNIST padded to 32x32, and the lengths of the comparison."""
@@ -48,6 +66,33 @@ def on_mnist(config: ConfigDict) -> ConfigDict:
     config.train.duration = "60 epochs"
     config.train.checkpoint_every = "2 epochs"
     config.train.sample_every = "1 epoch"
+    return config
+
+
+def on_digits(config: ConfigDict) -> ConfigDict:
+    """`config` with the 8x8 digits of the package, and the lengths of the comparison."""
+    config.data.name = "digits"
+    config.train.batch_size = 128
+    config.train.duration = "4000 steps"
+    config.train.log_every = "500 steps"
+    config.train.checkpoint_every = "1000 steps"
+    config.train.sample_every = "1000 steps"
+    config.eval.num_samples = 1500  # as many as there are digits to train on
+    return config
+
+
+def on_gaussians(config: ConfigDict) -> ConfigDict:
+    """`config` with 25 Gaussians, and the lengths of the comparison."""
+    for role in config.optim:  # a constant rate: annealed, it stops short (docs/results.md)
+        config.optim[role].final_learning_rate = config.optim[role].learning_rate
+    config.data.name = "gaussians25"
+    config.train.batch_size = 256
+    config.train.duration = "24000 steps"
+    config.train.log_every = "1000 steps"
+    config.train.checkpoint_every = "4000 steps"
+    config.train.sample_every = "4000 steps"
+    config.train.grid = 10_000
+    config.sample.batch_size = 10_000
     return config
 
 

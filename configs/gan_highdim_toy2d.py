@@ -1,0 +1,15 @@
+"""High-dimensional GAN on 25 Gaussians: noise of the size of the data, two numbers.
+
+Command:   python -m ddgan_jax.main --config=configs/gan_highdim_toy2d.py --workdir=runs/highdim_toy2d
+           python -m ddgan_jax.main --mode=evaluate --workdir=runs/highdim_toy2d
+Hardware:  two CPU cores
+Time:      not measured yet
+Expected:  not measured yet
+Source:    networks and rates of configs/ddgan_toy2d.py (presets.TOY2D)
+"""
+
+from ddgan_jax.presets import TOY2D, gan, on_gaussians
+
+
+def get_config():
+    return on_gaussians(gan(noise="image", **TOY2D))
