@@ -1,7 +1,7 @@
 """High-dimensional GAN on 25 Gaussians: noise of the size of the data, two numbers.
 
-Command:   python -m ddgan_jax.main --config=configs/gan_highdim_toy2d.py --workdir=runs/highdim_toy2d
-           python -m ddgan_jax.main --mode=evaluate --workdir=runs/highdim_toy2d
+Command:   python -m ddgan_jax.main --config=configs/gan_highdim_toy2d.py --workdir=runs/highdim
+           python -m ddgan_jax.main --mode=evaluate --workdir=runs/highdim
 Hardware:  two CPU cores
 Time:      not measured yet
 Expected:  not measured yet
