@@ -1,0 +1,38 @@
+"""DDDG on MNIST shrunk to 14x14: sampling and inversion in minutes on two CPU cores.
+
+Command:   python -m ddgan_jax.main --config=configs/dddg_mnist_cpu.py --workdir=runs/dddg_mnist_cpu
+           python -m ddgan_jax.main --mode=reconstruct --workdir=runs/dddg_mnist_cpu --refine=100
+Data:      python -m ddgan_jax.data.prepare mnist --source=FOLDER (the four idx files in it)
+Hardware:  two CPU cores
+Time:      not measured yet
+Expected:  not measured yet; the paper's numbers are for 28x28, configs/dddg_mnist.py
+Source:    weights and Adam of Cho 2023; sizes, degradation and lengths ours
+"""
+
+from ddgan_jax.presets import dddg
+
+
+def get_config():
+    config = dddg(
+        degradation="dct",
+        levels=(1, 2, 4, 6, 9),
+        latent_size=16,
+        classes=10,
+        gen=dict(
+            network="mlp", width=256, blocks=3, t_width=32, octaves=0, tanh=False, equalised=True
+        ),
+        disc=dict(network="mlp", width=256, blocks=3, t_width=32, group=4, equalised=True),
+    )
+    for role in ("gen", "disc"):
+        config.optim[role].final_learning_rate = 1e-4
+    config.encoder.per_class = True
+    config.encoder.variance_decay = 0.98
+    config.data.name = "tfds:mnist"
+    config.data.image_size = 14
+    config.data.channels = 1
+    config.train.batch_size = 64
+    config.train.duration = "12000 steps"
+    config.train.log_every = "600 steps"
+    config.train.checkpoint_every = "3000 steps"
+    config.train.sample_every = "3000 steps"
+    return config
