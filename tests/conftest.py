@@ -13,7 +13,7 @@ jax.config.update("jax_disable_most_optimizations", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def reference():
     """Path within $DDGAN_REFERENCE, a folder of published numbers and data; skips without it.
 

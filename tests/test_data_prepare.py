@@ -12,6 +12,7 @@ from PIL import Image
 from ddgan_jax.data import builders, load_source, tfds_source
 from ddgan_jax.data.prepare import main
 from ddgan_jax.errors import UserError
+from ddgan_jax.metrics.modes import stacked_modes
 
 
 def load(name, directory, **fields):
@@ -199,11 +200,18 @@ def test_image_folder(tmp_path, capsys):
         load("tfds:image_folder", root)
 
 
+@pytest.fixture(scope="module")
+def real_mnist(tmp_path_factory, reference):
+    """(the original files, the folder with what is made of them)."""
+    raw, root = reference("data/mnist"), tmp_path_factory.mktemp("tfds")
+    assert main(["mnist", f"--source={raw}", f"--data_dir={root}"]) == 0
+    return raw, root
+
+
 @pytest.mark.slow
-def test_real_mnist(tmp_path, reference):
-    raw = reference("data/mnist")
-    assert main(["mnist", f"--source={raw}", f"--data_dir={tmp_path}"]) == 0
-    source = load("tfds:mnist", tmp_path, split="test", image_size=32, fit="pad")
+def test_real_mnist(real_mnist):
+    raw, root = real_mnist
+    source = load("tfds:mnist", root, split="test", image_size=32, fit="pad")
     data = everything(source)
     counts = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert np.bincount(data["label"]).tolist() == counts
@@ -211,4 +219,15 @@ def test_real_mnist(tmp_path, reference):
     labels = builders.read_idx(raw, "t10k-labels-idx1-ubyte", 1)
     inner = data["image"][:, 2:30, 2:30]
     assert by_content(inner, data["label"]) == by_content(expected, labels)
-    assert load("tfds:mnist", tmp_path).size == 60_000
+    assert load("tfds:mnist", root).size == 60_000
+
+
+@pytest.mark.slow
+def test_real_mnist_stacked_has_all_modes(real_mnist):
+    source = load("stacked_mnist", real_mnist[1])
+    assert source.size == 120_000 and source.shape == (32, 32, 3)
+    chosen = (np.arange(i, i + 10_000) for i in range(0, source.size, 10_000))
+    label = np.concatenate([source.take(part)["label"] for part in chosen])
+    found = stacked_modes(np.stack([label // 100, label // 10 % 10, label % 10], axis=1))
+    assert found.covered == 1000  # 120 examples each, if digits were equally frequent
+    assert found.kl < 0.02

@@ -1,158 +1,18 @@
 """The suite that every method passes, through the one train step."""
 
 import functools
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny_methods import CASES, make_case
 
 from ddgan_jax import mesh as meshes
-from ddgan_jax.build import build_method
-from ddgan_jax.optim import cosine_per_epoch, make_optimisers
-from ddgan_jax.presets import dddg, ddgan, ddpm, diffusion_gan, difgan, gan
 from ddgan_jax.sampling import sample_keys
-from ddgan_jax.train_step import create_state, train_step, which_regularise
-from ddgan_jax.types import Aux, Method, Phase
+from ddgan_jax.train_step import train_step, which_regularise
 
-BATCH = 8
-
-
-def mlp_config():
-    return ddgan(
-        num_steps=2,
-        latent_size=3,
-        gen=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=True),
-        disc=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, group=4),
-        lr_gen=1e-3,
-        lr_disc=1e-3,
-        r1_gamma=0.1,
-        r1_every=3,
-    )
-
-
-def conv_config():
-    config = mlp_config()
-    config.gen = dict(
-        network="ncsnpp",
-        width=4,
-        multipliers=(1, 1),
-        blocks=1,
-        attention=(4,),
-        z_width=4,
-        z_layers=0,
-        dropout=0.1,
-    )
-    config.disc = dict(
-        network="resblock",
-        width=2,
-        multipliers=(2, 2),
-        downsample=(False, True),
-        t_width=4,
-        final_scale=1.0,
-    )
-    return config
-
-
-def dddg_mlp_config():
-    config = dddg(
-        degradation="pool",
-        levels=(2,),
-        latent_size=3,
-        classes=2,
-        gen=dict(
-            network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=False, equalised=True
-        ),
-        disc=dict(network="mlp", width=8, blocks=1, t_width=4, group=4, equalised=True),
-    )
-    config.train.batch_size = BATCH  # so many images are carried
-    config.r1.every = 3
-    return config
-
-
-def dddg_conv_config():
-    config = dddg_mlp_config()
-    config.gen = dict(
-        network="ncsnpp",
-        width=4,
-        multipliers=(1, 1),
-        blocks=1,
-        attention=(4,),
-        z_width=4,
-        z_layers=0,
-        tanh=False,
-        normalise_z=False,
-        coordinates=True,
-        equalised=True,
-    )
-    config.disc = dict(
-        network="resblock",
-        width=2,
-        multipliers=(2, 2),
-        downsample=(False, True),
-        t_width=4,
-        group=4,
-        equalised=True,
-    )
-    return config
-
-
-def family(config, networks=mlp_config):
-    """A config of the GAN family with the tiny networks of DDGAN."""
-    config.gen, config.disc = networks().gen, networks().disc
-    return config
-
-
-ADVERSARIAL = dict(gen={}, disc={}, lr_gen=1e-3, lr_disc=1e-3, r1_gamma=0.1, r1_every=3)
-
-
-def gan_config(networks=mlp_config):
-    return family(gan(noise="latent", latent_size=3, **ADVERSARIAL), networks)
-
-
-def gan_highdim_config():
-    return family(gan(noise="image", **ADVERSARIAL))
-
-
-def diffusion_gan_config(networks=mlp_config):
-    config = family(diffusion_gan(noise="latent", latent_size=3, **ADVERSARIAL), networks)
-    config.instance_noise.every = 2
-    return config
-
-
-def difgan_config(networks=mlp_config):
-    return family(difgan(num_steps=2, **ADVERSARIAL), networks)
-
-
-def ddpm_config():
-    config = ddpm(gen=mlp_config().gen, learning_rate=1e-3, clip=True)
-    config.diffusion.num_steps, config.sampler.steps = 10, 5
-    return config
-
-
-def ddim_config():
-    config = ddpm_config()
-    config.sampler.kind = "ddim"
-    return config
-
-
-CASES = {
-    "ddgan-points": (mlp_config, (2,)),
-    "ddgan-mlp": (mlp_config, (4, 4, 1)),
-    "ddgan-conv": (conv_config, (8, 8, 1)),
-    "dddg-mlp": (dddg_mlp_config, (4, 4, 1)),
-    "dddg-conv": (dddg_conv_config, (8, 8, 1)),
-    "gan-points": (gan_config, (2,)),
-    "gan_highdim-mlp": (gan_highdim_config, (4, 4, 1)),
-    "diffusion_gan-mlp": (diffusion_gan_config, (4, 4, 1)),
-    "difgan-mlp": (difgan_config, (4, 4, 1)),
-    "ddpm-mlp": (ddpm_config, (4, 4, 1)),
-    "ddim-points": (ddim_config, (2,)),
-}
-
-
-CONV = {name for name in CASES if name.endswith("conv")}  # half a minute for every compilation
+CONV = {name for name in CASES if name.endswith("conv")}  # seconds for every compilation
 # For what the train step does whatever the networks are, and compiles once more for each test.
 without_conv = pytest.mark.parametrize("case", [c for c in CASES if c not in CONV], indirect=True)
 
@@ -162,54 +22,7 @@ without_conv = pytest.mark.parametrize("case", [c for c in CASES if c not in CON
     params=[pytest.param(c, marks=pytest.mark.slow if c in CONV else ()) for c in CASES],
 )
 def case(request):
-    make_config, shape = CASES[request.param]
-    config = make_config()
-    method = build_method(config, shape)
-    roles = tuple(phase.role for phase in method.phases)
-    optimisers = make_optimisers(config.optim, roles, 100, 10)
-    traces = []
-
-    def counted(state, batch, frozen, **static):
-        traces.append(static["regularise"])
-        return train_step(state, batch, frozen, **static)
-
-    @functools.cache
-    def compiled(regularise, accumulate=1):
-        return jax.jit(
-            functools.partial(
-                counted,
-                method=method,
-                optimisers=optimisers,
-                ema_decay=0.9,
-                regularise=regularise,
-                accumulate=accumulate,
-            )
-        )
-
-    def batch(step):
-        rng = np.random.default_rng(step)
-        if len(shape) == 3:
-            image = rng.integers(0, 256, (BATCH, *shape), np.uint8)
-        else:
-            image = rng.standard_normal((BATCH, *shape)).astype(np.float32)
-        return {"image": image, "label": np.zeros(BATCH, np.int32)}
-
-    def step(state):
-        number = int(state.step)
-        return compiled(which_regularise(method, number))(state, batch(number), ())
-
-    create = jax.jit(functools.partial(create_state, method=method, optimisers=optimisers))
-    return SimpleNamespace(
-        config=config,
-        shape=shape,
-        method=method,
-        optimisers=optimisers,
-        start=create(jax.random.key(0)),
-        step=step,
-        batch=batch,
-        compiled=compiled,
-        traces=traces,
-    )
+    return make_case(request.param)
 
 
 def changed(before, after) -> bool:
@@ -368,80 +181,8 @@ def test_samples_depend_on_their_own_key_alone(case):
     assert changed(seven[0], seven[1])
 
 
-# The machinery itself, with losses whose gradients are known.
-
-
-def quadratic_method() -> Method:
-    def loss(params, context):
-        return jnp.mean((params["a"] - context.batch["image"]) ** 2), Aux({"seen": params["b"]})
-
-    def regulariser(params, context):
-        del context
-        return 10 * params["a"] ** 2, Aux({"extra": params["a"]})
-
-    return Method(
-        init=lambda key: {"a": jnp.zeros(()), "b": jnp.ones(())},
-        phases=(Phase("a", loss, regulariser, 2),),
-        sample=lambda params, keys, frozen: params["a"],
-        ema_roles=("a",),
-        nfe=1,
-    )
-
-
-class Descent:
-    """Plain gradient descent with rate 1, which shows the gradient itself."""
-
-    init = staticmethod(lambda params: ())
-    update = staticmethod(lambda g, s, p: (jax.tree.map(jnp.negative, g), s))
-
-
-def quadratic_step(regularise, accumulate):
-    method = quadratic_method()
-    optimisers = {"a": Descent()}
-    state = create_state(jax.random.key(0), method, optimisers)
-    image = jnp.arange(8.0) + 1
-    state, metrics = train_step(
-        state,
-        {"image": image, "label": image},
-        (),
-        method=method,
-        optimisers=optimisers,
-        ema_decay=0.5,
-        regularise=(regularise,),
-        accumulate=accumulate,
-    )
-    return state, metrics
-
-
-@pytest.mark.parametrize("accumulate", [1, 2, 4])
-def test_accumulated_gradient_is_that_of_the_whole_batch(accumulate):
-    state, metrics = quadratic_step(False, accumulate)
-    np.testing.assert_allclose(state.params["a"], 2 * 4.5)  # minus d/da mean (a - x)^2 at 0
-    np.testing.assert_allclose(metrics["a/loss"], np.mean((np.arange(8) + 1.0) ** 2))
-    np.testing.assert_allclose(state.ema["a"], 4.5)
-    assert set(metrics) == {"a/loss", "a/grad_norm", "a/weight_norm", "a/seen"}
-
-
-def test_regulariser_is_added_when_its_turn_comes():
-    method = quadratic_method()
-    assert [which_regularise(method, s)[0] for s in range(4)] == [True, False, True, False]
-    _, metrics = quadratic_step(True, 1)
-    assert "a/extra" in metrics
-
-
 @pytest.mark.slow
 @without_conv
 def test_accumulation_runs_for_every_method(case):
     _, metrics = case.compiled(which_regularise(case.method, 0), 2)(case.start, case.batch(0), ())
     assert all(np.isfinite(v) for v in jax.device_get(metrics).values())
-
-
-def test_learning_rate_is_a_cosine_in_steps_of_epochs():
-    schedule = cosine_per_epoch(1.0, 0.1, total_steps=100, steps_per_epoch=10)
-    rates = np.array([float(schedule(jnp.int32(s))) for s in range(110)])
-    for epoch in range(10):
-        expected = 0.1 + 0.9 * (1 + np.cos(np.pi * epoch / 10)) / 2
-        np.testing.assert_allclose(rates[epoch * 10 : epoch * 10 + 10], expected, rtol=1e-6)
-    np.testing.assert_allclose(rates[100:], 0.1, rtol=1e-6)
-    constant = cosine_per_epoch(0.5, 0.5, 100, 10)
-    assert {float(constant(jnp.int32(s))) for s in (0, 50, 100)} == {0.5}

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from ddgan_jax.data import array_source, load_source, stacked
-from ddgan_jax.data.prepare import main
 from ddgan_jax.errors import UserError
-from ddgan_jax.metrics.modes import stacked_modes
 
 NUMBER = 50
 
@@ -69,20 +67,3 @@ def test_mistakes(mnist):
     ):
         with pytest.raises(UserError, match=word):
             load(**fields)
-
-
-@pytest.mark.slow
-def test_of_real_mnist(tmp_path, reference):
-    assert main(["mnist", f"--source={reference('data/mnist')}", f"--data_dir={tmp_path}"]) == 0
-    source = load_source(SimpleNamespace(name="stacked_mnist", dir=str(tmp_path)))
-    assert source.size == 120_000 and source.shape == (32, 32, 3)
-    found = stacked_modes_of(source)
-    assert found.covered == 1000  # 120 examples each, if digits were equally frequent
-    assert found.kl < 0.02
-
-
-def stacked_modes_of(source):
-    label = np.concatenate(
-        [source.take(np.arange(i, i + 10_000))["label"] for i in range(0, source.size, 10_000)]
-    )
-    return stacked_modes(np.stack([label // 100, label // 10 % 10, label % 10], axis=1))

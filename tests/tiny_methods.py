@@ -1,0 +1,200 @@
+"""Tiny configs of every method, and what the shared suite needs to run them."""
+
+import functools
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+
+from ddgan_jax.build import build_method
+from ddgan_jax.optim import make_optimisers
+from ddgan_jax.presets import dddg, ddgan, ddpm, diffusion_gan, difgan, gan
+from ddgan_jax.train_step import create_state, train_step, which_regularise
+
+BATCH = 8
+
+
+def mlp_config():
+    return ddgan(
+        num_steps=2,
+        latent_size=3,
+        gen=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=True),
+        disc=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, group=4),
+        lr_gen=1e-3,
+        lr_disc=1e-3,
+        r1_gamma=0.1,
+        r1_every=3,
+    )
+
+
+def conv_config():
+    # As few convolutions as there can be: every one is compiled several times.
+    config = mlp_config()
+    config.gen = dict(
+        network="ncsnpp",
+        width=4,
+        multipliers=(1,),
+        blocks=1,
+        attention=(),
+        z_width=4,
+        z_layers=0,
+        dropout=0.1,
+    )
+    config.disc = dict(
+        network="resblock",
+        width=2,
+        multipliers=(2,),
+        downsample=(True,),
+        t_width=4,
+        final_scale=1.0,
+    )
+    return config
+
+
+def dddg_mlp_config():
+    config = dddg(
+        degradation="pool",
+        levels=(2,),
+        latent_size=3,
+        classes=2,
+        gen=dict(
+            network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=False, equalised=True
+        ),
+        disc=dict(network="mlp", width=8, blocks=1, t_width=4, group=4, equalised=True),
+    )
+    config.train.batch_size = BATCH  # so many images are carried
+    config.r1.every = 3
+    return config
+
+
+def dddg_conv_config():
+    config = dddg_mlp_config()
+    config.gen = dict(
+        network="ncsnpp",
+        width=4,
+        multipliers=(1,),
+        blocks=1,
+        attention=(),
+        z_width=4,
+        z_layers=0,
+        tanh=False,
+        normalise_z=False,
+        coordinates=True,
+        equalised=True,
+    )
+    config.disc = dict(
+        network="resblock",
+        width=2,
+        multipliers=(2,),
+        downsample=(True,),
+        t_width=4,
+        group=4,
+        equalised=True,
+    )
+    return config
+
+
+def family(config, networks=mlp_config):
+    """A config of the GAN family with the tiny networks of DDGAN."""
+    config.gen, config.disc = networks().gen, networks().disc
+    return config
+
+
+ADVERSARIAL = dict(gen={}, disc={}, lr_gen=1e-3, lr_disc=1e-3, r1_gamma=0.1, r1_every=3)
+
+
+def gan_config(networks=mlp_config):
+    return family(gan(noise="latent", latent_size=3, **ADVERSARIAL), networks)
+
+
+def gan_highdim_config():
+    return family(gan(noise="image", **ADVERSARIAL))
+
+
+def diffusion_gan_config(networks=mlp_config):
+    config = family(diffusion_gan(noise="latent", latent_size=3, **ADVERSARIAL), networks)
+    config.instance_noise.every = 2
+    return config
+
+
+def difgan_config(networks=mlp_config):
+    return family(difgan(num_steps=2, **ADVERSARIAL), networks)
+
+
+def ddpm_config():
+    config = ddpm(gen=mlp_config().gen, learning_rate=1e-3, clip=True)
+    config.diffusion.num_steps, config.sampler.steps = 10, 5
+    return config
+
+
+def ddim_config():
+    config = ddpm_config()
+    config.sampler.kind = "ddim"
+    return config
+
+
+CASES = {
+    "ddgan-points": (mlp_config, (2,)),
+    "ddgan-mlp": (mlp_config, (4, 4, 1)),
+    "ddgan-conv": (conv_config, (4, 4, 1)),
+    "dddg-mlp": (dddg_mlp_config, (4, 4, 1)),
+    "dddg-conv": (dddg_conv_config, (4, 4, 1)),
+    "gan-points": (gan_config, (2,)),
+    "gan_highdim-mlp": (gan_highdim_config, (4, 4, 1)),
+    "diffusion_gan-mlp": (diffusion_gan_config, (4, 4, 1)),
+    "difgan-mlp": (difgan_config, (4, 4, 1)),
+    "ddpm-mlp": (ddpm_config, (4, 4, 1)),
+    "ddim-points": (ddim_config, (2,)),
+}
+
+
+def make_case(name):
+    """A method with its tiny config, the state it starts from, and what takes it further."""
+    make_config, shape = CASES[name]
+    config = make_config()
+    method = build_method(config, shape)
+    roles = tuple(phase.role for phase in method.phases)
+    optimisers = make_optimisers(config.optim, roles, 100, 10)
+    traces = []
+
+    def counted(state, batch, frozen, **static):
+        traces.append(static["regularise"])
+        return train_step(state, batch, frozen, **static)
+
+    @functools.cache
+    def compiled(regularise, accumulate=1):
+        return jax.jit(
+            functools.partial(
+                counted,
+                method=method,
+                optimisers=optimisers,
+                ema_decay=0.9,
+                regularise=regularise,
+                accumulate=accumulate,
+            )
+        )
+
+    def batch(step):
+        rng = np.random.default_rng(step)
+        if len(shape) == 3:
+            image = rng.integers(0, 256, (BATCH, *shape), np.uint8)
+        else:
+            image = rng.standard_normal((BATCH, *shape)).astype(np.float32)
+        return {"image": image, "label": np.zeros(BATCH, np.int32)}
+
+    def step(state):
+        number = int(state.step)
+        return compiled(which_regularise(method, number))(state, batch(number), ())
+
+    create = jax.jit(functools.partial(create_state, method=method, optimisers=optimisers))
+    return SimpleNamespace(
+        config=config,
+        shape=shape,
+        method=method,
+        optimisers=optimisers,
+        start=create(jax.random.key(0)),
+        step=step,
+        batch=batch,
+        compiled=compiled,
+        traces=traces,
+    )
