@@ -23,7 +23,7 @@ from ddgan_jax.data.gaussians import CENTRES, SIGMA
 from ddgan_jax.data.source import Source
 from ddgan_jax.errors import UserError
 from ddgan_jax.metrics import protocol
-from ddgan_jax.metrics.classifier import load_classifier
+from ddgan_jax.metrics.classes import load_classifier
 from ddgan_jax.metrics.extractor import Extractor
 from ddgan_jax.metrics.inception import load_inception
 from ddgan_jax.metrics.modes import mode_coverage, stacked_labels, stacked_modes

@@ -13,16 +13,14 @@ from ddgan_jax.data import array_source, builders, digits
 from ddgan_jax.data.images import Fit, fit_array
 from ddgan_jax.errors import UserError
 from ddgan_jax.metrics import classifier as classifiers
-from ddgan_jax.metrics.classifier import (
+from ddgan_jax.metrics.classes import (
     WEIGHTS,
     class_report,
     classify,
-    jitter,
     load_classifier,
-    main,
-    train_classifier,
     weights_meta,
 )
+from ddgan_jax.metrics.classifier import jitter, main, train_classifier
 from ddgan_jax.networks.classifier import SIZES, Classifier
 
 

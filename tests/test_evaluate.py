@@ -16,7 +16,7 @@ from ddgan_jax.data import digits
 from ddgan_jax.errors import UserError
 from ddgan_jax.evaluate import MODES, eight_bits, evaluate_samples, make_evaluator
 from ddgan_jax.metrics import protocol
-from ddgan_jax.metrics.classifier import load_classifier
+from ddgan_jax.metrics.classes import load_classifier
 from ddgan_jax.metrics.extractor import Extracted
 from ddgan_jax.metrics.frechet import frechet_distance, moments
 from ddgan_jax.metrics.modes import stacked_labels

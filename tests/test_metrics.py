@@ -8,7 +8,7 @@ from ddgan_jax.data.gaussians import CENTRES, SIGMA, gaussians25
 from ddgan_jax.errors import UserError
 from ddgan_jax.metrics import digits as digit_metrics
 from ddgan_jax.metrics import modes
-from ddgan_jax.metrics.classifier import classify, load_classifier
+from ddgan_jax.metrics.classes import classify, load_classifier
 from ddgan_jax.metrics.modes import mode_coverage, stacked_labels, stacked_modes
 
 

@@ -1,11 +1,15 @@
 """Networks: exact sizes of the published models, dtypes, resampling against its definition."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from ddgan_jax.networks import layers, mlp, resample
+from ddgan_jax.networks.encoder import MLPEncoder, ResBlockEncoder
+from ddgan_jax.networks.layers import conv, dense
 from ddgan_jax.networks.mlp import MLPDiscriminator, MLPGenerator
 from ddgan_jax.networks.ncsnpp import NCSNpp
 from ddgan_jax.networks.resblock import ResBlockDiscriminator
@@ -196,3 +200,54 @@ def test_waves_are_the_input_and_its_octaves():
         expected += [2 ** (-k / 2) * np.cos(2**k * value) for k in range(3)]
         np.testing.assert_allclose(features, expected, rtol=1e-5)
     np.testing.assert_array_equal(mlp.waves(x, 0, fade=0.0), x)
+
+
+def test_equalised_weights_start_at_one_and_are_scaled_when_used():
+    x = jax.random.normal(jax.random.key(0), (64, 5, 5, 48))
+    plain = dict(dtype=jnp.float32, param_dtype=jnp.float32)
+    for make, fan_in in (
+        (lambda **kw: conv(96, 3, **plain, **kw), 9 * 48),
+        (lambda **kw: dense(96, **plain, **kw), 48),
+    ):
+        module = make(equalised=True)
+        variables = module.init(jax.random.key(1), x)
+        kernel = variables["params"]["kernel"]
+        assert abs(float(kernel.std()) - 1) < 0.03
+        scaled = {"params": {**variables["params"], "kernel": kernel / fan_in**0.5}}
+        np.testing.assert_allclose(module.apply(variables, x), make().apply(scaled, x), atol=1e-4)
+
+
+def test_coordinates_tell_the_pixels_of_a_flat_image_apart():
+    """Away from the border, where zero padding is not seen."""
+    sizes = dict(
+        channels=1, width=4, multipliers=(1,), blocks=1, attention=(), z_width=4, z_layers=0
+    )
+    x, t, z = jnp.zeros((1, 24, 24, 1)), jnp.zeros(1, jnp.int32), jnp.ones((1, 3))
+    spread = []
+    for coordinates in (False, True):
+        module = NCSNpp(**sizes, tanh=False, equalised=True, coordinates=coordinates)
+        variables = jax.jit(module.init)(jax.random.key(0), x, t, z)
+        kernel = variables["params"]["conv_in"]["kernel"]
+        assert kernel.shape[2] == 1 + 2 * coordinates
+        variables["params"]["conv_out"]["kernel"] = jnp.ones_like(
+            variables["params"]["conv_out"]["kernel"]
+        )
+        inner = jax.jit(module.apply)(variables, x, t, z)[0, 10:14, 10:14]
+        spread.append(float(inner.max() - inner.min()))
+    assert spread[0] < 1e-5 and spread[1] > 1e-2
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_encoders_have_two_heads(dtype):
+    x, t = jnp.ones((4, 8, 8, 1)), jnp.zeros(4, jnp.int32)
+    for module in (
+        ResBlockEncoder(5, 6, 4, (2, 4), (False, True), 8, 4, True, dtype=dtype),
+        MLPEncoder(5, 6, 16, 1, 8, 4, True, dtype=dtype),
+    ):
+        (values, latents), variables = jax.jit(module.init_with_output)(jax.random.key(0), x, t)
+        assert values.shape == (4, 5) and latents.shape == (4, 6)
+        assert values.dtype == latents.dtype == jnp.float32
+        encode = jax.jit(functools.partial(module.apply, judge=False))
+        none, alone = encode(variables, x[:3], t[:3])
+        assert none is None
+        np.testing.assert_allclose(alone, latents[:3], atol=1e-2 if dtype != jnp.float32 else 1e-5)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ddgan_jax.data import digits, npz
 from ddgan_jax.errors import UserError
-from ddgan_jax.metrics.classifier import ClassReport, class_report, classify, load_classifier
+from ddgan_jax.metrics.classes import ClassReport, class_report, classify, load_classifier
 from ddgan_jax.metrics.extractor import Extractor
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ddgan_jax.data import npz
 from ddgan_jax.data.gaussians import CENTRES, SIGMA
 from ddgan_jax.errors import UserError
-from ddgan_jax.metrics.classifier import classify, load_classifier
+from ddgan_jax.metrics.classes import classify, load_classifier
 from ddgan_jax.metrics.extractor import Extractor
 
 TRIPLES = 1000  # modes of stacked MNIST: one digit in each of R, G and B

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ddgan_jax import mesh as meshes
 from ddgan_jax.data.source import Source
 from ddgan_jax.errors import UserError
-from ddgan_jax.metrics.classifier import class_report
+from ddgan_jax.metrics.classes import class_report
 from ddgan_jax.metrics.extractor import Extractor
 from ddgan_jax.metrics.frechet import Moments, frechet_distance, moments
 from ddgan_jax.metrics.inception_score import inception_score
