@@ -19,6 +19,7 @@ from ddgan_jax import plots, run_folder
 from ddgan_jax.data import load_source
 from ddgan_jax.data.source import Source
 from ddgan_jax.errors import UserError
+from ddgan_jax.metrics.lpips import Lpips, distances, lpips_for
 from ddgan_jax.metrics.reconstruction import psnr, ssim, ssim_protocol
 from ddgan_jax.model import Model, load
 from ddgan_jax.sampling import sample_keys
@@ -33,12 +34,18 @@ def to_floats(images: np.ndarray) -> np.ndarray:
     return np.asarray(pixels(images.shape[1:]).encode(jnp.asarray(images), ()))
 
 
-def quality(images: np.ndarray, others: np.ndarray) -> dict[str, float]:
-    """Means over images [N, H, W, C] in [-1, 1] of PSNR and SSIM (data range 2)."""
+def quality(images: np.ndarray, others: np.ndarray, lpips: Lpips | None = None) -> dict[str, float]:
+    """Means over images [N, H, W, C] in [-1, 1] of PSNR and SSIM (data range 2), and of LPIPS.
+
+    That of grey images has a name of its own: the network was made for colour.
+    """
     clipped = np.clip(others, -1, 1)
     found = {"psnr": float(psnr(images, clipped).mean())}
     if min(images.shape[1:3]) >= 7:
         found["ssim"] = float(ssim(images, clipped).mean())
+    if lpips is not None:
+        name = "lpips" if images.shape[-1] == 3 else "lpips_grey_as_colour"
+        found[name] = float(distances(lpips, images, clipped).mean())
     return found
 
 
@@ -120,29 +127,35 @@ def edit_figure(
 
 
 def measure(
-    model: Model, train: Source, images: np.ndarray, labels: np.ndarray, refine: int, rate: float
+    model: Model,
+    train: Source,
+    images: np.ndarray,
+    labels: np.ndarray,
+    refine: int,
+    rate: float,
+    lpips: Lpips | None = None,
 ) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
     """Quality of every way to rebuild float images, and the arrays that came out.
 
     Returns:
-      ({"encoder": {"psnr": .., "ssim": ..}, "refined": .., "pca_of_12": .., "mean_image": ..},
+      ({"encoder": {"psnr": .., "ssim": .., ..}, "refined": .., "pca_of_12": .., "mean_image": ..},
       {"latents": [N, t_max, d_z], "reconstructions": [N, H, W, C], ...}).
     """
     latents = model.encode(images, labels)
     made = {"latents": latents, "reconstructions": model.decode(latents, labels)}
-    found = {"encoder": quality(images, made["reconstructions"])}
+    found = {"encoder": quality(images, made["reconstructions"], lpips)}
     if refine:
         better = model.refine(images, latents, labels, refine, rate)
         made |= {"refined_latents": better, "refined": model.decode(better, labels)}
-        found["refined"] = quality(images, made["refined"])
+        found["refined"] = quality(images, made["refined"], lpips)
     chosen = np.linspace(0, train.size - 1, min(train.size, PCA_IMAGES)).round().astype(int)
     known = to_floats(train.take(chosen)["image"])
     numbers = int(np.prod(latents.shape[1:]))
     for components in (numbers // 4, numbers // 2, numbers):  # a quarter and a half say how far off
         if 0 < components < known[0].size:
-            found[f"pca_of_{components}"] = quality(images, pca(known, images, components))
+            found[f"pca_of_{components}"] = quality(images, pca(known, images, components), lpips)
     mean = np.broadcast_to(known.mean(axis=0), images.shape)
-    found["mean_image"] = quality(images, mean)
+    found["mean_image"] = quality(images, mean, lpips)
     return found, made
 
 
@@ -189,7 +202,8 @@ def reconstruct(
     images, labels = to_floats(some["image"]), some["label"]
     if not model.config.classes:
         labels = np.zeros_like(labels)
-    found, made = measure(model, train, images, labels, refine, rate)
+    lpips, lpips_protocol = lpips_for(images.shape[1:])
+    found, made = measure(model, train, images, labels, refine, rate, lpips)
 
     shown = slice(min(SHOWN, len(images)))
     best = made.get("refined_latents", made["latents"])
@@ -219,6 +233,7 @@ def reconstruct(
             "numbers_per_image": int(np.prod(made["latents"].shape[1:])),
             "psnr": "per image, data range 2, then the mean",
             "ssim": ssim_protocol(images.shape) if min(images.shape[1:3]) >= 7 else "none",
+            "lpips": lpips_protocol,
         },
     }
     if jax.process_index() == 0:
@@ -229,7 +244,8 @@ def reconstruct(
         said = report["protocol"]
         say(
             f"{said['images']} images of {said['split']}, {said['numbers_per_image']} numbers each;"
-            f" step {model.step}: {out / 'reconstruction.json'}, figures beside it"
+            f" step {model.step}; LPIPS: {said['lpips']}: {out / 'reconstruction.json'}, figures"
+            " beside it"
         )
     return 0
 

@@ -10,7 +10,8 @@ from torch_writer import write_torch
 
 from ddgan_jax.convert import lpips as convert
 from ddgan_jax.errors import UserError
-from ddgan_jax.metrics.lpips import _unit, distance, load_lpips
+from ddgan_jax.metrics.lpips import _unit, distance, distances, load_lpips, lpips_for
+from ddgan_jax.reconstruct import quality
 
 
 @pytest.fixture(scope="module")
@@ -194,3 +195,27 @@ def test_missing_weights_say_where_to_get_them(tmp_path, monkeypatch):
     monkeypatch.setenv("DDGAN_LPIPS", str(path))
     with pytest.raises(UserError, match=r"\(\$DDGAN_LPIPS\): there is no such file"):
         load_lpips("")
+
+
+def test_reconstructions_have_lpips_where_it_can_be_computed(random_file, monkeypatch, tmp_path):
+    monkeypatch.setenv("DDGAN_LPIPS", str(random_file))
+    lpips, grey = lpips_for((16, 16, 1))
+    assert lpips.weights_hash in grey and "grey shown as colour" in grey
+    assert lpips_for((16, 20, 3))[1] == grey.removesuffix(", grey shown as colour")
+    assert lpips_for((15, 16, 3)) == (None, "none: 15x16 pixels, at least 16x16 needed")
+
+    a, b = (np.asarray(images(seed, 5, 16, 16, 1)) for seed in (0, 1))
+    found = distances(lpips, a, b, batch_size=3)  # the last two beside one repeated
+    repeated = (jnp.asarray(x[3:].repeat(3, axis=-1)) for x in (a, b))
+    np.testing.assert_allclose(found[3:], lpips.apply(lpips.params, *repeated), rtol=1e-4)
+    report = quality(a, b * 3, lpips)  # what is outside [-1, 1] is clipped
+    clipped = distances(lpips, a, np.clip(b * 3, -1, 1), batch_size=3)
+    assert report["lpips_grey_as_colour"] == pytest.approx(clipped.mean(), rel=1e-4)
+    assert "lpips" not in report and "lpips_grey_as_colour" not in quality(a, b)
+
+    monkeypatch.setenv("DDGAN_LPIPS", str(tmp_path / "gone.npz"))
+    none, why = lpips_for((16, 16, 1))
+    assert none is None and why.startswith("none: ") and "gone.npz" in why
+    (tmp_path / "gone.npz").write_bytes(b"damaged")
+    with pytest.raises(UserError, match="gone"):
+        lpips_for((16, 16, 1))

@@ -11,7 +11,8 @@ from PIL import Image
 import ddgan_jax
 from ddgan_jax.data import digits
 from ddgan_jax.errors import UserError
-from ddgan_jax.reconstruct import pca, quality, to_floats
+from ddgan_jax.metrics.lpips import Lpips
+from ddgan_jax.reconstruct import measure, pca, quality, to_floats
 
 TINY = [
     runs.DIGITS.replace("ddgan_digits", "dddg_digits"),
@@ -91,6 +92,7 @@ def test_the_command(run, tmp_path, capfd, model, held_out):
     report = json.loads((out / "reconstruction.json").read_text())
     assert report["protocol"]["numbers_per_image"] == 6 and report["protocol"]["images"] == 20
     assert report["protocol"]["split"] == "digits, test"
+    assert report["protocol"]["lpips"] == "none: 8x8 pixels, at least 16x16 needed"
     found = report["quality"]
     pcas = {"pca_of_1", "pca_of_3", "pca_of_6"}
     assert found.keys() == {"encoder", "refined", "mean_image"} | pcas
@@ -100,7 +102,8 @@ def test_the_command(run, tmp_path, capfd, model, held_out):
     assert found["refined"]["psnr"] > found["encoder"]["psnr"]
     known = [found[name]["psnr"] for name in ("mean_image", "pca_of_1", "pca_of_3", "pca_of_6")]
     assert known == sorted(known) and known[0] < known[-1]
-    assert f"{found['refined']['ssim']:8.4f}" in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert f"{found['refined']['ssim']:8.4f}" in said and "LPIPS: none: 8x8 pixels" in said
     with np.load(out / "reconstructions.npz") as arrays:
         assert arrays["refined"].shape == arrays["images"].shape == (20, 8, 8, 1)
         assert arrays["latents"].shape == (20, 3, 2)
@@ -115,6 +118,15 @@ def test_the_command(run, tmp_path, capfd, model, held_out):
     for name, (rows, columns) in tiles.items():
         with Image.open(out / f"{name}.png") as picture:
             assert picture.size == (columns * 68 + 4, rows * 68 + 4), name
+
+
+def test_everything_is_measured_by_all_that_there_is(model, held_out):
+    images, labels = (x[:4] for x in held_out)
+    lpips = Lpips({}, "", lambda params, a, b: abs(a - b).mean((1, 2, 3)))
+    found, made = measure(model, digits("train"), images, labels, 0, 0.05, lpips)
+    assert {name for one in found.values() for name in one} == {*found["encoder"]}
+    expected = np.abs(images - made["reconstructions"].clip(-1, 1)).mean()
+    assert abs(found["encoder"]["lpips_grey_as_colour"] - expected) < 1e-5
 
 
 def test_mean_image_and_pca_by_hand():

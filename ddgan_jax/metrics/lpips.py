@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import traverse_util
 
 from ddgan_jax.convert.lpips import NETWORK, shapes
@@ -16,6 +18,7 @@ SMALLEST = 16  # pixels: four poolings leave one
 _SHIFT = (-0.030, -0.088, -0.188)  # from [-1, 1] to the inputs that VGG16 was trained on
 _SCALE = (0.458, 0.448, 0.450)
 _EPS = 1e-10
+_WHERE = ("DDGAN_LPIPS", "lpips_vgg16.npz")  # variable, and name in the cache
 _ADVICE = (
     "fetch torchvision's vgg16-397923af.pth and weights/v0.1/vgg.pth of the LPIPS project, and run "
     "python -m ddgan_jax.convert.lpips --vgg=vgg16-397923af.pth --heads=vgg.pth --out={path}"
@@ -79,6 +82,51 @@ def distance(params: PyTree, a: Array, b: Array) -> Array:
     return total
 
 
+def distances(lpips: Lpips, a: np.ndarray, b: np.ndarray, batch_size: int = 32) -> np.ndarray:
+    """LPIPS of each pair of images on the host, `batch_size` at a time; grey is shown as colour.
+
+    Args:
+      lpips: the network.
+      a, b: float32 [N, H, W, 1 or 3] in [-1, 1], H and W at least 16.
+      batch_size: pairs per call of the network.
+
+    Returns:
+      Float32 [N].
+    """
+    apply, size = jax.jit(lpips.apply), min(batch_size, len(a))
+    parts = []
+    for start in range(0, len(a), size):
+        pair = (x[start : start + size] for x in (a, b))
+        # The last rows are repeated: one compilation.
+        filled = (np.resize(x, (size, *x.shape[1:])) for x in pair)
+        coloured = (np.broadcast_to(x, (*x.shape[:-1], 3)) for x in filled)
+        parts.append(np.asarray(apply(lpips.params, *coloured)))
+    return np.concatenate(parts)[: len(a)]
+
+
+def lpips_for(shape: tuple[int, ...]) -> tuple[Lpips | None, str]:
+    """LPIPS with the weights of `load_lpips("")` if images of `shape` have one, and words.
+
+    Args:
+      shape: (H, W, C) of an image.
+
+    Returns:
+      (network, protocol), or (None, why not): images too small, or no file of weights.
+
+    Raises:
+      UserError: the file of weights is damaged, or another network's.
+    """
+    if min(shape[:2]) < SMALLEST:
+        return None, f"none: {shape[0]}x{shape[1]} pixels, at least {SMALLEST}x{SMALLEST} needed"
+    try:
+        file = locate("", *_WHERE, _ADVICE)
+    except UserError as error:
+        return None, f"none: {error}"
+    lpips = load_lpips(str(file))
+    grey = ", grey shown as colour" if shape[2] == 1 else ""
+    return lpips, f"{NETWORK}, weights {lpips.weights_hash}{grey}"
+
+
 def load_lpips(path: str) -> Lpips:
     """LPIPS with the published weights.
 
@@ -90,7 +138,7 @@ def load_lpips(path: str) -> Lpips:
       UserError: there is no such file (the line says where to get it), it is damaged, or it holds
         another network's weights.
     """
-    file = locate(path, "DDGAN_LPIPS", "lpips_vgg16.npz", _ADVICE)
+    file = locate(path, *_WHERE, _ADVICE)
     arrays = read_arrays(file)
     check_arrays(arrays, shapes(), file, NETWORK)
     tree = traverse_util.unflatten_dict({k: jnp.asarray(v) for k, v in arrays.items()}, sep="/")
