@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from ddgan_jax import mesh as meshes
 from ddgan_jax.config import validate
 from ddgan_jax.data import load_source
-from ddgan_jax.prepare import assemble, compiled_steps
+from ddgan_jax.prepare import assemble, compiled_steps, first_state
 from ddgan_jax.sampling import compiled_sampler, sample_keys
 from ddgan_jax.types import Array, Method, Params
 
@@ -78,18 +78,18 @@ def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> int:
     mesh = meshes.make_mesh()
     meshes.check_divides("train.batch_size", config.train.batch_size, mesh)
     shape = data_shape(config)
-    method, optimisers, create, _ = assemble(config, shape, total=1000, epoch=1000)
-    same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
-    state = jax.jit(create, out_shardings=same)(jax.random.key(0))
+    method, optimisers, create, shapes = assemble(config, shape, total=1000, epoch=1000)
+    abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
+    state = first_state(create, abstract, seed=0)
     size = config.train.batch_size
     make_batch = functools.partial(random_batch, size=size, shape=shape)
-    batch = jax.jit(make_batch, out_shardings=split)(jax.random.key(1))
+    batch = jax.jit(make_batch, out_shardings=meshes.over_batch(mesh))(jax.random.key(1))
 
     variants = {
         tuple(False for _ in method.phases),
         tuple(p.regulariser is not None for p in method.phases),
     }
-    step_fn = compiled_steps(method, optimisers, config, mesh)
+    step_fn = compiled_steps(method, optimisers, config, mesh, abstract)
     rows: dict[str, dict[str, float]] = {}
     for variant in sorted(variants):
         name = "train step + R1" if any(variant) else "train step"

@@ -7,15 +7,19 @@ temporary folder and renames it, so a run killed at any moment leaves the last w
 
 import contextlib
 import errno
+import functools
+import itertools
 import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from etils import epath
 
+from ddgan_jax.distributed import agreed, is_loss, led
 from ddgan_jax.errors import UserError
+from ddgan_jax.storage import AnyPath
 from ddgan_jax.types import PyTree, TrainState
 
 Sums = Mapping[str, tuple[float, int]]
@@ -25,7 +29,7 @@ _CAUSES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO)
 
 @contextlib.contextmanager
 def opened(
-    workdir: Path, keep: int = 1, read_only: bool = False
+    workdir: AnyPath, keep: int = 1, read_only: bool = False
 ) -> Iterator[ocp.CheckpointManager]:
     """The checkpoints of a run folder; leaving waits for a save that is still under way.
 
@@ -43,9 +47,10 @@ def opened(
         manager = ocp.CheckpointManager(folder, options=options)
     try:
         yield manager
-    except BaseException:
-        with contextlib.suppress(Exception):  # the first error is the one to report
-            manager.close()
+    except BaseException as error:
+        if not is_loss(error):  # closing would wait for the process that is gone
+            with contextlib.suppress(Exception):  # the first error is the one to report
+                manager.close()
         raise
     with _saving(manager):
         manager.close()
@@ -108,6 +113,42 @@ def restore_state(
     return TrainState(**{**restored["state"], "ema": restored["ema"]}), restored["window"]
 
 
+def restore_newest(
+    manager: ocp.CheckpointManager, abstract: TrainState, say: Callable[[str], None]
+) -> tuple[TrainState, Sums]:
+    """`restore_state` of the newest step that can be read.
+
+    Newer ones that are damaged make room for what will be saved under their numbers: they are
+    moved beside the checkpoints, and `say` hears of it. If none can be read, nothing is moved.
+
+    Raises:
+      UserError: none can be read; why the newest cannot.
+    """
+    failed: list[tuple[int, UserError]] = []
+    for step in sorted(manager.all_steps(), reverse=True):
+        try:
+            found = agreed(functools.partial(restore_state, manager, step, abstract))
+        except UserError as error:
+            failed.append((step, error))
+            continue
+        for damaged, reason in failed:
+            folder = led(functools.partial(_set_aside, manager, damaged))
+            say(f"warning: {reason}; it is now {folder}")
+        if failed:
+            manager.reload()
+        return found
+    raise failed[0][1]
+
+
+def _set_aside(manager: ocp.CheckpointManager, step: int) -> str:
+    folder, place = epath.Path(manager.directory), epath.Path(manager.directory).parent / "damaged"
+    target = next(t for i in itertools.count() if not (t := place / f"{step}.{i}").exists())
+    with _reported(f"the damaged checkpoint {folder / str(step)} cannot be moved to {target}"):
+        place.mkdir(parents=True, exist_ok=True)
+        (folder / str(step)).rename(target)
+    return str(target)
+
+
 def restore_ema(manager: ocp.CheckpointManager, step: int, abstract: PyTree) -> PyTree:
     """The moving average alone.
 
@@ -119,7 +160,7 @@ def restore_ema(manager: ocp.CheckpointManager, step: int, abstract: PyTree) -> 
 
 
 def _restore(manager: ocp.CheckpointManager, step: int, items: Any, purpose: str) -> Any:
-    folder = Path(manager.directory) / str(step)
+    folder = epath.Path(manager.directory) / str(step)
     others = [s for s in manager.all_steps() if s != step]
     rest = f"; steps {others} remain, delete that folder to use them" if others else ""
     with _reported(f"cannot {purpose} checkpoint {folder}", rest):

@@ -37,6 +37,9 @@ def base() -> ConfigDict:
                 batch_size=64,  # over all devices and processes
                 duration="1000 steps",
                 accumulate=1,  # parts of a batch whose gradients are averaged, to save memory
+                # Split parameters, averages and moments over the devices, to save memory; they are
+                # gathered where they are used.
+                fsdp=False,
                 log_every="100 steps",
                 checkpoint_every="1000 steps",
                 sample_every="1000 steps",

@@ -19,8 +19,11 @@ Real images through the encoder and back (DDDG), with 100 steps of refinement:
 Measure speed, FLOPs and memory of training and sampling on this machine:
   python -m ddgan_jax.main --mode=benchmark --config=configs/ddgan_cifar10.py
 
-On several hosts, the same command on each with --coordinator=auto (TPU pods, Slurm), or with
---coordinator=HOST:PORT --num_processes=N --process_id=I.
+On several hosts, the same command on each: on TPU pods, Slurm and Open MPI they find each other;
+elsewhere add --coordinator=HOST:PORT --num_processes=N --process_id=I.
+
+Exit status: 0 done; 1 a mistake, in one line; 143 stopped by SIGTERM after saving; 75 another host
+is gone. After the last two the same command goes on from the last checkpoint.
 """
 
 import argparse
@@ -36,6 +39,7 @@ from ddgan_jax import run_folder
 from ddgan_jax.config import validate
 from ddgan_jax.errors import UserError, nearest
 from ddgan_jax.overrides import load_config_file, override
+from ddgan_jax.storage import place
 
 MODES = ("train", "sample", "evaluate", "compare", "reconstruct", "benchmark", "export")
 
@@ -71,9 +75,10 @@ def make_parser() -> argparse.ArgumentParser:
     add("--refine", type=int, default=0, help="reconstruct: steps of descent on the latents")
     add("--refine_rate", type=float, default=0.05, help="reconstruct: its rate; default: 0.05")
     add("--runs", default="", help="compare: run folders, separated by commas")
-    add("--coordinator", default="", help="multi-host: HOST:PORT of process 0, or auto")
-    add("--num_processes", type=int, default=1, help="multi-host: how many processes")
-    add("--process_id", type=int, default=0, help="multi-host: which one this is")
+    add("--coordinator", default="auto", help="multi-host: HOST:PORT of process 0; auto, default: "
+        "as the cluster says (TPU pods, Slurm, Open MPI); none: this process is alone")  # fmt: skip
+    add("--num_processes", type=int, default=1, help="with HOST:PORT: how many processes")
+    add("--process_id", type=int, default=0, help="with HOST:PORT: which one this is")
     return parser
 
 
@@ -115,7 +120,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ConfigDict | None]:
     elif values.mode in ("sample", "export", "reconstruct") and not changes:
         return values, None
     else:
-        config = run_folder.load_config(Path(values.workdir))
+        config = run_folder.load_config(place(values.workdir))
     config = override(config, changes)
     validate(config)
     return values, config
@@ -135,8 +140,10 @@ def check_flags(values: argparse.Namespace) -> None:
         raise UserError(f"--mode={values.mode} needs --out=FOLDER here")
     if values.samples and values.mode != "evaluate":
         raise UserError(f"--samples={values.samples} goes with --mode=evaluate alone")
-    if "://" in values.workdir or "://" in values.out:
-        raise UserError("--workdir and --out are folders of a file system that all hosts share")
+    if "://" in values.out:
+        raise UserError(f"--out={values.out}: a folder on a disk is needed")
+    if "://" in values.workdir and not values.out and values.mode not in ("train", "benchmark"):
+        raise UserError(f"--mode={values.mode} of --workdir={values.workdir} needs --out=FOLDER")
     if values.num_images < 1:
         raise UserError(f"--num_images is {values.num_images}; a positive number is needed")
     if not 0 <= values.seed < 2**32:
@@ -152,11 +159,11 @@ def check_flags(values: argparse.Namespace) -> None:
         raise UserError(
             f"--process_id is {index} of --num_processes={count}; 0 <= ID < N is needed"
         )
-    if count > 1 and not coordinator:
+    if count > 1 and coordinator in ("auto", "none"):
         raise UserError(f"--num_processes={count} needs --coordinator=HOST:PORT")
     port = coordinator.rpartition(":")[2]
-    if coordinator not in ("", "auto") and not (":" in coordinator and port.isdecimal()):
-        raise UserError(f"--coordinator is {coordinator!r}; HOST:PORT or auto is needed")
+    if coordinator not in ("auto", "none") and not (":" in coordinator and port.isdecimal()):
+        raise UserError(f"--coordinator is {coordinator!r}; HOST:PORT, auto or none is needed")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -166,7 +173,7 @@ def run(argv: Sequence[str]) -> int:
     import jax
     from absl import logging as absl_logging
 
-    from ddgan_jax import mesh
+    from ddgan_jax.distributed import start_distributed
 
     # Orbax logs the traceback of whatever it raises; here a failure is one line, see `main`.
     absl_logging.set_verbosity(absl_logging.FATAL)
@@ -176,9 +183,9 @@ def run(argv: Sequence[str]) -> int:
         jax.config.update(
             "jax_compilation_cache_dir", str(Path.home() / ".cache" / "ddgan_jax" / "compiled")
         )
-    if values.coordinator:
-        mesh.start_distributed(values.coordinator, values.num_processes, values.process_id)
-    workdir = Path(values.workdir)
+    if values.mode not in ("compare", "export"):  # they use no device
+        start_distributed(values.coordinator, values.num_processes, values.process_id)
+    workdir = place(values.workdir)
     step = None if values.step < 0 else values.step
     if values.mode == "export":
         from ddgan_jax.export import export
@@ -187,7 +194,7 @@ def run(argv: Sequence[str]) -> int:
     if values.mode == "sample":
         from ddgan_jax.sample import sample_to_folder
 
-        out = Path(values.out) if values.out else workdir / "samples"
+        out = Path(values.out or workdir / "samples")
         return sample_to_folder(
             workdir, out, values.num_images, values.seed, step=step, config=config
         )
@@ -197,7 +204,7 @@ def run(argv: Sequence[str]) -> int:
         return reconstruct(
             config,
             workdir,
-            Path(values.out) if values.out else workdir / "reconstructions",
+            Path(values.out or workdir / "reconstructions"),
             values.num_images,
             split=values.split,
             refine=values.refine,
@@ -214,11 +221,10 @@ def run(argv: Sequence[str]) -> int:
     if values.mode == "evaluate":
         from ddgan_jax.evaluate import evaluate, evaluate_source
 
-        place = Path(values.out) if values.out else None
         if values.samples:
-            assert place is not None  # check_flags saw to it
-            return evaluate_source(config, values.samples, values.samples_split, place)
-        return evaluate(config, workdir, place, step)
+            folder = Path(values.out)
+            return evaluate_source(config, values.samples, values.samples_split, folder)
+        return evaluate(config, workdir, Path(values.out or workdir), step)
     if values.mode == "benchmark":
         from ddgan_jax.benchmark import benchmark
 
@@ -237,13 +243,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(sys.argv[1:] if argv is None else argv)
     except UserError as error:
+        if lost := _lost(error.__cause__):
+            return lost
         print("error:", " ".join(str(error).split()), file=sys.stderr)
     except RuntimeError as error:  # as jax reports it; anything else is a bug and shows its trace
+        if lost := _lost(error):
+            return lost
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         print(
             "error: out of device memory; a smaller config.train.batch_size, a larger "
-            "config.train.accumulate or config.gen.remat=true is needed",
+            "config.train.accumulate, config.train.fsdp=true on several devices or "
+            "config.gen.remat=true is needed",
             file=sys.stderr,
         )
     except OSError as error:  # full disk, lost permission, ...
@@ -256,7 +267,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1
 
 
+def _lost(error: BaseException | None) -> int:
+    """The exit status if the error says that another process is gone, after a line; else 0."""
+    if error is None or "jax" not in sys.modules:
+        return 0
+    from ddgan_jax import distributed
+
+    if not distributed.is_loss(error):
+        return 0
+    reason = " ".join(str(error).split())[:120]
+    print(
+        "error: another process of this run is gone; the last checkpoint is kept, the same command "
+        f"on all hosts goes on from it ({reason})",
+        file=sys.stderr,
+    )
+    return distributed.LOST
+
+
 if __name__ == "__main__":
     # After an error the coroutines that orbax did not finish are thrown away, with many words.
     sys.unraisablehook = lambda unraisable: None
-    sys.exit(main())
+    status = main()
+    if "jax" in sys.modules:
+        from ddgan_jax.distributed import leave
+
+        leave(status)
+    sys.exit(status)

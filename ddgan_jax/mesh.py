@@ -1,33 +1,16 @@
-"""Devices: one axis, "data", over which the batch is sharded; parameters are replicated."""
+"""Devices: one axis, "data". The batch is split over it, and big parameters are where asked for."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ddgan_jax.errors import UserError
-from ddgan_jax.types import Array
+from ddgan_jax.types import Array, Carry, PyTree, TrainState
 
-
-def start_distributed(coordinator: str, num_processes: int, process_id: int) -> None:
-    """Join the other processes of a multi-host run; with no arguments, as the cluster tells.
-
-    Args:
-      coordinator: "host:port" of process 0, or "auto" on TPU pods and Slurm.
-      num_processes, process_id: ignored with "auto".
-
-    Raises:
-      UserError: the processes do not find each other.
-    """
-    try:
-        if coordinator == "auto":
-            jax.distributed.initialize()
-        else:
-            jax.distributed.initialize(coordinator, num_processes, process_id)
-    except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"--coordinator={coordinator}: no connection: {reason}") from error
+SMALL = 2**14  # elements; a parameter below is not worth a collective of its own
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -46,6 +29,65 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def over_batch(mesh: Mesh) -> NamedSharding:
     """The leading axis split over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def lay_out(abstract: TrainState, mesh: Mesh, fsdp: bool = False) -> TrainState:
+    """Where every array of a train state lives: the one place that decides it.
+
+    Compiled steps, the first state and restored ones all take their shardings from here. Carried
+    samples lie where their rows of the batch do. Parameters, their averages and the optimisers'
+    moments are on every device, or with `fsdp` split over the devices along their longest axis
+    that divides, unless they are small (Zero-3 of arXiv:1910.02054, FSDP). The rest is everywhere.
+
+    Args:
+      abstract: the state, or its shapes; its batch divides by the devices.
+      mesh: the devices.
+      fsdp: see above; `config.train.fsdp`.
+
+    Returns:
+      The same tree of `jax.ShapeDtypeStruct` with shardings.
+    """
+
+    def everywhere(x: Array) -> NamedSharding:
+        del x
+        return replicated(mesh)
+
+    def split(x: Array) -> NamedSharding:
+        axes = [i for i, size in enumerate(x.shape) if size % mesh.size == 0]
+        if x.size < SMALL or not axes:
+            return replicated(mesh)
+        longest = max(axes, key=lambda i: x.shape[i])
+        return NamedSharding(mesh, PartitionSpec(*(None,) * longest, "data"))
+
+    def place(tree: PyTree, rule: Callable[[Array], NamedSharding]) -> PyTree:
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rule(x)), tree
+        )
+
+    big = split if fsdp else everywhere
+    return TrainState(
+        step=place(abstract.step, everywhere),
+        key=place(abstract.key, everywhere),
+        params=place(abstract.params, big),
+        opt_state=place(abstract.opt_state, big),
+        ema=place(abstract.ema, big),
+        carry=Carry(
+            samples=place(abstract.carry.samples, lambda x: over_batch(mesh)),
+            shared=place(abstract.carry.shared, everywhere),
+        ),
+    )
+
+
+def shardings_of(tree: PyTree) -> PyTree:
+    """The shardings of what `lay_out` returned, as `jax.jit` wants them."""
+    return jax.tree.map(lambda x: x.sharding, tree)
+
+
+def bytes_per_device(tree: PyTree) -> int:
+    """Bytes that one device holds of a tree of arrays or shapes with shardings."""
+    return sum(
+        math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(tree)
+    )
 
 
 def check_divides(field: str, batch_size: int, mesh: Mesh) -> None:

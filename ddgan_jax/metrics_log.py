@@ -14,6 +14,8 @@ from ddgan_jax.errors import UserError
 from ddgan_jax.run_folder import write_atomically
 from ddgan_jax.types import Array
 
+LOGS = ("metrics.jsonl", "evaluation.jsonl")
+
 Metrics = Mapping[str, Array]
 
 
@@ -35,11 +37,12 @@ class MetricsLog:
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-        self.path, self.evaluations = workdir / "metrics.jsonl", workdir / "evaluation.jsonl"
+        self.path, self.evaluations = (workdir / name for name in LOGS)
         for path in (self.path, self.evaluations):
             _drop_after(path, start)
         self.seconds = _seconds_at(self.path, start)
-        (workdir / "tensorboard").mkdir(exist_ok=True)
+        for folder in ("tensorboard", "samples"):
+            (workdir / folder).mkdir(exist_ok=True)
         with contextlib.ExitStack() as files:
             # Unbuffered: nothing is left over that closing the file could fail to write.
             self._file = files.enter_context(self.path.open("ab", buffering=0))

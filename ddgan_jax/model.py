@@ -1,7 +1,6 @@
 """A trained run as a value: restored weights and functions to sample from them."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddgan_jax import checkpoint, run_folder
+from ddgan_jax import checkpoint, run_folder, storage
 from ddgan_jax import mesh as meshes
 from ddgan_jax.config import validate
 from ddgan_jax.errors import UserError
@@ -147,7 +146,7 @@ def _labels(labels: np.ndarray | None, count: int) -> np.ndarray:
 
 
 def load(
-    workdir: str | Path,
+    workdir: str | storage.AnyPath,
     step: int | None = None,
     config: ConfigDict | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -156,7 +155,7 @@ def load(
     """Restore the moving-average weights of a run folder.
 
     Args:
-      workdir: a folder that training made.
+      workdir: a folder that training made, also gs://....
       step: of the checkpoint; the last one if None.
       config: instead of the folder's own; must describe the same model.
       devices: to restore onto and to sample with; all if None.
@@ -166,7 +165,7 @@ def load(
     Raises:
       UserError: no such folder or checkpoint, a damaged one, or one of another config.
     """
-    workdir = Path(workdir)
+    workdir = storage.place(workdir)
     saved = run_folder.load_config(workdir)
     if config is not None:
         run_folder.check_same_run(workdir, config)

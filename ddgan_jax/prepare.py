@@ -16,7 +16,7 @@ from ddgan_jax.data import load_source
 from ddgan_jax.data.source import Source
 from ddgan_jax.optim import make_optimisers
 from ddgan_jax.train_step import Optimisers, Regularise, create_state, train_step
-from ddgan_jax.types import Array, Method, TrainState
+from ddgan_jax.types import Array, Aux, Context, LossFn, Method, Params, Phase, TrainState
 
 Create = Callable[[Array], TrainState]
 
@@ -61,7 +61,7 @@ class Run(NamedTuple):
     optimisers: Optimisers
     mesh: jax.sharding.Mesh
     create: Create  # key -> the state before the first step
-    abstract: TrainState  # its shapes
+    abstract: TrainState  # its shapes, and where they live: `mesh.lay_out`
 
 
 def prepare(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> Run:
@@ -84,8 +84,9 @@ def prepare(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> 
         largest = int(source.take(some)["label"].max())
         allowed = f"0, or more than the largest label of {source.name}, {largest},"
         check(config, "classes", largest < classes, allowed)
-    parts = assemble(config, source.shape, plan.total, plan.epoch)
-    return Run(config, source, plan, *parts[:2], mesh, *parts[2:])
+    method, optimisers, create, shapes = assemble(config, source.shape, plan.total, plan.epoch)
+    abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
+    return Run(config, source, plan, method, optimisers, mesh, create, abstract)
 
 
 def assemble(
@@ -126,16 +127,32 @@ def describe(run: Run) -> dict[str, Any]:
         "steps": plan.total,
         "steps_per_epoch": plan.epoch,
         "devices": [str(d.device_kind) for d in run.mesh.devices.flat],
+        "batch_per_device": run.config.train.batch_size // run.mesh.size,
+        # Of parameters, averages, moments and what is carried; activations come on top.
+        "state_bytes_per_device": meshes.bytes_per_device(run.abstract),
         "processes": jax.process_count(),
         "jax": jax.__version__,
         "python": sys.version.split()[0],
     }
 
 
+def first_state(create: Create, abstract: TrainState, seed: int) -> TrainState:
+    """The state before the first step, made where it will live."""
+    return jax.jit(create, out_shardings=meshes.shardings_of(abstract))(jax.random.key(seed))
+
+
 def compiled_steps(
-    method: Method, optimisers: Optimisers, config: ConfigDict, mesh: jax.sharding.Mesh
+    method: Method,
+    optimisers: Optimisers,
+    config: ConfigDict,
+    mesh: jax.sharding.Mesh,
+    abstract: TrainState,
 ) -> Callable[[Regularise], Any]:
-    """`variant -> jitted train step`: state replicated and donated, batch split over the mesh."""
+    """`variant -> jitted train step`: state laid out as `abstract` and donated, batch split."""
+    same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
+    state = meshes.shardings_of(abstract)
+    if config.train.fsdp:
+        method = method._replace(phases=tuple(_gathering(p, same) for p in method.phases))
 
     @functools.cache
     def variant(regularise: Regularise) -> Any:
@@ -147,12 +164,27 @@ def compiled_steps(
             regularise=regularise,
             accumulate=config.train.accumulate,
         )
-        same = meshes.replicated(mesh)
         return jax.jit(
             step,
-            in_shardings=(same, meshes.over_batch(mesh), same),
-            out_shardings=(same, same),
+            in_shardings=(state, split, same),
+            out_shardings=(state, same),
             donate_argnums=0,
         )
 
     return variant
+
+
+def _gathering(phase: Phase, same: jax.sharding.Sharding) -> Phase:
+    """The phase on whole parameters: gathered for its turn, their gradient summed and cut.
+
+    Without this XLA may split the activations along the parameters' axis instead of the batch.
+    """
+
+    def whole(loss: LossFn) -> LossFn:
+        def on_whole(params: Params, context: Context) -> tuple[Array, Aux]:
+            return loss(jax.lax.with_sharding_constraint(params, same), context)
+
+        return on_whole
+
+    regulariser = phase.regulariser and whole(phase.regulariser)
+    return phase._replace(loss=whole(phase.loss), regulariser=regulariser)

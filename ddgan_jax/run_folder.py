@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config import base, flatten
 from ddgan_jax.errors import UserError
+from ddgan_jax.storage import AnyPath, locked
 
 # What may change when a run goes on; everything else is what the run is.
 MAY_CHANGE = ("optim.", "train.", "sample.", "sampler.", "eval.", "data.dir")
@@ -28,13 +29,16 @@ def atomically(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: AnyPath, text: str) -> None:
     """Write `path` whole or not at all, whenever the process dies."""
+    if not isinstance(path, Path):  # objects in a store always appear whole
+        path.write_text(text)
+        return
     with atomically(path) as temporary:
         temporary.write_text(text)
 
 
-def check_writable(flag: str, folder: Path) -> None:
+def check_writable(flag: str, folder: AnyPath) -> None:
     """Make the folder that `flag` names, and see that it can be written to.
 
     Raises:
@@ -46,31 +50,35 @@ def check_writable(flag: str, folder: Path) -> None:
         (folder / ".writable").unlink()
     except OSError as error:
         raise UserError(
-            f"{flag}={folder} cannot be written to: {error.strerror}; choose another folder"
+            f"{flag}={folder} cannot be written to: {error.strerror or error}; choose another "
+            "folder"
         ) from None
 
 
-def create(workdir: Path) -> None:
-    """Make the run folder.
+@contextlib.contextmanager
+def claimed(workdir: AnyPath) -> Iterator[None]:
+    """Make the run folder; within the block nobody else trains in it.
 
     Raises:
-      UserError: it cannot be made or written to.
+      UserError: it cannot be made or written to, or another run has it.
     """
     check_writable("--workdir", workdir)
-    check_writable("--workdir", workdir / "samples")
+    with locked(workdir):
+        check_writable("--workdir", workdir / "samples")
+        yield
 
 
-def save_config(workdir: Path, config: ConfigDict) -> None:
+def save_config(workdir: AnyPath, config: ConfigDict) -> None:
     """Write the resolved config."""
     write_atomically(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
 
 
-def save_info(workdir: Path, info: Mapping[str, Any]) -> None:
+def save_info(workdir: AnyPath, info: Mapping[str, Any]) -> None:
     """Write info.json: what `data_shape` and people want to know without loading the data."""
     write_atomically(workdir / "info.json", json.dumps(info, indent=2) + "\n")
 
 
-def load_config(workdir: Path) -> ConfigDict:
+def load_config(workdir: AnyPath) -> ConfigDict:
     """The config of a run folder; lists come back as tuples, as they were.
 
     Raises:
@@ -109,7 +117,7 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
-def check_same_run(workdir: Path, config: ConfigDict) -> list[str]:
+def check_same_run(workdir: AnyPath, config: ConfigDict) -> list[str]:
     """Compare with the run folder's config, if it has one.
 
     Returns:
@@ -144,7 +152,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def data_shape(workdir: Path) -> tuple[int, ...]:
+def data_shape(workdir: AnyPath) -> tuple[int, ...]:
     """The shape of one example of the data that the run was trained on, from info.json.
 
     Raises:

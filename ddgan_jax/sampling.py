@@ -25,9 +25,16 @@ def sample_keys(key: Array, start: int, count: int) -> Array:
 
 
 def compiled_sampler(method: Method, mesh: jax.sharding.Mesh) -> Any:
-    """`method.sample`, jitted: keys split over the devices, samples on all of them."""
+    """`method.sample`, jitted: keys split over the devices, samples on all of them.
+
+    Parameters may come split, as training leaves them with `config.train.fsdp`.
+    """
     same, split = replicated(mesh), over_batch(mesh)
-    return jax.jit(method.sample, in_shardings=(same, split, same), out_shardings=same)
+
+    def sample(params: Params, keys: Array, frozen: PyTree) -> Array:
+        return method.sample(jax.lax.with_sharding_constraint(params, same), keys, frozen)
+
+    return jax.jit(sample, in_shardings=(None, split, same), out_shardings=same)
 
 
 def sample_batches(

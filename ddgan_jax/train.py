@@ -4,7 +4,6 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Generator, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,12 +14,14 @@ from ddgan_jax import checkpoint, curves, plots, run_folder
 from ddgan_jax import mesh as meshes
 from ddgan_jax.data.pipeline import batches
 from ddgan_jax.data.source import Source
+from ddgan_jax.distributed import agreed, led
 from ddgan_jax.errors import UserError
 from ddgan_jax.evaluate import Evaluator, evaluation_line, make_evaluator, state_evaluator
-from ddgan_jax.metrics_log import Clock, MetricsLog, Window, progress_line, read_lines
-from ddgan_jax.prepare import Run, compiled_steps, describe, prepare
+from ddgan_jax.metrics_log import LOGS, Clock, MetricsLog, Window, progress_line, read_lines
+from ddgan_jax.prepare import Run, compiled_steps, describe, first_state, prepare
 from ddgan_jax.sampling import compiled_sampler, sample_keys
 from ddgan_jax.stop_signal import StopSignal
+from ddgan_jax.storage import AnyPath, spooled
 from ddgan_jax.train_step import Regularise, which_regularise
 from ddgan_jax.types import Array, Method, TrainState
 
@@ -29,7 +30,7 @@ Say = Callable[[str], None]
 
 def train(
     config: ConfigDict,
-    workdir: Path,
+    workdir: AnyPath,
     say: Say = print,
     devices: Sequence[jax.Device] | None = None,
 ) -> int:
@@ -49,9 +50,9 @@ def train(
     """
     if jax.process_index() != 0:
         say = _silent
-    run = prepare(config, devices)
-    evaluator = make_evaluator(config, run.mesh) if run.plan.eval else None
-    changes = run_folder.check_same_run(workdir, config)
+    run = agreed(lambda: prepare(config, devices))
+    evaluator = agreed(lambda: make_evaluator(config, run.mesh)) if run.plan.eval else None
+    changes = agreed(lambda: run_folder.check_same_run(workdir, config))
     info = describe(run)
     say(f"config:\n{_indent(config)}")
     for role, count in info["parameters"].items():
@@ -60,44 +61,43 @@ def train(
     say(f"data: {source.name}, {source.size:,} examples of shape {source.shape}")
     say(f"{plan.total:,} steps of {config.train.batch_size} on {len(kinds)} x {kinds[0]}, "
         f"{plan.epoch:,} steps an epoch")  # fmt: skip
+    state_size = info["state_bytes_per_device"] / 2**20
+    say(f"each device: {info['batch_per_device']:,} of a batch, {state_size:,.1f} MiB of state; "
+        "activations come on top")  # fmt: skip
     for change in changes:
         say(f"changed since the run began: {change}")
 
-    if jax.process_index() == 0:
-        run_folder.create(workdir)
-    try:
-        with checkpoint.opened(workdir, config.train.keep) as manager:
+    with contextlib.ExitStack() as held:
+        try:
+            led(lambda: held.enter_context(run_folder.claimed(workdir)))
+            manager = held.enter_context(checkpoint.opened(workdir, config.train.keep))
             state, window = _start(run, manager, say)
             # Not before: a run that cannot go on is left as it was.
             if jax.process_index() == 0:
                 run_folder.save_config(workdir, config)
                 run_folder.save_info(workdir, info)
             return _loop(run, evaluator, workdir, state, window, manager, say)
-    except OSError as error:  # full disk, lost permission
-        raise UserError(
-            f"--workdir={workdir} cannot be written to: {error.strerror or error}; its "
-            "checkpoints are kept, the same command goes on from the last"
-        ) from error
+        except OSError as error:  # full disk, lost permission
+            raise UserError(
+                f"--workdir={workdir} cannot be written to: {error.strerror or error}; its "
+                "checkpoints are kept, the same command goes on from the last"
+            ) from error
 
 
 def _start(run: Run, manager: Any, say: Say) -> tuple[TrainState, Window]:
     """The state of the last checkpoint, or a new one."""
-    same = meshes.replicated(run.mesh)
     roles = tuple(phase.role for phase in run.method.phases)
     if not manager.all_steps():
-        key = jax.random.key(run.config.seed)
-        return jax.jit(run.create, out_shardings=same)(key), Window(roles)
-    step = checkpoint.latest_step(manager)
-    abstract = checkpoint.with_sharding(run.abstract, same)
-    state, sums = checkpoint.restore_state(manager, step, abstract)
-    say(f"resumed at step {step}")
+        return first_state(run.create, run.abstract, run.config.seed), Window(roles)
+    state, sums = checkpoint.restore_newest(manager, run.abstract, say)
+    say(f"resumed at step {int(state.step)}")
     return state, Window(roles, sums)
 
 
 def _loop(
     run: Run,
     evaluator: Evaluator | None,
-    workdir: Path,
+    workdir: AnyPath,
     state: TrainState,
     window: Window,
     manager: Any,
@@ -108,7 +108,7 @@ def _loop(
     if start >= plan.total:
         say(f"nothing to do: {start} of {plan.total} steps are done")
         return 0
-    step_fn = compiled_steps(run.method, run.optimisers, run.config, run.mesh)
+    step_fn = compiled_steps(run.method, run.optimisers, run.config, run.mesh, run.abstract)
     draw = grid_sampler(run.method, run.config, run.mesh)
     evaluate = state_evaluator(run, evaluator) if evaluator else None
     feed = feed_batches(run.config, run.source, run.mesh, start)
@@ -120,8 +120,10 @@ def _loop(
         return f"{kept} in {workdir}; a lower learning rate may help"
 
     with StopSignal() as stop, contextlib.closing(feed), contextlib.ExitStack() as files:
-        log = MetricsLog(workdir, start) if jax.process_index() == 0 else None
-        if log:
+        log = send = None
+        if jax.process_index() == 0:
+            folder, send = files.enter_context(spooled(workdir, *LOGS))
+            log = MetricsLog(folder, start)
             files.callback(log.close)
         clock = Clock(start, plan.total, batch_size, log.seconds if log else 0.0)
         for step in range(start + 1, plan.total + 1):
@@ -150,7 +152,7 @@ def _loop(
                 with clock.pause():
                     grid = plots.picture(draw(state))
                     if log:
-                        plots.save_png(workdir / "samples" / f"step_{step:08d}.png", grid)
+                        plots.save_png(folder / "samples" / f"step_{step:08d}.png", grid)
                         log.image("samples", step, grid)
             if evaluate and (step % plan.eval == 0 or last):
                 window.settle(advice)
@@ -161,10 +163,12 @@ def _loop(
                         progress = {"images": step * batch_size, "seconds": clock.now()}
                         log.evaluation(step, progress | found)
                         line = {run.config.method: read_lines(log.evaluations)}
-                        curves.draw(workdir / "evaluation.png", line, "images")
+                        curves.draw(folder / "evaluation.png", line, "images")
             if step % plan.checkpoint == 0 or last or stopping:
                 window.settle(advice)  # what is saved is finite
                 with clock.pause():
+                    if send:
+                        send()  # before the checkpoint: what it has passed is never missing
                     checkpoint.save(manager, state, window.sums())
             if stopping and not last:
                 checkpoint.wait(manager)

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import time
 
 import jax
@@ -71,21 +70,10 @@ def test_samples_depend_on_key_and_index_alone(folders):
     assert np.abs(models[1].sample(jax.random.key(4), 21) - images).max() > 0.1
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("localhost", 0))
-        return s.getsockname()[1]
-
-
-def start_two(*args):
-    together = [f"--coordinator=localhost:{free_port()}", "--num_processes=2"]
-    return [runs.start(*args, *together, f"--process_id={i}") for i in range(2)]
-
-
 @pytest.mark.slow
 def test_two_processes_are_one_run(tmp_path, folders):
     args = [*runs.TINY, "--config.train.log_every=1 steps", f"--workdir={tmp_path / 'run'}"]
-    ends = [runs.finish(process) for process in start_two(*args)]
+    ends = [runs.finish(process) for process in runs.start_many(2, *args)]
     assert [code for code, _, _ in ends] == [0, 0], ends
     assert "done: 8 steps" in ends[0][1] and "step" not in ends[1][1]  # one of them speaks
     assert json.loads((tmp_path / "run" / "info.json").read_text())["processes"] == 2
@@ -95,7 +83,7 @@ def test_two_processes_are_one_run(tmp_path, folders):
     np.testing.assert_allclose(images, wanted, 1e-3, 1e-3)
 
     sampled = [f"--workdir={tmp_path / 'run'}", "--mode=sample", "--num_images=5"]
-    ends = [runs.finish(process) for process in start_two(*sampled)]
+    ends = [runs.finish(process) for process in runs.start_many(2, *sampled)]
     assert [code for code, _, _ in ends] == [0, 0], ends
     with np.load(tmp_path / "run" / "samples" / "samples.npz") as file:
         stored = np.clip(np.round((images + 1) * 127.5), 0, 255)
@@ -108,7 +96,7 @@ def test_a_signal_to_one_process_stops_both(tmp_path):
     workdir = tmp_path / "run"
     args = [*runs.TINY, f"--workdir={workdir}", "--config.train.duration=3000 steps"]
     args += ["--config.train.log_every=100 steps", "--config.train.checkpoint_every=100 steps"]
-    processes = start_two(*args)
+    processes = runs.start_many(2, *args)
     deadline = time.monotonic() + 120
     while not runs.steps_saved(workdir) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -118,6 +106,6 @@ def test_a_signal_to_one_process_stops_both(tmp_path):
     step = max(runs.steps_saved(workdir))
     assert f"stopped at step {step} and saved" in ends[0][1]
     last = f"--config.train.duration={step + 2} steps"
-    ends = [runs.finish(process) for process in start_two(*args, last)]
+    ends = [runs.finish(process) for process in runs.start_many(2, *args, last)]
     assert [code for code, _, _ in ends] == [0, 0], ends
     assert f"resumed at step {step}" in ends[0][1] and max(runs.steps_saved(workdir)) == step + 2

@@ -3,7 +3,6 @@
 import random
 import signal
 import time
-from pathlib import Path
 
 import pytest
 import tiny_runs as runs
@@ -105,14 +104,6 @@ def uninterrupted(tmp_path_factory):
     return workdir
 
 
-def until_saved(workdir: Path, step: int, process):
-    """Wait until a checkpoint of `step` or later is there, or the process has ended."""
-    deadline = time.monotonic() + 120
-    while process.poll() is None and max(runs.steps_saved(workdir), default=-1) < step:
-        assert time.monotonic() < deadline, "no checkpoint in two minutes"
-        time.sleep(0.005)
-
-
 @pytest.mark.slow
 def test_killed_at_random_moments(tmp_path, uninterrupted):
     """With a checkpoint at every step, most moments are in the middle of saving one."""
@@ -122,7 +113,7 @@ def test_killed_at_random_moments(tmp_path, uninterrupted):
     for _ in range(6):
         process = runs.start(*command)
         before = max(runs.steps_saved(workdir), default=0)
-        until_saved(workdir, before + 1, process)
+        runs.until_saved(workdir, before + 1, process)
         time.sleep(moments.uniform(0, 0.3))
         process.kill()
         code, _, err = runs.finish(process)
@@ -142,7 +133,7 @@ def test_terminated_and_started_again(tmp_path, uninterrupted):
     workdir = tmp_path / "run"
     command = [*LONG, f"--workdir={workdir}", EVERY + "1 steps"]
     process = runs.start(*command)
-    until_saved(workdir, 20, process)
+    runs.until_saved(workdir, 20, process)
     process.terminate()
     code, out, err = runs.finish(process)
     assert code == 128 + signal.SIGTERM and err == "", err

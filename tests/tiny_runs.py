@@ -5,9 +5,11 @@ import functools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import jax
@@ -77,10 +79,11 @@ def fails(capfd, args, *words):
     one_line(capfd.readouterr().err, words)
 
 
-def start(*args, devices=1, **popen):
-    """The command as a process of its own."""
-    env = os.environ | {
-        "PYTHONPATH": str(ROOT),
+def start(*args, devices=1, path="", variables=(), **popen):
+    """The command as a process of its own; `path` is a folder of modules that come first."""
+    env = os.environ | dict(variables)
+    env |= {
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(path), str(ROOT)))),
         "JAX_PLATFORMS": "cpu",
         "JAX_NUM_CPU_DEVICES": str(devices),
         "JAX_COMPILATION_CACHE_DIR": str(_SCRATCH / "processes"),
@@ -91,6 +94,26 @@ def start(*args, devices=1, **popen):
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     command = [sys.executable, "-m", "ddgan_jax.main", *map(str, args)]
     return subprocess.Popen(command, env=env, cwd=ROOT, **pipes, **popen)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("localhost", 0))
+        return s.getsockname()[1]
+
+
+def start_many(count, *args, **how):
+    """The command as so many processes of one run."""
+    together = [f"--coordinator=localhost:{free_port()}", f"--num_processes={count}"]
+    return [start(*args, *together, f"--process_id={i}", **how) for i in range(count)]
+
+
+def until_saved(workdir, step, process, timeout=120):
+    """Wait until a checkpoint of `step` or later is there, or the process has ended."""
+    deadline = time.monotonic() + timeout
+    while process.poll() is None and max(steps_saved(workdir), default=-1) < step:
+        assert time.monotonic() < deadline, "no checkpoint in two minutes"
+        time.sleep(0.005)
 
 
 def finish(process, timeout=240):
