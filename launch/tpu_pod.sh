@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Train on a Cloud TPU pod slice: one command on every host, which find each other by themselves.
+#
+#   export TPU=my-pod ZONE=us-east5-b TYPE=v5litepod-32      # and, if not gcloud's own, PROJECT
+#   launch/tpu_pod.sh create       # asks for the slice and waits until it is there; SPOT=1: cheaper
+#   launch/tpu_pod.sh copy         # this clone to all hosts, with its dependencies
+#   launch/tpu_pod.sh run --config=configs/ddgan_cifar10.py --workdir=gs://bucket/runs/cifar10
+#   launch/tpu_pod.sh logs         # follows process 0
+#   launch/tpu_pod.sh stop         # SIGTERM: saves a checkpoint; run goes on from it
+#   launch/tpu_pod.sh delete
+#
+# A slice that was taken away (spot) is made again by delete, create, copy, run: the same --workdir
+# goes on from its last checkpoint, also on a slice of another size.
+set -euo pipefail
+verb=${1:?usage: launch/tpu_pod.sh create|copy|run|logs|stop|delete [flags of ddgan_jax.main]}
+shift
+: "${TPU:?the name of the slice}" "${ZONE:?a zone that has such slices}"
+where=(--zone="$ZONE")
+[ -z "${PROJECT:-}" ] || where+=(--project="$PROJECT")
+
+on() { # on HOST COMMAND: HOST is a number, or all
+    gcloud compute tpus tpu-vm ssh "$TPU" "${where[@]}" --worker="$1" --command="$2"
+}
+
+case $verb in
+create)
+    kind=()
+    [ -z "${SPOT:-}" ] || kind=(--spot)
+    gcloud compute tpus queued-resources create "$TPU" --node-id="$TPU" "${where[@]}" \
+        --accelerator-type="${TYPE:?such as v5litepod-32}" \
+        --runtime-version="${RUNTIME:-v2-alpha-tpuv5-lite}" "${kind[@]}"
+    until state=$(gcloud compute tpus queued-resources describe "$TPU" "${where[@]}" \
+        --format="value(state.state)") && [ "$state" = ACTIVE ]; do
+        case $state in FAILED | SUSPENDED) echo "the request is $state" >&2; exit 1 ;; esac
+        echo "waiting for the slice: $state"
+        sleep 30
+    done
+    ;;
+copy)
+    archive=$(mktemp)
+    trap 'rm -f "$archive"' EXIT
+    git archive --format=tar.gz --output="$archive" HEAD
+    gcloud compute tpus tpu-vm scp "$archive" "$TPU:ddgan_jax.tar.gz" "${where[@]}" --worker=all
+    on all "mkdir -p ddgan_jax && tar -xzf ddgan_jax.tar.gz -C ddgan_jax &&
+        pip install --quiet -e './ddgan_jax[tpu]' gcsfs"
+    ;;
+run)
+    # In the background of each host, so that a lost connection does not end the run.
+    printf -v flags ' %q' "$@"
+    on all "cd ddgan_jax && { nohup python3 -m ddgan_jax.main$flags >../ddgan_jax.log 2>&1 & } &&
+        echo \$! >../ddgan_jax.pid"
+    ;;
+logs) on 0 "tail -n 100 -F ddgan_jax.log" ;;
+stop) on all "kill -TERM \$(cat ddgan_jax.pid)" ;;
+delete) gcloud compute tpus queued-resources delete "$TPU" "${where[@]}" --force --quiet ;;
+*) echo "unknown: $verb; create, copy, run, logs, stop or delete is needed" >&2; exit 2 ;;
+esac

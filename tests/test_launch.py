@@ -1,0 +1,137 @@
+"""What starts runs on clusters: valid, and starting one and the same command."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+
+import pytest
+import tiny_runs as runs
+
+LAUNCH = runs.ROOT / "launch"
+SCRIPTS = sorted(LAUNCH.glob("*.sh"))
+COMMAND = "-m ddgan_jax.main"
+# gcloud that writes down what it is asked, and says that the slice is there.
+GCLOUD = """#!/usr/bin/env bash
+printf '%s\\n' "$*" >>"$CALLS"
+case "$*" in *describe*) echo ACTIVE ;; esac
+"""
+
+
+def test_all_are_there():
+    assert [path.name for path in SCRIPTS] == ["local.sh", "slurm.sh", "tpu_pod.sh"]
+    for path in (*SCRIPTS, LAUNCH / "gke.yaml", LAUNCH / "Dockerfile"):
+        text = path.read_text()
+        assert len(text.splitlines()) < 80, "short"
+        assert any(line.startswith("# ") for line in text.splitlines()[:2]), "says what it is"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_are_bash(script):
+    assert script.stat().st_mode & stat.S_IXUSR
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    starts = [line for line in script.read_text().splitlines() if COMMAND in line]
+    assert sum(not line.startswith("#") for line in starts) == 1
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_has_nothing_to_say(script):
+    if not shutil.which("shellcheck"):
+        pytest.skip("shellcheck is not installed (the extra `test` has it)")
+    done = subprocess.run(["shellcheck", str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def stand_in(folder, name, text):
+    path = folder / name
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def run(script, *args, folder, **variables):
+    """Run a script with stand-ins from `folder`; what they were asked."""
+    calls = folder / "calls"
+    env = os.environ | variables | {"PATH": f"{folder}:{os.environ['PATH']}", "CALLS": str(calls)}
+    done = subprocess.run(
+        [str(LAUNCH / script), *args], env=env, cwd=runs.ROOT, capture_output=True, text=True
+    )
+    return done, calls.read_text() if calls.exists() else ""
+
+
+@pytest.mark.parametrize("verb", ["create", "run", "logs", "stop", "delete"])
+def test_tpu_pod(tmp_path, verb):
+    stand_in(tmp_path, "gcloud", GCLOUD)
+    flags = ["--config=configs/ddgan_digits.py", "--config.train.duration=5 steps"]
+    flags = flags if verb == "run" else []
+    where = dict(TPU="pod", ZONE="zone-b", TYPE="v5litepod-32", PROJECT="mine")
+    done, calls = run("tpu_pod.sh", verb, *flags, folder=tmp_path, **where)
+    assert done.returncode == 0, done.stderr
+    assert "pod" in calls and "--zone=zone-b --project=mine" in calls
+    if verb == "run":
+        assert "--worker=all" in calls and f"python3 {COMMAND} --config=configs" in calls
+        assert r"--config.train.duration=5\ steps" in calls  # quoted for the other side
+    if verb == "create":
+        assert "queued-resources create pod" in calls and "--accelerator-type=v5litepod-32" in calls
+
+
+def test_tpu_pod_of_no_name(tmp_path):
+    done, calls = run("tpu_pod.sh", "delete", folder=tmp_path, TPU="", ZONE="z")
+    assert done.returncode != 0 and "TPU" in done.stderr and not calls
+
+
+@pytest.mark.parametrize(
+    "status, requeued", [(0, False), (1, False), (75, True), (134, True), (143, True)]
+)
+def test_slurm_requeues_what_can_go_on(tmp_path, status, requeued):
+    record = '#!/usr/bin/env bash\nprintf "%s\\n" "{} $*" >>"$CALLS"\nexit {}\n'
+    stand_in(tmp_path, "srun", record.format("srun", status))
+    stand_in(tmp_path, "scontrol", record.format("scontrol", 0))
+    args = ["--config=configs/ddgan_digits.py", "--config.train.duration=5 steps"]
+    done, calls = run("slurm.sh", *args, folder=tmp_path, SLURM_JOB_ID="17")
+    assert done.returncode == status
+    assert f"python {COMMAND} {' '.join(args)}" in calls
+    assert ("scontrol requeue 17" in calls) == requeued
+
+
+def test_jobset():
+    yaml = pytest.importorskip("yaml")
+    jobset = yaml.safe_load((LAUNCH / "gke.yaml").read_text())
+    assert (jobset["apiVersion"], jobset["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
+    spec = jobset["spec"]
+    assert spec["network"]["enableDNSHostnames"] and spec["failurePolicy"]["maxRestarts"] > 0
+    (hosts,) = spec["replicatedJobs"]
+    job = hosts["template"]["spec"]
+    assert job["completionMode"] == "Indexed" and job["backoffLimit"] == 0
+    assert job["parallelism"] == job["completions"]
+    pod = job["template"]["spec"]
+    assert pod["restartPolicy"] == "Never"
+    (container,) = pod["containers"]
+    assert " ".join(container["command"]) == f"python {COMMAND}"
+    chips = container["resources"]["limits"]["google.com/tpu"]
+    assert container["resources"]["requests"]["google.com/tpu"] == chips
+    rows, columns = map(int, pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"].split("x"))
+    assert rows * columns == chips * job["completions"]
+    rule = job["podFailurePolicy"]["rules"][0]
+    assert rule["onExitCodes"] == {
+        "containerName": container["name"],
+        "operator": "In",
+        "values": [1],
+    }
+    # `kubectl logs` in the header, and the coordinator, name what is below.
+    text = (LAUNCH / "gke.yaml").read_text()
+    name = jobset["metadata"]["name"]
+    assert f"jobset-name={name}" in text
+    assert f"--coordinator={name}-{hosts['name']}-0-0.{name}:" in text
+
+
+def test_dockerfile():
+    lines = (LAUNCH / "Dockerfile").read_text().splitlines()
+    words = [line.split()[0] for line in lines if line and not line.startswith("#")]
+    assert words[0] == "FROM" and words[-1] == "ENTRYPOINT"
+    assert lines[-1] == 'ENTRYPOINT ["python", "-m", "ddgan_jax.main"]'
+    for line in lines:
+        if match := re.match(r"COPY (.*) \S+$", line):
+            assert all((runs.ROOT / name).exists() for name in match[1].split()), line
+    extras = (runs.ROOT / "setup.cfg").read_text()
+    assert "\ncuda =" in extras and "\ntpu =" in extras
