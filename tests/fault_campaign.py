@@ -12,6 +12,7 @@ import argparse
 import collections
 import contextlib
 import json
+import logging
 import os
 import random
 import shutil
@@ -266,6 +267,7 @@ def main():
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--log", type=Path, default=None, help="JSONL that trials are added to")
     flags = parser.parse_args()
+    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax, about reading what we compare
     with tempfile.TemporaryDirectory() as name:
         log = flags.log or Path(name) / "log.jsonl"
         undisturbed = {}

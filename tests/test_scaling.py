@@ -1,0 +1,96 @@
+"""The model of time, what it is told, and the collectives that compiled steps have."""
+
+import jax
+import numpy as np
+import pytest
+import tiny_runs as runs
+
+from ddgan_jax import mesh as meshes
+from ddgan_jax import scaling
+from ddgan_jax.main import parse
+
+PROGRAM = """
+  %a = f32[16,4]{1,0} all-reduce(f32[16,4]{1,0} %x), replica_groups={{0,1}}, to_apply=%add
+  %b = (f32[8]{0}, bf16[3,2]{1,0}) all-reduce(f32[8]{0} %y, bf16[3,2]{1,0} %z), to_apply=%add
+  %c = pred[5]{0} all-gather(pred[1]{0} %p), dimensions={0}
+  %d = f32[] collective-permute-start(f32[] %q), source_target_pairs={{0,1}}
+  %e = f32[9]{0} fusion(f32[9]{0} %all-reduce.1), calls=%all-gather
+"""
+
+
+def config_of(*args):
+    return parse([*runs.TINY, *args, "--workdir=unused"])[1]
+
+
+def test_collectives_of_a_text():
+    assert scaling.collectives(PROGRAM) == {
+        "all-reduce": (2, 256 + 32 + 12),
+        "all-gather": (1, 5),
+        "collective-permute": (1, 4),
+    }
+
+
+def test_the_model():
+    work = scaling.Work(4e9, 0.0, (8_000_000, 4_000_000), 10_000_000, 0)
+    chip = scaling.Chip(1e12 / scaling.UTILISATION, 1e9, 1e-6, 4, 1e8)
+    assert scaling.predicted(work, 1, chip) == (4e-3, 0)
+    compute, sent = scaling.predicted(work, 4, chip)
+    assert compute == pytest.approx(1e-3)
+    # 2 (n-1)/n G / bandwidth and 2 (n-1) hops, for either phase
+    assert sent == pytest.approx(1.5 * 12e6 / 1e9 + 2 * 6e-6)
+    _, split = scaling.predicted(work, 4, chip, fsdp=True)
+    assert split == pytest.approx(0.75 * (12e6 + 20e6) / 1e9 + 2 * 6e-6)
+    _, far = scaling.predicted(work, 8, chip)
+    assert far == pytest.approx(1.75 * 12e6 / 1e8 + 2 * 14e-6)
+
+
+def test_work_of_a_step():
+    """R1 at every fourth step costs its quarter; twice the batch is twice the work."""
+    work = scaling.work_of(config_of())
+    without = scaling.work_of(config_of("--config.r1.gamma=0.0"))
+    always = scaling.work_of(config_of("--config.r1.every=1"))
+    share = (work.flops - without.flops) / (always.flops - without.flops)
+    assert share == pytest.approx(1 / 4) and always.flops > 1.2 * without.flops
+    twice = scaling.work_of(config_of("--config.r1.gamma=0.0", "--config.train.batch_size=32"))
+    assert twice.flops == pytest.approx(2 * without.flops, rel=0.05)
+    assert work.gradients == (4 * 2770, 4 * 2880)  # parameters of disc and gen
+    assert work.state > 4 * (3 * 2770 + 4 * 2880)  # with two moments each, and one average
+
+
+@pytest.mark.slow
+def test_what_is_sent_is_what_the_model_says():
+    """The gradients, and next to nothing else; the work is shared."""
+    rows = [scaling.measure(config_of(), jax.devices()[:n], trials=2) for n in (1, 8)]
+    gradients = 4 * (2770 + 2880)
+    assert rows[0].collectives == {} and rows[0].alone == 0
+    kinds = rows[1].collectives
+    assert gradients <= kinds["all-reduce"][1] < 1.1 * gradients
+    assert sum(size for _, size in kinds.values()) < 1.3 * gradients
+    assert rows[1].state == rows[0].state
+    assert all(row.seconds > 0 for row in rows) and rows[1].alone > 0
+
+
+@pytest.mark.slow
+def test_carried_images_are_shared_out():
+    """On 8 devices a step of DDDG is an eighth of the work on each, but for the optimisers."""
+    config = parse([*runs.TINY_DDDG, "--config.train.batch_size=512", "--workdir=unused"])[1]
+    one, many = (scaling.measure(config, jax.devices()[:n], trials=1) for n in (1, 8))
+    assert one.flops / many.flops > 5
+    assert many.state < one.state
+
+
+def test_mistakes(capsys):
+    for args, word in (
+        ([runs.DIGITS, "--chip=abacus"], "abacus"),
+        ([runs.DIGITS, "--measure=99"], "JAX_NUM_CPU_DEVICES"),
+        ([runs.DIGITS, "--config.train.batchsize=3"], "batchsize"),
+    ):
+        assert scaling.main(args) == 1
+        runs.one_line(capsys.readouterr().err, [word])
+
+
+def test_bytes_per_device():
+    mesh = meshes.make_mesh(jax.devices()[:4])
+    x = jax.device_put(np.zeros((8, 3), np.float32), meshes.over_batch(mesh))
+    y = jax.device_put(np.zeros(5, np.int8), meshes.replicated(mesh))
+    assert meshes.bytes_per_device({"x": x, "y": y}) == 2 * 3 * 4 + 5
