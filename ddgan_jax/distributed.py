@@ -24,6 +24,9 @@ _SIGNS = (
     *("Barrier", "Timed out", "preempted", "Socket closed", "Broken pipe"),
 )
 
+# And what it says where there is nobody to join.
+_ALONE = ("coordinator_address should be defined", "must be called before", "only be called once")
+
 T = TypeVar("T")
 
 
@@ -32,7 +35,8 @@ def start_distributed(coordinator: str, num_processes: int, process_id: int) -> 
 
     Args:
       coordinator: "HOST:PORT" of process 0; "none": this process is alone; "auto": as the cluster
-        tells (TPU pods, also on GKE; Slurm; Open MPI), alone if there is none.
+        tells (TPU pods, also on GKE; Slurm; Open MPI), alone if there is none, or if the devices
+        are in use already (a notebook).
       num_processes, process_id: of this run, and of this process; only with HOST:PORT.
 
     Raises:
@@ -51,7 +55,7 @@ def start_distributed(coordinator: str, num_processes: int, process_id: int) -> 
                 heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             )
     except (RuntimeError, ValueError) as error:
-        if "coordinator_address should be defined" in str(error):
+        if auto and any(sign in str(error) for sign in _ALONE):
             return
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"--coordinator={coordinator}: no connection: {reason}") from error

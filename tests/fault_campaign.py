@@ -61,9 +61,9 @@ class Trial(NamedTuple):
         time.sleep(self.moments.uniform(0, 0.8))
 
 
-def killed(trial, **how):
+def killed(trial, after=2, **how):
     process = runs.start(*trial.command(), **how)
-    trial.until_hit(process)
+    trial.until_hit(process, after)
     process.kill()
     code, _, err = runs.finish(process)
     assert code in (0, -signal.SIGKILL) and not err, err
@@ -102,13 +102,13 @@ def _files_of_the_newest(trial):
 
 
 def truncated(trial):
-    killed(trial)
+    killed(trial, after=4)  # there is another one
     for path in trial.moments.sample(_files_of_the_newest(trial), 3):
         os.truncate(path, trial.moments.randrange(path.stat().st_size))
 
 
 def lost_a_file(trial):
-    killed(trial)
+    killed(trial, after=4)
     trial.moments.choice(_files_of_the_newest(trial)).unlink()
 
 

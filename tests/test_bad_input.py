@@ -242,8 +242,8 @@ def _no_info(run):
 
 DAMAGE = {
     "no checkpoints": (_no_checkpoints, ["no checkpoint", "train first"], None),
-    "truncated": (_truncated, ["cannot sample from", "8", "[4] remain"], ["cannot train on"]),
-    "no ema": (_no_ema, ["cannot sample from", "ema", "[4] remain"], ["cannot train on", "ema"]),
+    "truncated": (_truncated, ["cannot sample from", "8", "[4] remain"], None),
+    "no ema": (_no_ema, ["cannot sample from", "ema", "[4] remain"], None),
     "no config": (_no_config, ["has no config.json"], ["has no config.json"]),
     "half a config": (_half_config, ["config.json", "damaged"], ["config.json", "damaged"]),
     "another json": (_list_config, ["config.json", "holds no config"], ["holds no config"]),

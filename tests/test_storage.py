@@ -1,0 +1,168 @@
+"""Run folders on disks and in buckets; locks; checkpoints that cannot be read."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+
+import bucket
+import jax
+import numpy as np
+import pytest
+import tiny_runs as runs
+
+import ddgan_jax
+from ddgan_jax import storage
+from ddgan_jax.errors import UserError
+from ddgan_jax.main import parse
+from ddgan_jax.train import train
+
+
+def heard(*args):
+    """What training says."""
+    said = []
+    assert train(parse([*args])[1], storage.place(args[-1].partition("=")[2]), said.append) == 0
+    return said
+
+
+# --- locks --------------------
+
+
+def hold(workdir, ready):
+    with storage.locked(workdir):
+        ready.set()
+        time.sleep(60)
+
+
+def test_a_lock_ends_with_its_process(tmp_path):
+    """However that ends: also by kill -9."""
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=hold, args=(tmp_path, ready))
+    process.start()
+    assert ready.wait(60)
+    in_use = pytest.raises(UserError, match=r"in use: another run .* choose another --workdir")
+    with in_use, storage.locked(tmp_path):
+        pass
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    with storage.locked(tmp_path):
+        pass
+    with storage.locked(tmp_path):  # and with its block
+        pass
+
+
+def test_a_second_run_is_refused(tmp_path, capfd):
+    run = runs.trained(tmp_path / "run")
+    before = runs.listing(run)
+    with storage.locked(run):
+        more = [f"--workdir={run}", "--config.train.duration=9 steps"]
+        runs.fails(capfd, more, f"--workdir={run} is in use")
+        assert runs.listing(run) == before
+        runs.ok("--mode=sample", f"--workdir={run}", f"--out={tmp_path}", "--num_images=1")
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    def refuse(file, operation):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(storage.fcntl, "flock", refuse)
+    with storage.locked(tmp_path):
+        pass
+
+
+# --- checkpoints that cannot be read --------------------
+
+
+def truncate(folder):
+    for file in folder.rglob("d/*"):
+        os.truncate(file, file.stat().st_size // 2)
+
+
+# Orbax leaves coroutines behind when a restore fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("harm", [truncate, lambda folder: shutil.rmtree(folder / "ema")])
+def test_training_goes_on_from_the_one_before(tmp_path, harm):
+    run, whole = runs.trained(tmp_path / "run"), runs.trained(tmp_path / "whole")
+    harm(run / "checkpoints" / "8")
+    args = [*runs.TINY, "--config.train.checkpoint_every=4 steps", f"--workdir={run}"]
+    said = heard(*args)
+    (warning,) = (line for line in said if line.startswith("warning: "))
+    assert "cannot train on from checkpoint" in warning and "damaged/8.0" in warning
+    assert "resumed at step 4" in said
+    assert (run / "damaged" / "8.0").is_dir()  # nothing is thrown away
+    runs.assert_same_state(run, whole, 8)
+    assert runs.metrics(run) == runs.metrics(whole)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_if_none_can_be_read_none_is_moved(tmp_path, capfd):
+    run = runs.trained(tmp_path / "run")
+    for step in ("4", "8"):
+        truncate(run / "checkpoints" / step)
+    before = runs.listing(run)
+    runs.fails(capfd, [f"--workdir={run}"], "cannot train on", "checkpoints/8")
+    assert runs.listing(run) == before
+
+
+# --- buckets --------------------
+
+
+@pytest.mark.slow
+def test_a_run_in_a_bucket_is_that_on_a_disk(tmp_path, monkeypatch, capfd):
+    bucket.install(monkeypatch, tmp_path)
+    workdir, whole = "gs://some/runs/a", runs.trained(tmp_path / "whole")
+    args = [*runs.TINY, "--config.train.checkpoint_every=4 steps", f"--workdir={workdir}"]
+    runs.ok(*args, "--config.train.duration=4 steps")
+    here = tmp_path / "some" / "runs" / "a"
+    assert runs.steps_saved(here) == [4] and [m["step"] for m in runs.metrics(here)] == [3, 4]
+    capfd.readouterr()
+    runs.ok(*args)
+    out = capfd.readouterr().out
+    assert "resumed at step 4" in out and workdir in out
+    names = {path.name for path in here.iterdir()}
+    assert names == {*(p.name for p in whole.iterdir()), ".lock"} - {".lock"}
+    assert json.loads((here / "config.json").read_text())["method"] == "ddgan"
+    assert runs.metrics(here)[-1] == runs.metrics(whole)[-1]
+    # The learning rates of 4 steps were others: two parts on the disk are what to compare with.
+    parts = [*args[:-1], f"--workdir={tmp_path / 'parts'}"]
+    runs.ok(*parts, "--config.train.duration=4 steps")
+    runs.ok(*parts)
+    runs.assert_same_state(here, tmp_path / "parts", 8)
+    assert runs.metrics(here) == runs.metrics(tmp_path / "parts")
+
+    images = ddgan_jax.load(workdir).sample(jax.random.key(0), 3)
+    np.testing.assert_array_equal(images, ddgan_jax.load(here).sample(jax.random.key(0), 3))
+    out = tmp_path / "out"
+    runs.ok("--mode=sample", f"--workdir={workdir}", f"--out={out}", "--num_images=3")
+    assert (out / "samples.png").exists()
+
+
+def test_what_a_bucket_is_not_for(tmp_path, capfd):
+    runs.fails(capfd, ["--mode=sample", "--workdir=gs://b/run"], "gs://b/run", "--out=FOLDER")
+    args = ["--mode=sample", "--workdir=run", "--out=gs://b/out"]
+    runs.fails(capfd, args, "--out=gs://b/out", "a folder on a disk")
+
+
+def test_spooled_sends_what_has_changed(tmp_path, monkeypatch):
+    bucket.install(monkeypatch, tmp_path)
+    workdir = storage.place("gs://some/run")
+    workdir.mkdir(parents=True)
+    (workdir / "log").write_text("before\n")
+    with storage.spooled(workdir, "log", "not there") as (folder, send):
+        with (folder / "log").open("a") as file:
+            file.write("after\n")
+        (folder / "deep").mkdir()
+        (folder / "deep" / "b").write_text("b")
+        assert (workdir / "log").read_text() == "before\n"
+        send()
+        assert (workdir / "log").read_text() == "before\nafter\n"
+        (workdir / "log").write_text("mark")
+        send()
+        assert (workdir / "log").read_text() == "mark"  # unchanged here, not sent again
+        (folder / "deep" / "b").write_text("more")
+    assert (workdir / "deep" / "b").read_text() == "more"
+    with storage.spooled(tmp_path) as (folder, send):
+        assert folder == tmp_path and send() is None
