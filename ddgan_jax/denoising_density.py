@@ -1,0 +1,57 @@
+"""The true denoising density of a 1-D mixture of Gaussians, by Bayes' rule on a grid.
+
+It is what every step of a diffusion model has to draw from. For small steps it is nearly one
+Gaussian, whatever the data; for large ones it has as many bumps as the data (figure 1 of Xiao et
+al. 2022, arXiv 2112.07804): why DDGAN needs a GAN for each of its few steps.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Mixture(NamedTuple):
+    """Sum_k weights_k N(means_k, stds_k^2); each [K], the weights positive with sum 1."""
+
+    weights: np.ndarray
+    means: np.ndarray
+    stds: np.ndarray
+
+
+def density(mixture: Mixture, x: np.ndarray) -> np.ndarray:
+    """The mixture's density at x [G], float64 [G]."""
+    z = (np.asarray(x, np.float64)[:, None] - mixture.means) / mixture.stds
+    return np.exp(-0.5 * z**2) @ (mixture.weights / (mixture.stds * np.sqrt(2 * np.pi)))
+
+
+def diffused(mixture: Mixture, alpha_bar: float) -> Mixture:
+    """The distribution of sqrt(alpha_bar) x + sqrt(1 - alpha_bar) n, x of the mixture."""
+    variances = alpha_bar * mixture.stds**2 + 1 - alpha_bar
+    return Mixture(mixture.weights, np.sqrt(alpha_bar) * mixture.means, np.sqrt(variances))
+
+
+def denoising_density(
+    data: Mixture, grid: np.ndarray, x_t: float, beta: float, alpha_bar: float = 1.0
+) -> np.ndarray:
+    """q(x_{t-1} | x_t) = q(x_t | x_{t-1}) q(x_{t-1}) / q(x_t), x_t = sqrt(1 - beta) x_{t-1} + ...
+
+    Args:
+      data: the distribution of x_0.
+      grid: values of x_{t-1} [G], increasing, fine and wide enough to integrate over.
+      x_t: the noisy value that is known.
+      beta: variance of the step, in (0, 1).
+      alpha_bar: of t - 1; 1: the step leads back to the data.
+
+    Returns:
+      Float64 [G], whose integral over the grid (trapezoids) is 1.
+    """
+    exponent = -((x_t - np.sqrt(1 - beta) * np.asarray(grid, np.float64)) ** 2) / (2 * beta)
+    product = density(diffused(data, alpha_bar), grid) * np.exp(exponent - exponent.max())
+    return product / np.trapezoid(product, grid)
+
+
+def modes(values: np.ndarray) -> int:
+    """Local maxima of a density on a grid that are above a hundredth of the highest."""
+    inner = values[1:-1]
+    peaks = (inner > values[:-2]) & (inner >= values[2:]) & (inner > values.max() / 100)
+    return int(peaks.sum())
