@@ -79,8 +79,8 @@ def fails(capfd, args, *words):
     one_line(capfd.readouterr().err, words)
 
 
-def start(*args, devices=1, path="", variables=(), **popen):
-    """The command as a process of its own; `path` is a folder of modules that come first."""
+def environment(devices=1, path="", variables=()):
+    """Of the command as a process of its own; `path` is a folder of modules that come first."""
     env = os.environ | dict(variables)
     env |= {
         "PYTHONPATH": os.pathsep.join(filter(None, (str(path), str(ROOT)))),
@@ -91,8 +91,14 @@ def start(*args, devices=1, path="", variables=(), **popen):
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # as in conftest.py
     }
     env.pop("XLA_FLAGS", None)
+    return env
+
+
+def start(*args, devices=1, path="", variables=(), **popen):
+    """The command as a process of its own, see `environment`."""
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     command = [sys.executable, "-m", "ddgan_jax.main", *map(str, args)]
+    env = environment(devices, path, variables)
     return subprocess.Popen(command, env=env, cwd=ROOT, **pipes, **popen)
 
 
