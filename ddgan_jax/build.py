@@ -58,7 +58,8 @@ def build_generator(config: ConfigDict, shape: Shape) -> Any:
 
 def build_discriminator(config: ConfigDict, shape: Shape) -> Any:
     """The discriminator that `config.disc` describes, for data of `shape`."""
-    module = module_from(config, "disc", DISCRIMINATORS, dtype=jnp.dtype(config.dtype))
+    dtype = jnp.dtype(config.dtype)
+    module = module_from(config, "disc", DISCRIMINATORS, dtype=dtype, classes=config.classes)
     return _checked_discriminator(config, shape, module)
 
 
@@ -107,6 +108,7 @@ def _ddgan(config: ConfigDict, shape: Shape) -> Method:
         latent_size=config.latent_size,
         r1_gamma=config.r1.gamma,
         r1_every=config.r1.every,
+        classes=config.classes,
     )
 
 
@@ -158,6 +160,7 @@ def _gan_parts(config: ConfigDict, shape: Shape) -> dict[str, Any]:
         latent_size=config.latent_size if config.noise == "latent" else None,
         r1_gamma=config.r1.gamma,
         r1_every=config.r1.every,
+        classes=config.classes,
     )
 
 
@@ -207,6 +210,7 @@ def _difgan(config: ConfigDict, shape: Shape) -> Method:
         saturating=config.difgan.saturating,
         r1_gamma=config.r1.gamma,
         r1_every=config.r1.every,
+        classes=config.classes,
     )
 
 
@@ -229,6 +233,7 @@ def _ddpm(config: ConfigDict, shape: Shape) -> Method:
         sampler=kind,
         sample_steps=config.sampler.steps,
         clip=config.sampler.clip,
+        classes=config.classes,
     )
 
 

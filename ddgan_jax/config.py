@@ -23,6 +23,7 @@ def base() -> ConfigDict:
             # Compute dtype of the networks: float32 or bfloat16. Accelerators multiply float32 at
             # reduced precision (TF32, bfloat16 passes) unless JAX_DEFAULT_MATMUL_PRECISION=highest.
             dtype="float32",
+            classes=0,  # labels of the data are 0..classes-1; 0: unconditional, whatever they are
             ema_decay=0.999,  # per step, of the weights used for sampling
             data=dict(
                 name="digits",  # digits, gaussians25, stacked_mnist, npz:FILE, tfds:NAME[/CONFIG]
@@ -208,8 +209,6 @@ def validate(config: ConfigDict) -> None:
               "a number in [0, 1)")  # fmt: skip
     if "encoder.per_class" in flat:
         check(config, "encoder.per_class", _is_a(flat["encoder.per_class"], bool), _say(bool))
-    if "classes" in flat:
-        check(config, "classes", _is_a(flat["classes"], int), "an integer >= 0")
     if "degradation.levels" in flat:
         levels = flat["degradation.levels"]
         check(config, "degradation.levels", _is_a(levels, tuple[float]), "a tuple of numbers")

@@ -63,7 +63,7 @@ def draw_densities(path: Path) -> None:
         figure.savefig(temporary, dpi=110)
 
 
-def write_rows(path: Path, over_time: np.ndarray) -> None:
+def write_rows(path: Path, over_time: np.ndarray | jax.Array) -> None:
     """Write a PNG of images [K, N, H, W, C]: a row for each of the N, time to the right."""
     rows = np.moveaxis(np.asarray(over_time), 0, 1)
     picture = plots.image_grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])

@@ -79,7 +79,7 @@ def prepare(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> 
     plan = make_plan(config, source.size)
     is_image = len(source.shape) == 3
     check(config, "data.flip", is_image or not config.data.flip, f"false with {source.name}")
-    if classes := config.get("classes", 0):
+    if classes := config.classes:
         some = np.linspace(0, source.size - 1, min(source.size, 2000)).astype(int)
         largest = int(source.take(some)["label"].max())
         allowed = f"0, or more than the largest label of {source.name}, {largest},"

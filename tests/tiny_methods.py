@@ -51,6 +51,15 @@ def conv_config():
     return config
 
 
+def with_classes(make_config):
+    def config():
+        made = make_config()
+        made.classes = 2
+        return made
+
+    return config
+
+
 def dddg_mlp_config():
     config = dddg(
         degradation="pool",
@@ -136,6 +145,7 @@ def ddim_config():
 CASES = {
     "ddgan-points": (mlp_config, (2,)),
     "ddgan-mlp": (mlp_config, (4, 4, 1)),
+    "ddgan_classes-points": (with_classes(mlp_config), (2,)),
     "ddgan-conv": (conv_config, (4, 4, 1)),
     "dddg-mlp": (dddg_mlp_config, (4, 4, 1)),
     "dddg-conv": (dddg_conv_config, (4, 4, 1)),
@@ -180,7 +190,7 @@ def make_case(name):
             image = rng.integers(0, 256, (BATCH, *shape), np.uint8)
         else:
             image = rng.standard_normal((BATCH, *shape)).astype(np.float32)
-        return {"image": image, "label": np.zeros(BATCH, np.int32)}
+        return {"image": image, "label": np.arange(BATCH, dtype=np.int32) % 2}
 
     def step(state):
         number = int(state.step)

@@ -27,6 +27,7 @@ import optax
 
 from ddgan_jax import losses
 from ddgan_jax.degradations import Degradation, normalise_output
+from ddgan_jax.methods.parts import draw_labels, one_hot, with_class
 from ddgan_jax.sampling import per_sample_normal
 from ddgan_jax.spaces.pixels import pixels
 from ddgan_jax.types import Array, Aux, Carry, Context, Method, Params, Phase, PyTree
@@ -88,8 +89,7 @@ def make_dddg(
         }
 
     def generator_code(z: Array, t: Array, labels: Array) -> Array:
-        code = [z, one_hot(t, t_max)]
-        return jnp.concatenate([*code, one_hot(labels, classes)] if classes else code, axis=-1)
+        return with_class(jnp.concatenate([z, one_hot(t, t_max)], axis=-1), labels, classes)
 
     def generate(gen: PyTree, x_t: Array, t: Array, z: Array, labels: Array) -> tuple[Array, Array]:
         """(x'_{t+1}, x^norm_{t+1}) from x'_t, a scalar t and scaled latents."""
@@ -201,11 +201,7 @@ def make_dddg(
     def prior(keys: Array) -> tuple[Array, Array]:
         """z_0..z_{t_max-1} ~ N(0, I), [B, t_max, d_z], and classes drawn evenly, int32 [B]."""
         z = [per_sample_normal(keys, t, 0, (latent_size,)) for t in range(t_max)]
-
-        def draw(key: Array) -> Array:
-            return jax.random.randint(jax.random.fold_in(key, t_max), (), 0, max(classes, 1))
-
-        return jnp.stack(z, axis=1), jax.vmap(draw)(keys)
+        return jnp.stack(z, axis=1), draw_labels(keys, t_max, classes)
 
     def decode(params: Params, latents: Array, labels: Array) -> Array:
         """Latents [B, t_max, d_z] and labels int32 [B] -> float32 images [B, H, W, C]."""
@@ -305,8 +301,3 @@ def make_dddg(
         path=path,
         degrade=lambda images, t: reduce_info(to_floats(images), t),
     )
-
-
-def one_hot(labels: Array, classes: int) -> Array:
-    """int32 [B] -> float32 [B, classes] with mean square 1."""
-    return jax.nn.one_hot(labels, classes) * classes**0.5

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ddgan_jax import losses
+from ddgan_jax.methods.parts import draw_labels, of_class, with_class
 from ddgan_jax.sampling import per_sample_normal
 from ddgan_jax.types import Array, Aux, Context, Method, Params, Phase, Process, PyTree, Space
 
@@ -28,30 +29,35 @@ def make_ddgan(
     latent_size: int,
     r1_gamma: float,
     r1_every: int,
+    classes: int = 0,
 ) -> Method:
     """DDGAN over any process and space.
 
     Args:
-      generator: module (x_{t+1}, t, z, train) -> x_0'.
-      discriminator: module (x_t, t, x_{t+1}) -> [B].
+      generator: module (x_{t+1}, t, z, train) -> x_0'; behind z is the class.
+      discriminator: module (x_t, t, x_{t+1}) -> [B], or [B, classes].
       process, space: what is destroyed, and where.
       latent_size: nz, numbers in z.
       r1_gamma: R1 adds gamma/2 E||d D / d x_t||^2, on the real pair; 0 leaves it out.
       r1_every: `lazy_reg`, steps between two applications of R1.
+      classes: labels of the data are 0..classes-1; 0: unconditional. See `parts`.
     """
 
     def init(key: Array) -> dict[str, PyTree]:
         key_gen, key_disc = jax.random.split(key)
         # Parameters do not depend on the batch; 4 is what minibatch stddev likes.
         x, t = jnp.zeros((4, *space.shape)), jnp.zeros(4, jnp.int32)
-        z = jnp.zeros((4, latent_size))
+        z = with_class(jnp.zeros((4, latent_size)), t, classes)
         return {
             "gen": generator.init(key_gen, x, t, z)["params"],
             "disc": discriminator.init(key_disc, x, t, x)["params"],
         }
 
-    def discriminate(params: Params, x_t: Array, t: Array, x_next: Array) -> Array:
-        return discriminator.apply({"params": params["disc"]}, x_t, t, x_next)
+    def discriminate(
+        params: Params, context: Context, x_t: Array, t: Array, x_next: Array
+    ) -> Array:
+        values = discriminator.apply({"params": params["disc"]}, x_t, t, x_next)
+        return of_class(values, context.batch["label"])
 
     def real_pair(context: Context) -> tuple[Array, Array, Array]:
         """(x_t, x_{t+1}, t) of this phase: a function of the context alone."""
@@ -63,6 +69,7 @@ def make_ddgan(
     def fake_x_t(params: Params, context: Context, x_next: Array, t: Array) -> Array:
         key_z, key_dropout, key_post = jax.random.split(jax.random.fold_in(context.key, 1), 3)
         z = jax.random.normal(key_z, (t.shape[0], latent_size))
+        z = with_class(z, context.batch["label"], classes)
         x_0 = generator.apply(
             {"params": params["gen"]}, x_next, t, z, True, rngs={"dropout": key_dropout}
         )
@@ -71,28 +78,29 @@ def make_ddgan(
     def discriminator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
         x_t, x_next, t = real_pair(context)
         fake = jax.lax.stop_gradient(fake_x_t(params, context, x_next, t))
-        d_real = discriminate(params, x_t, t, x_next)
-        d_fake = discriminate(params, fake, t, x_next)
+        d_real = discriminate(params, context, x_t, t, x_next)
+        d_fake = discriminate(params, context, fake, t, x_next)
         metrics = {"real": jnp.mean(d_real), "fake": jnp.mean(d_fake)}
         return losses.discriminator_loss(d_real, d_fake), Aux(metrics)
 
     def r1(params: Params, context: Context) -> tuple[Array, Aux]:
         x_t, x_next, t = real_pair(context)
-        penalty = losses.r1_penalty(lambda x: discriminate(params, x, t, x_next), x_t)
+        penalty = losses.r1_penalty(lambda x: discriminate(params, context, x, t, x_next), x_t)
         return 0.5 * r1_gamma * penalty, Aux({"r1": penalty})
 
     def generator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
         _, x_next, t = real_pair(context)
         fake = fake_x_t(params, context, x_next, t)
-        return losses.generator_loss(discriminate(params, fake, t, x_next)), Aux()
+        return losses.generator_loss(discriminate(params, context, fake, t, x_next)), Aux()
 
     def sample(params: Params, keys: Array, frozen: PyTree) -> Array:
         generate = partial(generator.apply, {"params": params["gen"]})
         x_T = per_sample_normal(keys, process.num_steps, 0, space.shape)
+        labels = draw_labels(keys, process.num_steps + 1, classes)
 
         def denoise(x: Array, t: Array) -> tuple[Array, None]:
             times = jnp.full((keys.shape[0],), t)
-            z = per_sample_normal(keys, t, 1, (latent_size,))
+            z = with_class(per_sample_normal(keys, t, 1, (latent_size,)), labels, classes)
             noise = per_sample_normal(keys, t, 2, space.shape)
             return process.restore(noise, generate(x, times, z), x, times), None
 

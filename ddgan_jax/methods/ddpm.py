@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddgan_jax import processes, schedules
-from ddgan_jax.methods.parts import no_latent
+from ddgan_jax.methods.parts import draw_labels, no_latent, with_class
 from ddgan_jax.sampling import per_sample_normal
 from ddgan_jax.types import Array, Aux, Context, Method, Params, Phase, PyTree, Space
 
@@ -32,16 +32,19 @@ def make_ddpm(
     sampler: str,
     sample_steps: int,
     clip: bool,
+    classes: int = 0,
 ) -> Method:
     """DDPM over any space.
 
     Args:
-      generator: module (x_t, t - 1, z, train) -> predicted noise; z is constant.
+      generator: module (x_t, t - 1, z, train) -> predicted noise; z is constant, and behind it
+        the class.
       space: where the images are.
       betas: beta_1..beta_T.
       sampler: "ancestral" or "ddim".
       sample_steps: S, 1..T.
       clip: x_0' to [-1, 1] while sampling; for images.
+      classes: labels of the data are 0..classes-1; 0: unconditional. See `parts`.
     """
     forward = schedules.forward_tables(betas)
     times, kept = schedules.spaced(betas, sample_steps)
@@ -49,7 +52,7 @@ def make_ddpm(
 
     def init(key: Array) -> dict[str, PyTree]:
         x, t = jnp.zeros((1, *space.shape)), jnp.zeros(1, jnp.int32)
-        return {"gen": generator.init(key, x, t, no_latent(1))["params"]}
+        return {"gen": generator.init(key, x, t, with_class(no_latent(1), t, classes))["params"]}
 
     def phase(params: Params, context: Context) -> tuple[Array, Aux]:
         x_0 = space.encode(context.batch["image"], context.frozen)
@@ -57,16 +60,19 @@ def make_ddpm(
         t = jax.random.randint(key_t, x_0.shape[:1], 1, len(betas) + 1)
         noise = jax.random.normal(key_noise, x_0.shape)
         x_t = processes.diffuse(forward, x_0, t, noise)
-        variables, z = {"params": params["gen"]}, no_latent(x_0.shape[0])
+        z = with_class(no_latent(x_0.shape[0]), context.batch["label"], classes)
+        variables = {"params": params["gen"]}
         predicted = generator.apply(variables, x_t, t - 1, z, True, rngs={"dropout": key_dropout})
         return jnp.mean(jnp.square(predicted - noise)), Aux()
 
     def sample(params: Params, keys: Array, frozen: PyTree) -> Array:
         x_T = per_sample_normal(keys, sample_steps, 0, space.shape)
+        labels = draw_labels(keys, sample_steps + 1, classes)
+        z = with_class(no_latent(keys.shape[0]), labels, classes)
 
         def denoise(x: Array, step: tuple[Array, Array]) -> tuple[Array, None]:
             i, t = (jnp.full(keys.shape, number) for number in step)
-            predicted = generator.apply({"params": params["gen"]}, x, t - 1, no_latent(t.shape[0]))
+            predicted = generator.apply({"params": params["gen"]}, x, t - 1, z)
             x_0 = processes.x_0_from_noise(kept_forward, x, i + 1, predicted)
             if clip:
                 x_0 = jnp.clip(x_0, -1.0, 1.0)

@@ -17,7 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddgan_jax import losses
-from ddgan_jax.methods.parts import init_judge_one, judge_one, no_latent
+from ddgan_jax.methods.parts import (
+    draw_labels,
+    init_judge_one,
+    judge_one,
+    no_latent,
+    of_class,
+    with_class,
+)
 from ddgan_jax.sampling import per_sample_normal
 from ddgan_jax.types import Array, Aux, Carry, Context, Method, Params, Phase, PyTree, Space
 
@@ -38,43 +45,46 @@ def make_gan(
     latent_size: int | None,
     r1_gamma: float,
     r1_every: int,
+    classes: int = 0,
     view: View = as_it_is,
 ) -> Method:
     """A GAN over any space.
 
     Args:
-      generator: module (x, t, z, train) -> image.
-      discriminator: module (image, t, nothing) -> [B]; see `parts.judge_one`.
+      generator: module (x, t, z, train) -> image; behind z is the class.
+      discriminator: module (image, t, nothing) -> [B], or [B, classes]; see `parts.judge_one`.
       space: where the images are.
       latent_size: numbers in z; None: high-dimensional noise.
       r1_gamma: R1 adds gamma/2 E||d D(view(x)) / d x||^2, on real images x; 0 leaves it out.
       r1_every: steps between two applications of R1.
+      classes: labels of the data are 0..classes-1; 0: unconditional. See `parts`.
       view: (carry, key, images x [B, ...]) -> (what D gets to see of them, t int32 [B]).
     """
     noise_shape = space.shape if latent_size is None else (latent_size,)
     canvas = np.random.default_rng(0).standard_normal(space.shape, np.float32)
 
-    def inputs(noise: Array) -> tuple[Array, Array, Array]:
+    def inputs(noise: Array, labels: Array) -> tuple[Array, Array, Array]:
         """(x, t, z) for the generator."""
         count = noise.shape[0]
         t = jnp.zeros(count, jnp.int32)
         if latent_size is None:
-            return noise, t, no_latent(count)
-        return jnp.broadcast_to(canvas, (count, *space.shape)), t, noise
+            return noise, t, with_class(no_latent(count), labels, classes)
+        x = jnp.broadcast_to(canvas, (count, *space.shape))
+        return x, t, with_class(noise, labels, classes)
 
     def init(key: Array) -> dict[str, PyTree]:
         key_gen, key_disc = jax.random.split(key)
         # Parameters do not depend on the batch; 4 is what minibatch stddev likes.
         noise, x = jnp.zeros((4, *noise_shape)), jnp.zeros((4, *space.shape))
         return {
-            "gen": generator.init(key_gen, *inputs(noise))["params"],
+            "gen": generator.init(key_gen, *inputs(noise, jnp.zeros(4, jnp.int32)))["params"],
             "disc": init_judge_one(discriminator, key_disc, x),
         }
 
     def judge(params: Params, context: Context, use: int, x: Array) -> Array:
         """D of what it gets to see of x; one `use` is one draw of the view."""
         seen, t = view(context.carry, jax.random.fold_in(context.key, use), x)
-        return judge_one(discriminator, params, seen, t)
+        return of_class(judge_one(discriminator, params, seen, t), context.batch["label"])
 
     def real_images(context: Context) -> Array:
         return space.encode(context.batch["image"], context.frozen)
@@ -82,8 +92,9 @@ def make_gan(
     def fake_images(params: Params, context: Context) -> Array:
         key_noise, key_dropout = jax.random.split(jax.random.fold_in(context.key, 0))
         noise = jax.random.normal(key_noise, (context.batch["image"].shape[0], *noise_shape))
+        x, t, z = inputs(noise, context.batch["label"])
         variables = {"params": params["gen"]}
-        return generator.apply(variables, *inputs(noise), True, rngs={"dropout": key_dropout})
+        return generator.apply(variables, x, t, z, True, rngs={"dropout": key_dropout})
 
     def discriminator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
         fake = jax.lax.stop_gradient(fake_images(params, context))
@@ -101,8 +112,9 @@ def make_gan(
         return losses.generator_loss(d_fake), Aux()
 
     def sample(params: Params, keys: Array, frozen: PyTree) -> Array:
-        noise = per_sample_normal(keys, 0, 0, noise_shape)
-        return space.decode(generator.apply({"params": params["gen"]}, *inputs(noise)), frozen)
+        noise, labels = per_sample_normal(keys, 0, 0, noise_shape), draw_labels(keys, 1, classes)
+        made = generator.apply({"params": params["gen"]}, *inputs(noise, labels))
+        return space.decode(made, frozen)
 
     return Method(
         init=init,

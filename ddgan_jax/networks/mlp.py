@@ -91,6 +91,7 @@ class MLPDiscriminator(nn.Module):
       width, blocks, t_width, octaves: as in the generator.
       group: samples whose deviation is seen together, see `minibatch_stddev`. Larger groups notice
         earlier that modes are missing; smaller ones leave the discriminator to look at each sample.
+      classes: adversarial values per sample, one for each; 0: a single one.
     """
 
     width: int
@@ -98,12 +99,13 @@ class MLPDiscriminator(nn.Module):
     t_width: int
     octaves: int
     group: int
+    classes: int = 0
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x_t: Array, t: Array, x_next: Array) -> Array:
-        """x_t, x_next float32 [B, ...], t int32 [B] -> float32 [B]."""
+        """x_t, x_next float32 [B, ...], t int32 [B] -> float32 [B] or [B, classes]."""
         batch = x_t.shape[0]
         emb = sinusoidal_embedding(t, self.t_width).astype(self.dtype)
         # The finer the fainter: first learn where the modes are, then how narrow.
@@ -114,5 +116,8 @@ class MLPDiscriminator(nn.Module):
         h = Trunk(self.width, self.blocks, self.dtype, self.param_dtype, name="trunk")(
             jnp.concatenate(flat, axis=-1), emb
         )
-        out = dense(1, dtype=jnp.float32, param_dtype=self.param_dtype, name="out")
-        return out(minibatch_stddev(h, self.group).astype(jnp.float32))[:, 0]
+        values = max(self.classes, 1)
+        out = dense(values, dtype=jnp.float32, param_dtype=self.param_dtype, name="out")(
+            minibatch_stddev(h, self.group).astype(jnp.float32)
+        )
+        return out if self.classes else out[:, 0]

@@ -52,6 +52,7 @@ class ResBlockDiscriminator(nn.Module):
       downsample: per block. *small*: all but the first; *large*: all.
       t_width: width of the time embedding.
       final_scale: initialisation of the last convolution: zero-like in *small*, 1 in *large*.
+      classes: adversarial values per sample, one for each; 0: a single one.
     """
 
     width: int
@@ -59,12 +60,13 @@ class ResBlockDiscriminator(nn.Module):
     downsample: tuple[bool, ...]
     t_width: int
     final_scale: float
+    classes: int = 0
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x_t: Array, t: Array, x_next: Array) -> Array:
-        """x_t, x_next float32 [B, H, W, C], t int32 [B] -> float32 [B]."""
+        """x_t, x_next float32 [B, H, W, C], t int32 [B] -> float32 [B] or [B, classes]."""
         kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         temb = sinusoidal_embedding(t, self.t_width).astype(self.dtype)
         temb = leaky_relu(dense(self.t_width, name="time_0", **kwargs)(temb))
@@ -84,4 +86,6 @@ class ResBlockDiscriminator(nn.Module):
             **kwargs,
         )(h)
         h = leaky_relu(h).astype(jnp.float32).sum(axis=(1, 2))
-        return dense(1, dtype=jnp.float32, param_dtype=self.param_dtype, name="out")(h)[:, 0]
+        values = max(self.classes, 1)
+        out = dense(values, dtype=jnp.float32, param_dtype=self.param_dtype, name="out")(h)
+        return out if self.classes else out[:, 0]
