@@ -17,8 +17,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax import mesh as meshes
 from ddgan_jax.config import validate
-from ddgan_jax.data import load_source
-from ddgan_jax.prepare import assemble, compiled_steps, first_state
+from ddgan_jax.prepare import assemble, compiled_steps, data_shape, first_state
 from ddgan_jax.sampling import compiled_sampler, sample_keys
 from ddgan_jax.types import Array, Method, Params
 
@@ -54,13 +53,6 @@ def median_seconds(call: Callable[[], Any], trials: int = TRIALS) -> float:
         jax.block_until_ready(call())
         times.append(time.perf_counter() - start)
     return float(np.median(times))
-
-
-def data_shape(config: ConfigDict) -> tuple[int, ...]:
-    """The shape of an example: from the config if it says, else from the data."""
-    if config.data.image_size and config.data.channels:
-        return (config.data.image_size, config.data.image_size, config.data.channels)
-    return load_source(config.data).shape
 
 
 def random_batch(key: Array, size: int, shape: tuple[int, ...]) -> dict[str, Array]:

@@ -8,6 +8,8 @@ Sample from its last checkpoint; the run folder knows its config:
   python -m ddgan_jax.main --mode=sample --workdir=runs/digits --num_images=100
 Copy what sampling needs, a fifth of a run folder, to share it:
   python -m ddgan_jax.main --mode=export --workdir=runs/digits --out=digits_to_share
+The same from weights that were published as PyTorch files:
+  python -m ddgan_jax.convert --help
 How good it is: FID and its kin of 10,000 samples, with the whole protocol (config.eval):
   python -m ddgan_jax.main --mode=evaluate --workdir=runs/digits --config.eval.num_samples=1500
 The same for images made elsewhere, compared with the data of a config:
@@ -29,7 +31,7 @@ is gone. After the last two the same command goes on from the last checkpoint.
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -44,16 +46,17 @@ from ddgan_jax.storage import place
 MODES = ("train", "sample", "evaluate", "compare", "reconstruct", "benchmark", "export")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Raises instead of printing its usage and leaving."""
+class Parser(argparse.ArgumentParser):
+    """Raises a UserError instead of printing its usage and leaving."""
 
     def error(self, message: str) -> NoReturn:
+        """Instead of argparse's own."""
         raise UserError(f"{message}; see --help")
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The flags of the command line, without those of the config."""
-    parser = _Parser(
+    parser = Parser(
         prog="python -m ddgan_jax.main",
         usage="python -m ddgan_jax.main [--flag=value ...] [--config.FIELD=value ...]",
         description=__doc__,
@@ -166,19 +169,23 @@ def check_flags(values: argparse.Namespace) -> None:
         raise UserError(f"--coordinator is {coordinator!r}; HOST:PORT, auto or none is needed")
 
 
+def quieten() -> None:
+    """Orbax logs the traceback of whatever it raises; here a failure is one line, see `main`."""
+    from absl import logging as absl_logging
+
+    absl_logging.set_verbosity(absl_logging.FATAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+
 def run(argv: Sequence[str]) -> int:
     """Parse, start the devices, do what --mode says; returns the exit status."""
     values, config = parse(argv)
     # The modes import jax's users late: mistakes above answer at once.
     import jax
-    from absl import logging as absl_logging
 
     from ddgan_jax.distributed import start_distributed
 
-    # Orbax logs the traceback of whatever it raises; here a failure is one line, see `main`.
-    absl_logging.set_verbosity(absl_logging.FATAL)
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-
+    quieten()
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
         jax.config.update(
             "jax_compilation_cache_dir", str(Path.home() / ".cache" / "ddgan_jax" / "compiled")
@@ -234,14 +241,15 @@ def run(argv: Sequence[str]) -> int:
     return train(config, workdir)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, command: Callable[[Sequence[str]], int] = run) -> int:
     """The command line: what a user can mend is one line on stderr and exit status 1.
 
     Args:
       argv: arguments without the program's name; those of the process if None.
+      command: what to do with them.
     """
     try:
-        return run(sys.argv[1:] if argv is None else argv)
+        return command(sys.argv[1:] if argv is None else argv)
     except UserError as error:
         if lost := _lost(error.__cause__):
             return lost

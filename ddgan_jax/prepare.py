@@ -89,6 +89,13 @@ def prepare(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> 
     return Run(config, source, plan, method, optimisers, mesh, create, abstract)
 
 
+def data_shape(config: ConfigDict) -> tuple[int, ...]:
+    """The shape of an example: from the config if it says, else from the data."""
+    if config.data.image_size and config.data.channels:
+        return (config.data.image_size, config.data.image_size, config.data.channels)
+    return load_source(config.data).shape
+
+
 def assemble(
     config: ConfigDict, shape: tuple[int, ...], total: int, epoch: int
 ) -> tuple[Method, Optimisers, Create, TrainState]:
