@@ -1,5 +1,7 @@
 """PyTorch files are read without PyTorch, and nothing in them is executed."""
 
+import argparse
+import pickletools
 import zipfile
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from torch_writer import View, write_torch
 
 from ddgan_jax.convert.torch_file import read_torch
+from ddgan_jax.convert.torch_file import write_torch as save_torch
 from ddgan_jax.errors import UserError
 
 both = pytest.mark.parametrize("stream", [False, True], ids=["zip", "stream"])
@@ -40,6 +43,44 @@ def test_names_shapes_values_and_dtypes(tmp_path, stream):
         np.testing.assert_array_equal(read[name], expected, strict=True, err_msg=name)
         read[name][...] = 0  # a writable copy
     assert read["part"].strides == (12, 4)
+
+
+def test_what_we_write_we_read(tmp_path):
+    ours = {
+        **TENSORS,
+        **{
+            "half": np.ones(2, np.float16),
+            "flags": np.array([True, False]),
+            "transposed": WEIGHT.T,
+        },
+        **{"a.0.weight": WEIGHT[:, 0], "scalar": np.asarray(3, np.float32)},
+    }
+    save_torch(tmp_path / "a.pth", ours)
+    read = read_torch(tmp_path / "a.pth")
+    assert list(read) == list(ours)
+    for name, expected in ours.items():
+        np.testing.assert_array_equal(read[name], expected, strict=True, err_msg=name)
+    first = (tmp_path / "a.pth").read_bytes()
+    save_torch(tmp_path / "a.pth", ours)
+    assert (tmp_path / "a.pth").read_bytes() == first
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pth"]
+
+
+def test_what_we_write_names_what_pytorch_names(tmp_path):
+    """The same classes and members: PyTorch knows no others as safe."""
+    save_torch(tmp_path / "ours.pth", TENSORS)
+    write_torch(tmp_path / "theirs.pth", TENSORS, stream=False)
+    found = []
+    for name in ("ours", "theirs"):
+        with zipfile.ZipFile(tmp_path / f"{name}.pth") as archive:
+            assert {member.compress_type for member in archive.infolist()} == {zipfile.ZIP_STORED}
+            inner = [member.partition("/")[2] for member in archive.namelist()]
+            pickled = next(archive.read(n) for n in archive.namelist() if n.endswith("data.pkl"))
+        opcodes = pickletools.genops(pickled)
+        found.append((set(inner), {arg for op, arg, _ in opcodes if op.name == "GLOBAL"}))
+    (ours, names), (theirs, their_names) = found
+    assert names == their_names and len(names) == 5  # three dtypes, tensor, OrderedDict
+    assert ours == theirs | {"version"}
 
 
 @pytest.mark.parametrize("size", ["small", "large"])
@@ -101,6 +142,20 @@ def test_other_trees_are_refused(tmp_path, tree, words):
     write_torch(tmp_path / "a.pth", tree, stream=False)
     with pytest.raises(UserError, match=words):
         read_torch(tmp_path / "a.pth")
+
+
+@both
+def test_a_dictionary_among_others(tmp_path, stream):
+    """What training goes on from holds objects of all kinds beside the weights."""
+    other = {"args": argparse.Namespace(lr=1e-4), View: {"best": Harmful()}, "optimizer": [None]}
+    write_torch(tmp_path / "a.pth", {**other, "net": {"weight": WEIGHT}}, stream=stream)
+    read = read_torch(tmp_path / "a.pth", inside=("ema", "net"))
+    assert list(read) == ["weight"]
+    np.testing.assert_array_equal(read["weight"], WEIGHT, strict=True)
+    with pytest.raises(UserError, match=r"'args' is a argparse\.Namespace, not a tensor"):
+        read_torch(tmp_path / "a.pth", inside=("ema",))
+    with pytest.raises(UserError, match=r"a\.pth: .*a list, not a dictionary of tensors"):
+        read_torch(tmp_path / "a.pth", inside=("optimizer",))
 
 
 def test_other_files_are_refused(tmp_path):
