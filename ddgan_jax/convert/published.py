@@ -32,7 +32,7 @@ class Source(NamedTuple):
       file: what is published, for people.
       role: of our method, whose moving average the arrays are.
       entries: our parameters of that role, or their shapes -> which array is which.
-      needs: {field of the config: value} of a network that is the published one.
+      needs: {field of the config: values that it may have} for the network to be the published one.
       inside: names under which a file that holds more than the network has its arrays.
       without: beginnings of the names of arrays that are of other networks.
     """
@@ -40,7 +40,7 @@ class Source(NamedTuple):
     file: str
     role: str
     entries: Callable[[Tree], tuple[Entry, ...]]
-    needs: Mapping[str, Any]
+    needs: Mapping[str, tuple[Any, ...]]
     inside: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
 
@@ -52,12 +52,12 @@ _ABSENT = {
     "gen.coordinates": False,
     "gen.equalised": False,
 }
-_DDGAN = {"method": "ddgan", "gen.network": "ncsnpp", **_ABSENT}
-_DDGAN_LATENT = {**_DDGAN, "space.kind": "latent"}
+_DDGAN = {"method": ("ddgan",), "gen.network": ("ncsnpp",)} | {k: (v,) for k, v in _ABSENT.items()}
+_LDDGAN = _DDGAN | {"space.kind": ("latent",)}
 
 SOURCES: dict[str, Source] = {
     "ddgan": Source("netG_N.pth", "gen", generator_entries, _DDGAN, ("netG_dict",)),
-    "lddgan": Source("netG_N.pth", "gen", generator_entries, _DDGAN_LATENT, ("netG_dict",)),
+    "lddgan": Source("netG_N.pth", "gen", generator_entries, _LDDGAN, ("netG_dict",)),
 }
 
 
@@ -74,14 +74,20 @@ def find_source(name: str) -> Source:
     return SOURCES[name]
 
 
+def _mismatch(source: Source, config: ConfigDict) -> str:
+    """The first field that makes the config's network another than the published; "" if none."""
+    flat = {**_ABSENT, **flatten(config)}
+    for field, allowed in source.needs.items():
+        if flat.get(field) not in allowed:
+            values = " or ".join(map(repr, allowed))
+            return f"config.{field} is {flat.get(field)!r}; {values} is needed"
+    return ""
+
+
 def check_network(name: str, config: ConfigDict) -> None:
     """Raise a UserError unless `config` describes a network like those of the source `name`."""
-    flat = {**_ABSENT, **flatten(config)}
-    for field, value in find_source(name).needs.items():
-        if flat.get(field) != value:
-            raise UserError(
-                f"config.{field} is {flat.get(field)!r}; {value!r} is needed for --source={name}"
-            )
+    if reason := _mismatch(find_source(name), config):
+        raise UserError(f"{reason} for --source={name}")
 
 
 def source_of(config: ConfigDict) -> str:
@@ -90,15 +96,14 @@ def source_of(config: ConfigDict) -> str:
     Raises:
       UserError: there is none.
     """
-    flat = {**_ABSENT, **flatten(config)}
-    for name, source in SOURCES.items():
-        if all(flat.get(field) == value for field, value in source.needs.items()):
-            return name
-    raise UserError(
-        f"a run of method {config.method!r} with config.gen.network = {flat.get('gen.network')!r} "
-        f"has no counterpart among the published networks: {', '.join(SOURCES)}; --source=NAME "
-        "says what it lacks"
-    )
+    found = [name for name, source in SOURCES.items() if not _mismatch(source, config)]
+    if not found:
+        raise UserError(
+            f"a run of method {config.method!r} with config.gen.network = "
+            f"{flatten(config).get('gen.network')!r} has no counterpart among the published "
+            f"networks: {', '.join(SOURCES)}; --source=NAME says what it lacks"
+        )
+    return found[0]
 
 
 def import_checkpoint(
