@@ -17,6 +17,7 @@ from ddgan_jax.convert.__main__ import run
 from ddgan_jax.convert.names import to_arrays
 from ddgan_jax.convert.published import SOURCES, source_of
 from ddgan_jax.convert.torch_file import read_torch
+from ddgan_jax.errors import UserError
 from ddgan_jax.main import main
 from ddgan_jax.overrides import load_config_file, override
 
@@ -118,6 +119,16 @@ def test_import_of_export_is_the_run(folder, arrays, tmp_path, capsys):
         np.testing.assert_array_equal(ours, expected, strict=True)
 
 
+def test_arrays_of_other_networks_are_left_out(arrays, tmp_path, monkeypatch, capfd):
+    file = tmp_path / "a.pth"
+    write_torch(file, {**arrays, "loss.net.weight": np.zeros(3, np.float32)}, stream=False)
+    args = ("--source=ddgan", f"--config={CONFIG}", *flags(SMALL), f"--checkpoint={file}")
+    assert convert(*args, f"--workdir={tmp_path / 'run'}") == 1
+    runs.one_line(capfd.readouterr().err, ["a.pth: 1 arrays", "'loss.net.weight' (3,)"])
+    monkeypatch.setitem(SOURCES, "ddgan", SOURCES["ddgan"]._replace(without=("loss.",)))
+    assert convert(*args, f"--workdir={tmp_path / 'run'}") == 0
+
+
 IMPORT = ("--source=ddgan", "--checkpoint=a.pth", f"--config={CONFIG}", "--workdir=new")
 MISTAKES = {
     "no such file": ([*IMPORT, "--checkpoint=b.pth"], ["b.pth", "No such file"]),
@@ -179,6 +190,18 @@ def test_help_names_every_source(capsys):
     text = capsys.readouterr().out
     for word in (*SOURCES, "--export", "torch.load(FILE, weights_only=True)", "netG_1200.pth"):
         assert word in text, word
+
+
+@pytest.mark.parametrize(
+    "field", ["space.kind=wavelet", "gen.coordinates=true", "gen.equalised=true", "gen.network=mlp"]
+)
+def test_networks_that_were_not_published_have_none(field):
+    name, _, value = field.partition("=")
+    config = load_config_file(CONFIG)
+    section, last = name.split(".")
+    config[section] = {**config.get(section, {}), last: {"true": True}.get(value, value)}
+    with pytest.raises(UserError, match="no counterpart among the published networks: ddgan"):
+        source_of(config)
 
 
 @pytest.mark.parametrize("name", ["ddgan_cifar10", "ddgan_celebahq256", "ddgan_lsun_church256"])
