@@ -158,6 +158,7 @@ MISTAKES = {
     "no source": ([*IMPORT[1:]], ["--source is needed"]),
     "no workdir": ([*IMPORT[:3]], ["--workdir"]),
     "both ways": ([*IMPORT, "--export=b.pth"], ["--export", "--workdir"]),
+    "file far away": ([*IMPORT, "--checkpoint=gs://a.pth"], ["--checkpoint", "this machine"]),
     "negative step": ([*IMPORT, "--step=-3"], ["--step is -3"]),
     "file that is there": (["--workdir=run", "--export=a.pth"], ["--export=a.pth", "new name"]),
     "folder that is no run": (["--workdir=none", "--export=b.pth"], ["--workdir=none"]),
@@ -193,13 +194,21 @@ def test_help_names_every_source(capsys):
 
 
 @pytest.mark.parametrize(
-    "field", ["space.kind=wavelet", "gen.coordinates=true", "gen.equalised=true", "gen.network=mlp"]
+    ("name", "value"),
+    [
+        ("space.kind", "other"),
+        ("gen.coordinates", True),
+        ("gen.equalised", True),
+        ("gen.network", "mlp"),
+        ("classes", 10),
+    ],
 )
-def test_networks_that_were_not_published_have_none(field):
-    name, _, value = field.partition("=")
+def test_networks_that_were_not_published_have_none(name, value):
     config = load_config_file(CONFIG)
-    section, last = name.split(".")
-    config[section] = {**config.get(section, {}), last: {"true": True}.get(value, value)}
+    section, _, last = name.rpartition(".")
+    if section:
+        last, value = section, {**config.get(section, {}), last: value}
+    config[last] = value
     with pytest.raises(UserError, match="no counterpart among the published networks: ddgan"):
         source_of(config)
 

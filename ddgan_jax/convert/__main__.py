@@ -32,6 +32,7 @@ from ddgan_jax.convert.published import (
 from ddgan_jax.errors import UserError
 from ddgan_jax.main import Parser, main, quieten, split_overrides
 from ddgan_jax.overrides import load_config_file, override
+from ddgan_jax.storage import place
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -71,11 +72,13 @@ def run(argv: Sequence[str]) -> int:
             raise UserError(f"--{flag} is needed to import, or --export=FILE to export; see --help")
     if values.export and (values.checkpoint or values.config or changes):
         raise UserError("--export goes with --workdir, --source, --step and --module_prefix alone")
+    if "://" in values.export + values.checkpoint:
+        raise UserError("--checkpoint and --export are files of this machine")
     if values.step < -1:
         raise UserError(f"--step is {values.step}; an integer >= 0 is needed")
     if values.source:
         find_source(values.source)
-    workdir = Path(values.workdir)
+    workdir = place(values.workdir)
     quieten()
     if values.export:
         step = None if values.step < 0 else values.step

@@ -20,6 +20,7 @@ from ddgan_jax.convert.weight_files import content_hash
 from ddgan_jax.errors import UserError, nearest
 from ddgan_jax.model import load
 from ddgan_jax.prepare import assemble, data_shape
+from ddgan_jax.storage import AnyPath
 
 Say = Callable[[str], None]
 WRAPPER = "module."  # what PyTorch's parallel training puts before every name
@@ -52,7 +53,10 @@ _ABSENT = {
     "gen.coordinates": False,
     "gen.equalised": False,
 }
-_DDGAN = {"method": ("ddgan",), "gen.network": ("ncsnpp",)} | {k: (v,) for k, v in _ABSENT.items()}
+_DDGAN = {
+    **{"method": ("ddgan",), "gen.network": ("ncsnpp",), "classes": (0,)},
+    **{field: (value,) for field, value in _ABSENT.items()},
+}
 _LDDGAN = _DDGAN | {"space.kind": ("latent",)}
 
 SOURCES: dict[str, Source] = {
@@ -101,13 +105,13 @@ def source_of(config: ConfigDict) -> str:
         raise UserError(
             f"a run of method {config.method!r} with config.gen.network = "
             f"{flatten(config).get('gen.network')!r} has no counterpart among the published "
-            f"networks: {', '.join(SOURCES)}; --source=NAME says what it lacks"
+            f"networks: {', '.join(SOURCES)}; --source=NAME says why not"
         )
     return found[0]
 
 
 def import_checkpoint(
-    source: str, file: Path, config: ConfigDict, workdir: Path, step: int = 0, say: Say = print
+    source: str, file: Path, config: ConfigDict, workdir: AnyPath, step: int = 0, say: Say = print
 ) -> int:
     """Write a run folder that can be sampled from and evaluated, but not trained on.
 
@@ -155,7 +159,7 @@ def import_checkpoint(
 
 
 def export_checkpoint(
-    workdir: Path,
+    workdir: AnyPath,
     file: Path,
     source: str = "",
     step: int | None = None,
