@@ -62,6 +62,29 @@ def test_there_and_back_is_the_identity(network):
         np.testing.assert_array_equal(back[name], expected, strict=True, err_msg=name)
 
 
+def test_names_are_the_published_ones():
+    """Of a generator of two levels: what each numbered module is, and what is not numbered."""
+    module = NCSNpp(3, 8, (1, 2), blocks=1, attention=(8,), z_width=8, z_layers=2)
+    t = jax.ShapeDtypeStruct((1,), jnp.int32)
+    inputs = (shape(1, 16, 16, 3), t, shape(1, 5))
+    tree = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]
+    names = [e.name for e in generator_entries(tree)]
+    block = ["GroupNorm_0.style", "Conv_0", "Dense_0", "GroupNorm_1.style", "Conv_1"]
+    wider, attention = [*block, "Conv_2"], ["GroupNorm_0", *(f"NIN_{i}" for i in range(4))]
+    plain = [[""], [""], [""]]  # two dense layers of the time, a convolution
+    down = [block, wider, ["Conv2d_0"], wider, attention]
+    up = [wider, wider, attention, wider, wider, wider]
+    modules = [*plain, *down, block, attention, block, *up, [""], [""]]
+    expected = []
+    for number, parts in enumerate(modules):
+        for part in parts:
+            ends = ("W", "b") if part.startswith("NIN") else ("weight", "bias")
+            inner = f".{part}" if part else ""
+            expected += [f"all_modules.{number}{inner}.{end}" for end in ends]
+    expected += [f"z_transform.{i}.{end}" for i in (1, 3, 5) for end in ("weight", "bias")]
+    assert names == expected
+
+
 def test_each_layout_is_undone():
     x = np.arange(2 * 3 * 5 * 7.0).reshape(2, 3, 5, 7)
     arrays = {"same": x, "conv": x, "dense": x[0, 0], "pointwise": x[:, :, :1, :1]}
