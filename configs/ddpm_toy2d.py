@@ -5,14 +5,14 @@ Command:   python -m ddgan_jax.main --config=configs/ddpm_toy2d.py --workdir=run
 Hardware:  two CPU cores
 Time:      not measured yet
 Expected:  not measured yet
-Source:    networks and rates of configs/ddgan_toy2d.py (presets.TOY2D)
+Source:    networks and rates of configs/ddgan_toy2d.py (presets.GAUSSIANS)
 
 Sampled by any number of steps of either sampler, also after training: for example
 --mode=sample --config.sampler.kind=ddim --config.sampler.steps=50.
 """
 
-from ddgan_jax.presets import TOY2D, ddpm, on_gaussians
+from ddgan_jax.presets import GAUSSIANS, ddpm, on_gaussians
 
 
 def get_config():
-    return on_gaussians(ddpm(gen=TOY2D["gen"], learning_rate=5e-4, clip=False))
+    return on_gaussians(ddpm(gen=GAUSSIANS["gen"], learning_rate=5e-4, clip=False))

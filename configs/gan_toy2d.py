@@ -5,11 +5,11 @@ Command:   python -m ddgan_jax.main --config=configs/gan_toy2d.py --workdir=runs
 Hardware:  two CPU cores
 Time:      not measured yet
 Expected:  not measured yet
-Source:    networks and rates of configs/ddgan_toy2d.py (presets.TOY2D)
+Source:    networks and rates of configs/ddgan_toy2d.py (presets.GAUSSIANS)
 """
 
-from ddgan_jax.presets import TOY2D, gan, on_gaussians
+from ddgan_jax.presets import GAUSSIANS, gan, on_gaussians
 
 
 def get_config():
-    return on_gaussians(gan(noise="latent", latent_size=2, **TOY2D))
+    return on_gaussians(gan(noise="latent", latent_size=2, **GAUSSIANS))

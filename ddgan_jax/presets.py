@@ -1,6 +1,6 @@
 """What each method's configs have in common: `config.base()` plus what the method needs.
 
-A config file calls one of these and changes what is its own. `MNIST`, `DIGITS` and `TOY2D` are the
+A config file calls one of these and changes what is its own. `MNIST`, `DIGITS` and `GAUSSIANS` are the
 networks and rates of the comparison of methods on each data set, `on_mnist`, `on_digits` and
 `on_gaussians` its data and lengths: methods must differ in nothing else.
 """
@@ -46,7 +46,7 @@ DIGITS = dict(
     r1_gamma=1.0,
     r1_every=4,
 )
-TOY2D = dict(
+GAUSSIANS = dict(
     gen=dict(network="mlp", width=96, blocks=3, t_width=32, octaves=6, tanh=False),
     disc=dict(network="mlp", width=64, blocks=2, t_width=32, octaves=6, group=4),
     lr_gen=5e-4,
