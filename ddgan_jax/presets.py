@@ -1,7 +1,7 @@
 """What each method's configs have in common: `config.base()` plus what the method needs.
 
-A config file calls one of these and changes what is its own. `MNIST`, `DIGITS` and `GAUSSIANS` are the
-networks and rates of the comparison of methods on each data set, `on_mnist`, `on_digits` and
+A config file calls one of these and changes what is its own. `MNIST`, `DIGITS` and `GAUSSIANS` are
+the networks and rates of the comparison of methods on each data set, `on_mnist`, `on_digits` and
 `on_gaussians` its data and lengths: methods must differ in nothing else.
 """
 
