@@ -1,6 +1,7 @@
 """Eight CPU devices, strict dtype promotion; warnings are errors (pyproject.toml)."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import jax
@@ -11,6 +12,12 @@ jax.config.update("jax_num_cpu_devices", 8)
 # Tests compile a lot and compute little: unoptimised, they take half the time.
 jax.config.update("jax_disable_most_optimizations", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+def pytest_collection_modifyitems(items):
+    """Files with many slow tests first: a long one at the end would leave a process idle."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")
