@@ -15,7 +15,7 @@ import ddgan_jax
 from ddgan_jax.build import build_generator
 from ddgan_jax.convert.__main__ import run
 from ddgan_jax.convert.names import to_arrays
-from ddgan_jax.convert.published import SOURCES, source_of
+from ddgan_jax.convert.published import SOURCES, check_network, source_of
 from ddgan_jax.convert.torch_file import read_torch
 from ddgan_jax.errors import UserError
 from ddgan_jax.main import main
@@ -210,6 +210,15 @@ def test_networks_that_were_not_published_have_none(name, value):
         last, value = section, {**config.get(section, {}), last: value}
     config[last] = value
     with pytest.raises(UserError, match="no counterpart among the published networks: ddgan"):
+        source_of(config)
+
+
+def test_networks_that_know_classes_have_none():
+    config = load_config_file(CONFIG)
+    config.classes = 10
+    with pytest.raises(UserError, match="config.classes is 10; 0 is needed for --source=ddgan"):
+        check_network("ddgan", config)
+    with pytest.raises(UserError, match="no counterpart"):
         source_of(config)
 
 

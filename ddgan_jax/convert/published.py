@@ -48,6 +48,7 @@ class Source(NamedTuple):
 
 # What a config means by not having a field.
 _ABSENT = {
+    "classes": 0,
     "space.kind": "pixels",
     "gen.normalise_z": True,
     "gen.coordinates": False,
