@@ -10,6 +10,7 @@ from PIL import Image
 
 from ddgan_jax import figures, schedules
 from ddgan_jax.denoising_density import Mixture, denoising_density, density, diffused, modes
+from ddgan_jax.errors import UserError
 from ddgan_jax.forward_views import chain, discriminator_views
 from ddgan_jax.instance_noise import InstanceNoise
 
@@ -102,6 +103,9 @@ def test_intermediate_images_end_in_the_sample():
     assert x.shape == (3, 3, 4, 4, 1)
     keys = figures.sample_keys(jax.random.key(0), 0, 3)
     np.testing.assert_allclose(x[-1], case.method.sample(case.start.ema, keys, ()), atol=1e-5)
+    Model.method = case.method._replace(prior=None)
+    with pytest.raises(UserError, match="'difgan' has no path"):
+        figures.intermediate_images(Model, 3)
 
 
 def size_of(path):
