@@ -24,7 +24,8 @@ from ddgan_jax.networks.ncsnpp import NCSNpp
 from ddgan_jax.networks.resblock import ResBlockDiscriminator
 from ddgan_jax.networks.resblock_unet import ResBlockUNet
 from ddgan_jax.spaces.pixels import pixels
-from ddgan_jax.types import Method
+from ddgan_jax.spaces.wavelet import wavelet
+from ddgan_jax.types import Method, Space
 
 Shape = tuple[int, ...]
 GENERATORS = {"ncsnpp": NCSNpp, "resblock": ResBlockUNet, "mlp": MLPGenerator}
@@ -41,9 +42,39 @@ def _check_resolution(config: ConfigDict, field: str, shape: Shape, halvings: in
     divisor = 2**halvings
     if shape[0] % divisor or shape[1] % divisor:
         raise UserError(
-            f"config.data.image_size gives images of {shape[0]}x{shape[1]}; config.{field} halves "
+            f"config.data.image_size gives inputs of {shape[0]}x{shape[1]}; config.{field} halves "
             f"them {halvings} times, so multiples of {divisor} are needed"
         )
+
+
+def _wavelet(config: ConfigDict, shape: Shape) -> Space:
+    require(config, ("space.levels",), "space 'wavelet'")
+    return wavelet(shape, config.space.levels)
+
+
+SPACES: dict[str, Callable[[ConfigDict, Shape], Space]] = {
+    "pixels": lambda config, shape: pixels(shape),
+    "wavelet": _wavelet,
+}
+
+
+def _space_kind(config: ConfigDict) -> str:
+    return config.get("space", {"kind": "pixels"}).get("kind")
+
+
+def build_space(config: ConfigDict, shape: Shape) -> Space:
+    """The space that `config.space` describes, for data of `shape`; pixels without that field.
+
+    Raises:
+      UserError: unknown space, or what it needs is missing or does not fit.
+    """
+    kind = _space_kind(config)
+    if kind not in SPACES:
+        raise UserError(
+            f"config.space.kind is {kind!r}; one of {', '.join(sorted(SPACES))} is needed"
+            + nearest(str(kind), SPACES)
+        )
+    return SPACES[kind](config, shape)
 
 
 def build_generator(config: ConfigDict, shape: Shape) -> Any:
@@ -100,11 +131,12 @@ def _ddgan(config: ConfigDict, shape: Shape) -> Method:
     betas = schedules.variance_preserving_betas(
         config.diffusion.num_steps, config.diffusion.beta_min, config.diffusion.beta_max
     )
+    space = build_space(config, shape)
     return make_ddgan(
-        generator=build_generator(config, shape),
-        discriminator=build_discriminator(config, shape),
+        generator=build_generator(config, space.shape),
+        discriminator=build_discriminator(config, space.shape),
         process=processes.gaussian(betas),
-        space=pixels(shape),
+        space=space,
         latent_size=config.latent_size,
         r1_gamma=config.r1.gamma,
         r1_every=config.r1.every,
@@ -121,6 +153,7 @@ _DDDG_FIELDS = (
 
 def _dddg(config: ConfigDict, shape: Shape) -> Method:
     require(config, _DDDG_FIELDS, "method 'dddg'")
+    check(config, "space.kind", _space_kind(config) == "pixels", "'pixels' (method 'dddg')")
     degrade = degradation(config.degradation.kind, config.degradation.levels, shape)
     # Both players look at the same generated image.
     check(config, "gen.dropout", config.gen.get("dropout", 0.0) == 0, "0 (method 'dddg')")
@@ -153,10 +186,11 @@ def _gan_parts(config: ConfigDict, shape: Shape) -> dict[str, Any]:
     check(config, "noise", config.noise in ("latent", "image"), "'latent' or 'image'")
     if config.noise == "latent":
         require(config, ("latent_size",), "config.noise='latent'")
+    space = build_space(config, shape)
     return dict(
-        generator=build_generator(config, shape),
-        discriminator=build_discriminator(config, shape),
-        space=pixels(shape),
+        generator=build_generator(config, space.shape),
+        discriminator=build_discriminator(config, space.shape),
+        space=space,
         latent_size=config.latent_size if config.noise == "latent" else None,
         r1_gamma=config.r1.gamma,
         r1_every=config.r1.every,
@@ -201,10 +235,11 @@ def _difgan(config: ConfigDict, shape: Shape) -> Method:
         check(config, field, ok, "one number >= 0 for each step, not all 0")
     same = len(eta_disc) == len(eta_gen)
     check(config, weights[0], same, f"as many weights as in config.{weights[1]}")
+    space = build_space(config, shape)
     return make_difgan(
-        generator=build_generator(config, shape),
-        discriminator=build_discriminator(config, shape),
-        space=pixels(shape),
+        generator=build_generator(config, space.shape),
+        discriminator=build_discriminator(config, space.shape),
+        space=space,
         weights_disc=eta_disc,
         weights_gen=eta_gen,
         saturating=config.difgan.saturating,
@@ -224,9 +259,10 @@ def _ddpm(config: ConfigDict, shape: Shape) -> Method:
     require(config, _DDPM_FIELDS, "method 'ddpm'")
     kind = config.sampler.kind
     check(config, "sampler.kind", kind in ("ancestral", "ddim"), "'ancestral' or 'ddim'")
+    space = build_space(config, shape)
     return make_ddpm(
-        generator=build_generator(config, shape),
-        space=pixels(shape),
+        generator=build_generator(config, space.shape),
+        space=space,
         betas=schedules.linear_betas(
             config.diffusion.num_steps, config.diffusion.beta_min, config.diffusion.beta_max
         ),

@@ -159,6 +159,7 @@ _POSITIVE_INTEGERS = (
     "latent_size",
     "diffusion.num_steps",
     "r1.every",
+    "space.levels",
 )
 
 
