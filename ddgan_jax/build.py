@@ -23,12 +23,18 @@ from ddgan_jax.networks.mlp import MLPDiscriminator, MLPGenerator
 from ddgan_jax.networks.ncsnpp import NCSNpp
 from ddgan_jax.networks.resblock import ResBlockDiscriminator
 from ddgan_jax.networks.resblock_unet import ResBlockUNet
+from ddgan_jax.networks.wavelet_ncsnpp import WaveletNCSNpp
 from ddgan_jax.spaces.pixels import pixels
 from ddgan_jax.spaces.wavelet import wavelet
 from ddgan_jax.types import Method, Space
 
 Shape = tuple[int, ...]
-GENERATORS = {"ncsnpp": NCSNpp, "resblock": ResBlockUNet, "mlp": MLPGenerator}
+GENERATORS = {
+    "ncsnpp": NCSNpp,
+    "wavelet_ncsnpp": WaveletNCSNpp,
+    "resblock": ResBlockUNet,
+    "mlp": MLPGenerator,
+}
 DISCRIMINATORS = {"resblock": ResBlockDiscriminator, "mlp": MLPDiscriminator}
 ENCODERS = {"resblock": ResBlockEncoder, "mlp": MLPEncoder}
 
@@ -83,7 +89,9 @@ def build_generator(config: ConfigDict, shape: Shape) -> Any:
     if config.gen.network == "mlp":
         return module_from(config, "gen", GENERATORS, dtype=dtype)
     module = module_from(config, "gen", GENERATORS, dtype=dtype, channels=shape[-1])
-    _check_resolution(config, "gen", shape, len(module.multipliers) - 1)
+    # The wavelet generator's middle halves once more.
+    halvings = len(module.multipliers) - (0 if isinstance(module, WaveletNCSNpp) else 1)
+    _check_resolution(config, "gen", shape, halvings)
     return module
 
 

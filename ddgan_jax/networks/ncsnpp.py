@@ -1,5 +1,8 @@
 """NCSN++ U-Net with latent-adaptive group norm: the generator of DDGAN (Xiao et al. 2022)."""
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -20,6 +23,19 @@ from ddgan_jax.networks.layers import (
 from ddgan_jax.types import Array
 
 
+def second_half(
+    h: Array, temb: Array, zemb: Array, train: bool, dropout: float, **kwargs: Any
+) -> Array:
+    """What every residual block of the family ends with: +time, AdaGN, SiLU, dropout, conv.
+
+    For use within a compact module, whose layers these become.
+    """
+    h = h + dense(h.shape[-1], name="time", **kwargs)(temb)[:, None, None, :]
+    h = nn.silu(AdaptiveGroupNorm(name="norm_1", **kwargs)(h, zemb))
+    h = nn.Dropout(dropout, deterministic=not train)(h)
+    return conv(h.shape[-1], 3, scale=NEAR_ZERO, name="conv_1", **kwargs)(h)
+
+
 class ResBlock(nn.Module):
     """BigGAN-style residual block: AdaGN, SiLU, [resample], conv, +time, AdaGN, SiLU, conv."""
 
@@ -38,13 +54,85 @@ class ResBlock(nn.Module):
         h = nn.silu(AdaptiveGroupNorm(name="norm_0", **kwargs)(x, zemb))
         h, x = resize[self.resample](h), resize[self.resample](x)
         h = conv(self.features, 3, name="conv_0", **kwargs)(h)
-        h = h + dense(self.features, name="time", **kwargs)(temb)[:, None, None, :]
-        h = nn.silu(AdaptiveGroupNorm(name="norm_1", **kwargs)(h, zemb))
-        h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        h = conv(self.features, 3, scale=NEAR_ZERO, name="conv_1", **kwargs)(h)
+        h = second_half(h, temb, zemb, train, self.dropout, **kwargs)
         if x.shape[-1] != self.features or self.resample != "none":
             x = conv(self.features, 1, name="shortcut", **kwargs)(x)
         return (x + h) * SQRT_HALF
+
+
+def embed_time(t: Array, width: int, **kwargs: Any) -> Array:
+    """SiLU of the time embedding, [B, 4 width]; for use within a compact module."""
+    temb = sinusoidal_embedding(t, width).astype(kwargs["dtype"])
+    temb = dense(4 * width, name="time_0", **kwargs)(temb)
+    return nn.silu(dense(4 * width, name="time_1", **kwargs)(nn.silu(temb)))
+
+
+def embed_latent(z: Array, width: int, layers: int, **kwargs: Any) -> Array:
+    """The mapping network, [B, nz] -> [B, width]; for use within a compact module."""
+    zemb = z.astype(kwargs["dtype"])
+    for i in range(layers + 1):
+        zemb = nn.silu(dense(width, name=f"latent_{i}", **kwargs)(zemb))
+    return zemb
+
+
+class Parts(NamedTuple):
+    """What the U-Nets of this family are made of; features are [B, H, W, C].
+
+    Attributes:
+      block: (features, level, name) -> features of that level's width.
+      attend: (features, name) -> features, with attention where there is some.
+      down: (features, level, name) -> (features of half the size, what `up` is told of the rest).
+      pyramid: (input pyramid, width, name) -> the pyramid at half the size.
+      middle: features -> features.
+      up: (features, what `down` told, level, name) -> features of twice the size.
+    """
+
+    block: Callable[[Array, int, str], Array]
+    attend: Callable[[Array, str], Array]
+    down: Callable[[Array, int, str], tuple[Array, Any]]
+    pyramid: Callable[[Array, int, str], Array]
+    middle: Callable[[Array], Array]
+    up: Callable[[Array, Any, int, str], Array]
+
+
+def u_net(h: Array, pyramid: Array, levels: int, blocks: int, parts: Parts) -> Array:
+    """The order of the parts: the same whatever they are.
+
+    Args:
+      h: features of the input, after the first convolution.
+      pyramid: the input itself.
+      levels: resolutions, each half of the one before.
+      blocks: residual blocks per level on the way down; one more on the way up.
+      parts: what happens where.
+    """
+    skips, told = [h], []
+    for level in range(levels):
+        for i in range(blocks):
+            h = parts.block(h, level, f"down_{level}_block_{i}")
+            h = parts.attend(h, f"down_{level}_attention_{i}")
+            skips.append(h)
+        if level < levels - 1:
+            h, rest = parts.down(h, level, f"down_{level}_resample")
+            told.append(rest)
+            pyramid = parts.pyramid(pyramid, h.shape[-1], f"pyramid_{level}")
+            pyramid = h = (pyramid + h) * SQRT_HALF
+            skips.append(h)
+    h = parts.middle(h)
+    for level in reversed(range(levels)):
+        for i in range(blocks + 1):
+            h = parts.block(jnp.concatenate([h, skips.pop()], -1), level, f"up_{level}_block_{i}")
+        h = parts.attend(h, f"up_{level}_attention")
+        if level > 0:
+            h = parts.up(h, told.pop(), level, f"up_{level}_resample")
+    return h
+
+
+def output(h: Array, channels: int, tanh: bool, **kwargs: Any) -> Array:
+    """Features -> float32 [B, H, W, channels]; for use within a compact module."""
+    norm = GroupNorm(dtype=kwargs["dtype"], param_dtype=kwargs["param_dtype"], name="norm_out")
+    h = conv(channels, 3, scale=NEAR_ZERO, name="conv_out", **kwargs)(nn.silu(norm(h)))
+    h = h.astype(jnp.float32)
+    return jnp.tanh(h) if tanh else h
 
 
 class NCSNpp(nn.Module):
@@ -87,18 +175,12 @@ class NCSNpp(nn.Module):
     def __call__(self, x: Array, t: Array, z: Array, train: bool = False) -> Array:
         """X float32 [B, H, W, channels], t int32 [B], z float32 [B, nz] -> float32 like x."""
         kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalised=self.equalised)
-        levels = len(self.multipliers)
         attention_sizes = set(self.attention)
         block_class = nn.remat(ResBlock, static_argnums=(4,)) if self.remat else ResBlock
-
-        temb = sinusoidal_embedding(t, self.width).astype(self.dtype)
-        temb = dense(4 * self.width, name="time_0", **kwargs)(temb)
-        temb = nn.silu(dense(4 * self.width, name="time_1", **kwargs)(nn.silu(temb)))
-
+        temb = embed_time(t, self.width, **kwargs)
         z = z.astype(jnp.float32)
-        zemb = (normalise_latent(z) if self.normalise_z else z).astype(self.dtype)
-        for i in range(self.z_layers + 1):
-            zemb = nn.silu(dense(self.z_width, name=f"latent_{i}", **kwargs)(zemb))
+        z = normalise_latent(z) if self.normalise_z else z
+        zemb = embed_latent(z, self.z_width, self.z_layers, **kwargs)
 
         def block(h: Array, level: int, name: str, direction: str = "none") -> Array:
             features = self.width * self.multipliers[level]
@@ -108,35 +190,24 @@ class NCSNpp(nn.Module):
         def attend(h: Array, name: str) -> Array:
             return Attention(name=name, **kwargs)(h) if h.shape[1] in attention_sizes else h
 
-        pyramid = (with_coordinates(x) if self.coordinates else x).astype(self.dtype)
-        h = conv(self.width, 3, name="conv_in", **kwargs)(pyramid)
-        skips = [h]
-        for level in range(levels):
-            for i in range(self.blocks):
-                h = block(h, level, f"down_{level}_block_{i}")
-                h = attend(h, f"down_{level}_attention_{i}")
-                skips.append(h)
-            if level < levels - 1:
-                h = block(h, level, f"down_{level}_resample", "down")
-                pyramid = conv(
-                    h.shape[-1], 3, name=f"pyramid_{level}", strides=2, padding="VALID", **kwargs
-                )(resample.blur(pyramid))
-                pyramid = h = (pyramid + h) * SQRT_HALF
-                skips.append(h)
+        def down(h: Array, level: int, name: str) -> tuple[Array, None]:
+            return block(h, level, name, "down"), None
 
-        h = block(h, levels - 1, "middle_block_0")
-        h = Attention(name="middle_attention", **kwargs)(h)
-        h = block(h, levels - 1, "middle_block_1")
+        def up(h: Array, rest: None, level: int, name: str) -> Array:
+            del rest
+            return block(h, level, name, "up")
 
-        for level in reversed(range(levels)):
-            for i in range(self.blocks + 1):
-                h = block(jnp.concatenate([h, skips.pop()], -1), level, f"up_{level}_block_{i}")
-            h = attend(h, f"up_{level}_attention")
-            if level > 0:
-                h = block(h, level, f"up_{level}_resample", "up")
+        def pyramid(image: Array, width: int, name: str) -> Array:
+            strided = conv(width, 3, name=name, strides=2, padding="VALID", **kwargs)
+            return strided(resample.blur(image))
 
-        norm = GroupNorm(dtype=self.dtype, param_dtype=self.param_dtype, name="norm_out")
-        h = nn.silu(norm(h))
-        h = conv(self.channels, 3, scale=NEAR_ZERO, name="conv_out", **kwargs)(h)
-        h = h.astype(jnp.float32)
-        return jnp.tanh(h) if self.tanh else h
+        def middle(h: Array) -> Array:
+            h = block(h, -1, "middle_block_0")
+            h = Attention(name="middle_attention", **kwargs)(h)
+            return block(h, -1, "middle_block_1")
+
+        image = (with_coordinates(x) if self.coordinates else x).astype(self.dtype)
+        h = conv(self.width, 3, name="conv_in", **kwargs)(image)
+        parts = Parts(block, attend, down, pyramid, middle, up)
+        h = u_net(h, image, len(self.multipliers), self.blocks, parts)
+        return output(h, self.channels, self.tanh, **kwargs)

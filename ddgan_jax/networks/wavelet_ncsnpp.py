@@ -1,0 +1,163 @@
+"""NCSN++ in which Haar transforms take the place of filters: the generator of WDDGAN.
+
+Phung, Dao, Tran 2023 (arXiv 2211.16152). The U-Net of `networks.ncsnpp`, in the same order, with
+other ways to halve and to double the resolution:
+
+  down      features go on as LL / 2; LH, HL and HH leave for the way up (high-band skips)
+  up        LL = 2 features; LH, HL and HH are a convolution of what the way down left
+  middle    blocks look at LL / 2 while the high bands pass around them (frequency bottleneck)
+  pyramid   the input enters every level as a convolution of its bands
+
+Halves and doubles keep LL in the range of the features, as in `spaces.wavelet`.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from ddgan_jax.haar import dwt, idwt
+from ddgan_jax.networks.layers import (
+    SQRT_HALF,
+    AdaptiveGroupNorm,
+    Attention,
+    Dtype,
+    conv,
+    normalise_latent,
+)
+from ddgan_jax.networks.ncsnpp import (
+    Parts,
+    ResBlock,
+    embed_latent,
+    embed_time,
+    output,
+    second_half,
+    u_net,
+)
+from ddgan_jax.types import Array
+
+
+def split_low(x: Array) -> tuple[Array, Array]:
+    """[B, H, W, C] -> LL / 2 [B, H/2, W/2, C] and the other bands [B, H/2, W/2, 3 C]."""
+    bands = dwt(x)
+    return bands[..., : x.shape[-1]] * 0.5, bands[..., x.shape[-1] :]
+
+
+def join_low(low: Array, high: Array) -> Array:
+    """The inverse of `split_low`."""
+    return idwt(jnp.concatenate([low * 2, high], axis=-1))
+
+
+def first_half(x: Array, zemb: Array, features: int, **kwargs: Any) -> tuple[Array, Array]:
+    """AdaGN, SiLU, conv; and the shortcut's conv. For use within a compact module."""
+    h = nn.silu(AdaptiveGroupNorm(name="norm_0", **kwargs)(x, zemb))
+    h = conv(features, 3, name="conv_0", **kwargs)(h)
+    return h, conv(features, 1, name="shortcut", **kwargs)(x)
+
+
+class HaarDown(nn.Module):
+    """Residual block that halves the resolution after its first convolution."""
+
+    features: int
+    dropout: float = 0.0
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, temb: Array, zemb: Array, train: bool) -> tuple[Array, Array]:
+        """X [B, H, W, C] -> features [B, H/2, W/2, F], high bands [B, H/2, W/2, 3 F]."""
+        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        h, x = first_half(x, zemb, self.features, **kwargs)
+        (h, high), (x, _) = split_low(h), split_low(x)
+        h = second_half(h, temb, zemb, train, self.dropout, **kwargs)
+        return (x + h) * SQRT_HALF, high
+
+
+class HaarUp(nn.Module):
+    """Residual block that doubles the resolution after its first convolution."""
+
+    features: int
+    dropout: float = 0.0
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, high: Array, temb: Array, zemb: Array, train: bool) -> Array:
+        """X [B, H, W, C], high bands of the way down [B, H, W, 3 K] -> [B, 2H, 2W, F]."""
+        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        h, x = first_half(x, zemb, self.features, **kwargs)
+        # One group a band: bands are not mixed.
+        bands = conv(3 * self.features, 3, name="bands", feature_group_count=3, **kwargs)
+        high = bands(high * 0.5) * 2
+        h, x = join_low(h, high), join_low(x, high)
+        h = second_half(h, temb, zemb, train, self.dropout, **kwargs)
+        return (x + h) * SQRT_HALF
+
+
+class WaveletNCSNpp(nn.Module):
+    """Generator x_0' = G(x_{t+1}, t, z) of WDDGAN; heights and widths that 2^levels divides.
+
+    Attributes: as in `NCSNpp`; `attention` are heights of features, not of images.
+    """
+
+    channels: int
+    width: int
+    multipliers: tuple[int, ...]
+    blocks: int
+    attention: tuple[int, ...]
+    z_width: int
+    z_layers: int
+    dropout: float = 0.0
+    remat: bool = False
+    tanh: bool = True
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, t: Array, z: Array, train: bool = False) -> Array:
+        """X float32 [B, H, W, channels], t int32 [B], z float32 [B, nz] -> float32 like x."""
+        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        block_class, down_class, up_class = (
+            nn.remat(c, static_argnums=(n,)) if self.remat else c
+            for c, n in ((ResBlock, 4), (HaarDown, 4), (HaarUp, 5))
+        )
+        temb = embed_time(t, self.width, **kwargs)
+        z = normalise_latent(z.astype(jnp.float32))
+        zemb = embed_latent(z, self.z_width, self.z_layers, **kwargs)
+
+        def named(cls: Any, level: int, name: str) -> Any:
+            features = self.width * self.multipliers[level]
+            return cls(features, dropout=self.dropout, name=name, **kwargs)
+
+        def block(h: Array, level: int, name: str) -> Array:
+            return named(block_class, level, name)(h, temb, zemb, train)
+
+        def attend(h: Array, name: str) -> Array:
+            return Attention(name=name, **kwargs)(h) if h.shape[1] in self.attention else h
+
+        def down(h: Array, level: int, name: str) -> tuple[Array, Array]:
+            return named(down_class, level, name)(h, temb, zemb, train)
+
+        def up(h: Array, high: Array, level: int, name: str) -> Array:
+            return named(up_class, level, name)(h, high, temb, zemb, train)
+
+        def pyramid(image: Array, width: int, name: str) -> Array:
+            return conv(width, 3, name=name, **kwargs)(dwt(image) * 0.5)
+
+        def middle(h: Array) -> Array:
+            first, second = (named(block_class, -1, f"middle_block_{i}") for i in (0, 1))
+
+            def on_low(module: Any, h: Array) -> Array:
+                low, high = split_low(h)
+                return join_low(module(low, temb, zemb, train), high)
+
+            h = on_low(first, h)
+            h = Attention(name="middle_attention", **kwargs)(h)
+            h = second(h, temb, zemb, train)
+            return on_low(second, h)  # the same weights, once more
+
+        image = x.astype(self.dtype)
+        h = conv(self.width, 3, name="conv_in", **kwargs)(image)
+        parts = Parts(block, attend, down, pyramid, middle, up)
+        h = u_net(h, image, len(self.multipliers), self.blocks, parts)
+        return output(h, self.channels, self.tanh, **kwargs)
