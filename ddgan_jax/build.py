@@ -1,13 +1,14 @@
 """Config -> Method: the only place where names become networks and methods."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from ddgan_jax import processes, schedules
+from ddgan_jax import losses, processes, schedules
 from ddgan_jax.config import check, module_from, require
 from ddgan_jax.degradations import degradation
 from ddgan_jax.errors import UserError, nearest
@@ -26,9 +27,20 @@ from ddgan_jax.networks.resblock_unet import ResBlockUNet
 from ddgan_jax.networks.wavelet_ncsnpp import WaveletNCSNpp
 from ddgan_jax.spaces.pixels import pixels
 from ddgan_jax.spaces.wavelet import wavelet
-from ddgan_jax.types import Method, Space
+from ddgan_jax.types import Array, Method, Space
 
 Shape = tuple[int, ...]
+
+
+class Length(NamedTuple):
+    """How long a run is: what schedules within losses need to know."""
+
+    total: int  # steps
+    epoch: int  # steps of one pass over the data
+
+
+ONE_STEP = Length(1, 1)
+
 GENERATORS = {
     "ncsnpp": NCSNpp,
     "wavelet_ncsnpp": WaveletNCSNpp,
@@ -131,10 +143,26 @@ _DDGAN_FIELDS = (
     "latent_size",
     *("diffusion.num_steps", "diffusion.beta_min", "diffusion.beta_max"),
     *("gen.network", "disc.network", "r1.gamma", "r1.every"),
+    *("reconstruction.kind", "reconstruction.weight", "reconstruction.delta"),
 )
 
 
-def _ddgan(config: ConfigDict, shape: Shape) -> Method:
+def _reconstruction(config: ConfigDict, length: Length) -> Callable[[Array], Array] | None:
+    """Step -> the weight of the reconstruction in the generator's loss."""
+    kind, weight, delta = (config.reconstruction[name] for name in ("kind", "weight", "delta"))
+    kinds = ("none", "constant", "weighted")
+    check(config, "reconstruction.kind", kind in kinds, "'none', 'constant' or 'weighted'")
+    for field, value in (("weight", weight), ("delta", delta)):
+        ok = isinstance(value, int | float) and 0 <= value < math.inf
+        check(config, f"reconstruction.{field}", ok, "a number >= 0")
+    if kind == "none":
+        return None
+    if kind == "constant":
+        return losses.constant_weight(weight)
+    return losses.fading_weight(weight, delta, length.total, length.epoch)
+
+
+def _ddgan(config: ConfigDict, shape: Shape, length: Length) -> Method:
     require(config, _DDGAN_FIELDS, "method 'ddgan'")
     betas = schedules.variance_preserving_betas(
         config.diffusion.num_steps, config.diffusion.beta_min, config.diffusion.beta_max
@@ -149,6 +177,7 @@ def _ddgan(config: ConfigDict, shape: Shape) -> Method:
         r1_gamma=config.r1.gamma,
         r1_every=config.r1.every,
         classes=config.classes,
+        reconstruction=_reconstruction(config, length),
     )
 
 
@@ -159,7 +188,8 @@ _DDDG_FIELDS = (
 )
 
 
-def _dddg(config: ConfigDict, shape: Shape) -> Method:
+def _dddg(config: ConfigDict, shape: Shape, length: Length) -> Method:
+    del length
     require(config, _DDDG_FIELDS, "method 'dddg'")
     check(config, "space.kind", _space_kind(config) == "pixels", "'pixels' (method 'dddg')")
     degrade = degradation(config.degradation.kind, config.degradation.levels, shape)
@@ -206,11 +236,13 @@ def _gan_parts(config: ConfigDict, shape: Shape) -> dict[str, Any]:
     )
 
 
-def _gan(config: ConfigDict, shape: Shape) -> Method:
+def _gan(config: ConfigDict, shape: Shape, length: Length) -> Method:
+    del length
     return make_gan(**_gan_parts(config, shape))
 
 
-def _diffusion_gan(config: ConfigDict, shape: Shape) -> Method:
+def _diffusion_gan(config: ConfigDict, shape: Shape, length: Length) -> Method:
+    del length
     fields = [f"instance_noise.{name}" for name in InstanceNoise._fields]
     require(config, fields, "method 'diffusion_gan'")
     for name, default in InstanceNoise._field_defaults.items():
@@ -234,7 +266,8 @@ def _diffusion_gan(config: ConfigDict, shape: Shape) -> Method:
     return make_diffusion_gan(noise=noise, **_gan_parts(config, shape))
 
 
-def _difgan(config: ConfigDict, shape: Shape) -> Method:
+def _difgan(config: ConfigDict, shape: Shape, length: Length) -> Method:
+    del length
     weights = ("difgan.weights_disc", "difgan.weights_gen")
     require(config, (*weights, "difgan.saturating", *_ADVERSARIAL_FIELDS), "method 'difgan'")
     eta_disc, eta_gen = config.difgan.weights_disc, config.difgan.weights_gen
@@ -263,7 +296,8 @@ _DDPM_FIELDS = (
 )
 
 
-def _ddpm(config: ConfigDict, shape: Shape) -> Method:
+def _ddpm(config: ConfigDict, shape: Shape, length: Length) -> Method:
+    del length
     require(config, _DDPM_FIELDS, "method 'ddpm'")
     kind = config.sampler.kind
     check(config, "sampler.kind", kind in ("ancestral", "ddim"), "'ancestral' or 'ddim'")
@@ -301,7 +335,7 @@ def tracing(config: ConfigDict) -> Iterator[None]:
         ) from error
 
 
-METHODS: dict[str, Callable[[ConfigDict, Shape], Method]] = {
+METHODS: dict[str, Callable[[ConfigDict, Shape, Length], Method]] = {
     "ddgan": _ddgan,
     "dddg": _dddg,
     "gan": _gan,
@@ -311,8 +345,10 @@ METHODS: dict[str, Callable[[ConfigDict, Shape], Method]] = {
 }
 
 
-def build_method(config: ConfigDict, shape: Shape) -> Method:
+def build_method(config: ConfigDict, shape: Shape, length: Length = ONE_STEP) -> Method:
     """The method that a config describes, for data whose examples have `shape`.
+
+    `length` of the run that trains it; none is needed to sample.
 
     Raises:
       UserError: one line for whatever does not fit.
@@ -322,4 +358,4 @@ def build_method(config: ConfigDict, shape: Shape) -> Method:
             f"config.method is {config.method!r}; one of {', '.join(sorted(METHODS))} is needed"
             + nearest(config.method, METHODS)
         )
-    return METHODS[config.method](config, shape)
+    return METHODS[config.method](config, shape, length)

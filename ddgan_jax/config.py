@@ -69,6 +69,18 @@ def base() -> ConfigDict:
     )
 
 
+# What a method's configs gained later, and what those without it (old run folders) mean by that.
+LATER: Mapping[str, Mapping[str, Any]] = {
+    "ddgan": dict(
+        reconstruction=dict(  # lambda L1(x_0, x_0') in the generator's loss
+            kind="none",  # or constant (WDDGAN), or weighted (LDDGAN): lambda from 1 to 0
+            weight=1.0,  # lambda, or what it begins with
+            delta=6.0,  # of weighted: how steep, see losses.fading_weight
+        )
+    )
+}
+
+
 def adam(
     learning_rate: float,
     *,

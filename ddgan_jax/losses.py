@@ -1,10 +1,11 @@
-"""Adversarial losses and gradient penalties, in float32."""
+"""Adversarial and reconstruction losses and gradient penalties, in float32."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from ddgan_jax.optim import epoch_of
 from ddgan_jax.types import Array
 
 
@@ -26,3 +27,30 @@ def r1_penalty(discriminator: Callable[[Array], Array], x: Array) -> Array:
     """
     gradient = jax.grad(lambda y: jnp.sum(discriminator(y)))(x)
     return jnp.mean(jnp.sum(jnp.square(gradient), axis=tuple(range(1, x.ndim))))
+
+
+def reconstruction_loss(real: Array, fake: Array) -> Array:
+    """L1: the mean of |real - fake| over all values of all samples."""
+    return jnp.mean(jnp.abs(real - fake))
+
+
+def constant_weight(weight: float) -> Callable[[Array], Array]:
+    """Step int32 -> float32 `weight`, always the same."""
+    return lambda step: jnp.full_like(step, weight, jnp.float32)
+
+
+def fading_weight(
+    weight: float, delta: float, total_steps: int, steps_per_epoch: int
+) -> Callable[[Array], Array]:
+    """Step int32 -> float32 weight (1 - 1 / (1 + exp(-phi))), phi = -delta + 2 delta e / E.
+
+    The weighted learning of LDDGAN (Trinh, Hamagami 2024, arXiv 2406.11713), e = step //
+    steps_per_epoch of E epochs: from nearly `weight` through half of it to nearly 0. The paper
+    prints phi = -delta + delta e / E, which would end at the half; its text and figure say 0.
+    """
+
+    def schedule(step: Array) -> Array:
+        epoch, epochs = epoch_of(step, total_steps, steps_per_epoch)
+        return weight * jax.nn.sigmoid(delta - 2 * delta * epoch / epochs)
+
+    return schedule

@@ -9,6 +9,12 @@ import optax
 from ddgan_jax.types import Array
 
 
+def epoch_of(step: Array, total_steps: int, steps_per_epoch: int) -> tuple[Array, int]:
+    """(whole epochs done, float32; epochs of the run, the last perhaps not whole)."""
+    epochs = max(-(-total_steps // steps_per_epoch), 1)
+    return jnp.minimum(step // steps_per_epoch, epochs).astype(jnp.float32), epochs
+
+
 def cosine_per_epoch(
     peak: float, final: float, total_steps: int, steps_per_epoch: int
 ) -> optax.Schedule:
@@ -17,10 +23,9 @@ def cosine_per_epoch(
     The rate is constant within an epoch, as in the published training; `final == peak` gives a
     constant rate.
     """
-    epochs = max(-(-total_steps // steps_per_epoch), 1)
 
     def schedule(step: Array) -> Array:
-        epoch = jnp.minimum(step // steps_per_epoch, epochs).astype(jnp.float32)
+        epoch, epochs = epoch_of(step, total_steps, steps_per_epoch)
         return final + (peak - final) * 0.5 * (1 + jnp.cos(jnp.pi / epochs * epoch))
 
     return schedule

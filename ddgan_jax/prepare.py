@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax import mesh as meshes
-from ddgan_jax.build import build_method, tracing
+from ddgan_jax.build import Length, build_method, tracing
 from ddgan_jax.config import adam, check, require, steps_per_epoch, to_steps, validate
 from ddgan_jax.data import load_source
 from ddgan_jax.data.source import Source
@@ -109,7 +109,7 @@ def assemble(
     Raises:
       UserError: whatever does not fit together, in one line.
     """
-    method = build_method(config, shape)
+    method = build_method(config, shape, Length(total, epoch))
     roles = tuple(phase.role for phase in method.phases)
     fields = [f"optim.{role}.{name}" for role in roles for name in adam(1.0)]
     require(config, fields, f"method {config.method!r}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ddgan_jax.config import adam, base
+from ddgan_jax.config import LATER, adam, base
 
 MNIST = dict(
     gen=dict(
@@ -111,6 +111,15 @@ def ddgan(
     config = _adversarial("ddgan", gen, disc, lr_gen, lr_disc, r1_gamma, r1_every)
     config.latent_size = latent_size  # nz
     config.diffusion = ConfigDict(dict(num_steps=num_steps, beta_min=0.1, beta_max=20.0))
+    config.update(ConfigDict(LATER["ddgan"]))  # no reconstruction
+    return config
+
+
+def wddgan(**fields: Any) -> ConfigDict:
+    """`ddgan(**fields)` in one level of Haar bands, with the reconstruction that WDDGAN adds."""
+    config = ddgan(**fields)
+    config.space = ConfigDict(dict(kind="wavelet", levels=1))
+    config.reconstruction.kind = "constant"
     return config
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ddgan_jax.config import base, flatten
+from ddgan_jax.config import LATER, base, flatten
 from ddgan_jax.errors import UserError
 from ddgan_jax.storage import AnyPath, locked
 
@@ -98,7 +98,8 @@ def load_config(workdir: AnyPath) -> ConfigDict:
         raise UserError(f"{path} cannot be read, it is damaged: {error}") from None
     if not isinstance(loaded, dict):
         raise UserError(f"{path} cannot be read: it holds no config")
-    return ConfigDict(_with_defaults(_tuples(loaded), base().to_dict()))
+    defaults = base().to_dict() | LATER.get(str(loaded.get("method")), {})
+    return ConfigDict(_with_defaults(_tuples(loaded), defaults))
 
 
 def _with_defaults(config: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 One train step is algorithm 2 of the report in two phases. Discriminator: x_0 -> (x_t, x_{t+1}) at
 a random t; the fake is x_t' ~ q(x_t | x_{t+1}, x_0'), x_0' = G(x_{t+1}, t, z). Generator: the same
 draw again, with t, noise and z of its own.
+
+WDDGAN and LDDGAN are this method in other spaces, with lambda L1(x_0, x_0') in the generator's
+loss.
 """
 
 from collections.abc import Callable
@@ -30,6 +33,7 @@ def make_ddgan(
     r1_gamma: float,
     r1_every: int,
     classes: int = 0,
+    reconstruction: Callable[[Array], Array] | None = None,
 ) -> Method:
     """DDGAN over any process and space.
 
@@ -41,6 +45,8 @@ def make_ddgan(
       r1_gamma: R1 adds gamma/2 E||d D / d x_t||^2, on the real pair; 0 leaves it out.
       r1_every: `lazy_reg`, steps between two applications of R1.
       classes: labels of the data are 0..classes-1; 0: unconditional. See `parts`.
+      reconstruction: step -> lambda, the weight of L1(x_0, x_0') in the generator's loss; None
+        leaves it out.
     """
 
     def init(key: Array) -> dict[str, PyTree]:
@@ -59,25 +65,29 @@ def make_ddgan(
         values = discriminator.apply({"params": params["disc"]}, x_t, t, x_next)
         return of_class(values, context.batch["label"])
 
+    def real_x_0(context: Context) -> Array:
+        return space.encode(context.batch["image"], context.frozen)
+
     def real_pair(context: Context) -> tuple[Array, Array, Array]:
         """(x_t, x_{t+1}, t) of this phase: a function of the context alone."""
-        x_0 = space.encode(context.batch["image"], context.frozen)
+        x_0 = real_x_0(context)
         key_t, key_pair = jax.random.split(jax.random.fold_in(context.key, 0))
         t = jax.random.randint(key_t, (x_0.shape[0],), 0, process.num_steps)
         return *process.corrupt(key_pair, x_0, t), t
 
-    def fake_x_t(params: Params, context: Context, x_next: Array, t: Array) -> Array:
+    def fake_pair(params: Params, context: Context, x_next: Array, t: Array) -> tuple[Array, Array]:
+        """(x_t', x_0') of this phase."""
         key_z, key_dropout, key_post = jax.random.split(jax.random.fold_in(context.key, 1), 3)
         z = jax.random.normal(key_z, (t.shape[0], latent_size))
         z = with_class(z, context.batch["label"], classes)
         x_0 = generator.apply(
             {"params": params["gen"]}, x_next, t, z, True, rngs={"dropout": key_dropout}
         )
-        return process.restore(jax.random.normal(key_post, x_0.shape), x_0, x_next, t)
+        return process.restore(jax.random.normal(key_post, x_0.shape), x_0, x_next, t), x_0
 
     def discriminator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
         x_t, x_next, t = real_pair(context)
-        fake = jax.lax.stop_gradient(fake_x_t(params, context, x_next, t))
+        fake = jax.lax.stop_gradient(fake_pair(params, context, x_next, t)[0])
         d_real = discriminate(params, context, x_t, t, x_next)
         d_fake = discriminate(params, context, fake, t, x_next)
         metrics = {"real": jnp.mean(d_real), "fake": jnp.mean(d_fake)}
@@ -90,8 +100,13 @@ def make_ddgan(
 
     def generator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
         _, x_next, t = real_pair(context)
-        fake = fake_x_t(params, context, x_next, t)
-        return losses.generator_loss(discriminate(params, context, fake, t, x_next)), Aux()
+        fake, fake_x_0 = fake_pair(params, context, x_next, t)
+        loss = losses.generator_loss(discriminate(params, context, fake, t, x_next))
+        if reconstruction is None:
+            return loss, Aux()
+        l1 = losses.reconstruction_loss(real_x_0(context), fake_x_0)
+        weight = reconstruction(context.step)
+        return loss + weight * l1, Aux({"l1": l1, "l1_weight": weight})
 
     def sample(params: Params, keys: Array, frozen: PyTree) -> Array:
         generate = partial(generator.apply, {"params": params["gen"]})

@@ -1,0 +1,34 @@
+"""WDDGAN on the 8x8 digits that the package ships, in Haar bands of 4x4x4.
+
+Command:   python -m ddgan_jax.main --config=configs/wddgan_digits.py --workdir=runs/wdigits
+Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
+Hardware:  one CPU core
+Time:      not measured yet
+Expected:  not measured yet
+Source:    our measurements, docs/results.md
+
+configs/ddgan_digits.py in another space: the same MLP pair sees as many numbers, and the same
+seed, rates and steps; the generator's loss has the reconstruction of WDDGAN besides.
+"""
+
+from ddgan_jax.presets import wddgan
+
+
+def get_config():
+    config = wddgan(
+        num_steps=2,
+        latent_size=32,
+        gen=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0, tanh=True),
+        disc=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0, group=4),
+        lr_gen=5e-4,
+        lr_disc=5e-4,
+        r1_gamma=0.05,
+        r1_every=15,
+    )
+    config.data.name = "digits"
+    config.train.batch_size = 128
+    config.train.duration = "8000 steps"
+    config.train.log_every = "500 steps"
+    config.train.checkpoint_every = "2000 steps"
+    config.train.sample_every = "1000 steps"
+    return config
