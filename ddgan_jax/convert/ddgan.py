@@ -5,10 +5,12 @@ the same order. Its 1x1 "NIN" layers of attention are `W` [in, out] and `b`.
 """
 
 import itertools
+from collections.abc import Callable
 
 from ddgan_jax.convert.names import Entry, Tree, layer
 
 Entries = tuple[Entry, ...]
+Kind = Callable[[str, str, Tree], Entries]  # (PyTorch module, our path, tree) -> its entries
 
 
 def res_block(name: str, path: str, tree: Tree) -> Entries:
@@ -37,8 +39,14 @@ def attention(name: str, path: str, tree: Tree) -> Entries:
     return entries
 
 
-def generator_entries(tree: Tree) -> Entries:
-    """Of `networks.ncsnpp.NCSNpp`, whose parameters or their shapes `tree` is."""
+def generator_entries(
+    tree: Tree, up_block: Kind = res_block, pyramid: str = ".Conv2d_0"
+) -> Entries:
+    """Of `networks.ncsnpp.NCSNpp`, whose parameters or their shapes `tree` is.
+
+    `up_block`: of the blocks that double the resolution; `pyramid`: the name of the convolution
+    within a module of the input pyramid.
+    """
     numbers = itertools.count()
     entries: Entries = ()
 
@@ -57,7 +65,7 @@ def generator_entries(tree: Tree) -> Entries:
                 add(attention, f"down_{level}_attention_{i}")
         if level < levels - 1:
             add(res_block, f"down_{level}_resample")
-            add(layer, f"pyramid_{level}", ".Conv2d_0")
+            add(layer, f"pyramid_{level}", pyramid)
     add(res_block, "middle_block_0")
     add(attention, "middle_attention")
     add(res_block, "middle_block_1")
@@ -67,7 +75,7 @@ def generator_entries(tree: Tree) -> Entries:
         if f"up_{level}_attention" in tree:
             add(attention, f"up_{level}_attention")
         if level > 0:
-            add(res_block, f"up_{level}_resample")
+            add(up_block, f"up_{level}_resample")
     add(layer, "norm_out/norm")
     add(layer, "conv_out")
     for i in range(sum(name.startswith("latent_") for name in tree)):
