@@ -18,6 +18,7 @@ from ddgan_jax.overrides import load_config_file, override
 
 CIFAR = f"--config={runs.ROOT}/configs/ddgan_cifar10.py"
 SMALL_CIFAR = (CIFAR, "--config.data.name=digits", "--config.data.channels=3")
+WAVELET = [f"--config={runs.ROOT}/configs/wddgan_digits.py"]
 TYPO = "from ddgan_jax.config import base\ndef get_config():\n  c = base()\n  {}\n  return c\n"
 
 FILES = {
@@ -107,6 +108,12 @@ CONFIGS = {
     "flipped points": (["data.name=gaussians25", "data.flip=true"], ["data.flip", "True", "false"]),
     "unknown method": (["method=ddgann"], ["method", "'ddgann'", "ddgan", "'ddgan'?"]),
     "unknown network": (["gen.network=mpl"], ["gen.network", "'mpl'", "ncsnpp", "'mlp'?"]),
+    "unknown reconstruction": (
+        ["reconstruction.kind=weigthed"],
+        ["config.reconstruction.kind", "'weigthed'", "'constant' or 'weighted'"],
+    ),
+    "negative reconstruction": (["reconstruction.weight=-1"], ["reconstruction.weight", "-1.0"]),
+    "endless slope": (["reconstruction.delta=inf"], ["reconstruction.delta", "inf", ">= 0"]),
     "networks without width": (["gen.width=0"], ["config.gen.width is 0", "a positive integer"]),
 }
 OTHERS = {
@@ -125,6 +132,24 @@ OTHERS = {
     "downsampling of another length": (
         [*SMALL_CIFAR, "--config.data.image_size=32", "--config.disc.downsample=true,true"],
         ["disc.downsample", "2 entries", "4 are needed"],
+    ),
+    "unknown space": ([*WAVELET, "--config.space.kind=wavelets"], ["'wavelets'", "'wavelet'?"]),
+    "no level": ([*WAVELET, "--config.space.levels=0"], ["space.levels", "0", "positive"]),
+    "a level too many": (
+        [*WAVELET, "--config.space.levels=4"],
+        ["config.space.levels", "4", "8x8", "multiples of 16", "config.data.image_size"],
+    ),
+    "bands of points": (
+        [*WAVELET, *(f"--config.data.{a}" for a in POINTS)],
+        ["config.space.kind", "'wavelet'", "images", "(2,)"],
+    ),
+    "size for the wavelet generator": (
+        [
+            WAVELET[0].replace("digits", "lsun_church256"),
+            *SMALL_CIFAR[1:],
+            "--config.data.image_size=32",
+        ],
+        ["image_size", "16x16", "config.gen", "multiples of 32"],
     ),
     "image network on points": (
         [CIFAR, *(f"--config.data.{a}" for a in POINTS)],

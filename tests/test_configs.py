@@ -22,6 +22,9 @@ PARAMETERS = {  # of the generator, exact, as published
     "ddgan_cifar10": 48_432_515,
     "ddgan_celebahq256": 39_726_979,
     "ddgan_lsun_church256": 39_726_979,
+    "wddgan_cifar10": 33_370_124,
+    "wddgan_celebahq256": 31_485_452,
+    "wddgan_lsun_church256": 31_485_452,
 }
 # With convolutions a config takes seconds to trace: one is enough for the quick tests.
 SLOW = {p.stem for p in CONFIGS if re.search("_mnist|_cifar10|256", p.stem)} - {"ddgan_mnist"}
@@ -107,7 +110,7 @@ def test_config(path):
     samples = jax.eval_shape(method.sample, params, jax.random.split(jax.random.key(0), 2), ())
     assert samples.shape == (2, *shape)
     # For real where it is small; of the GAN family the shared suite takes enough real steps.
-    if path.stem in SHAPES and path.stem.startswith(("ddgan_", "dddg_")):
+    if path.stem in SHAPES and path.stem.startswith(("ddgan_", "wddgan_", "dddg_")):
         state = jax.jit(create)(jax.random.key(0))
         batch = jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), batch)
         after, metrics = jax.jit(step)(state, batch, ())

@@ -14,6 +14,7 @@ from ddgan_jax.networks.mlp import MLPDiscriminator, MLPGenerator
 from ddgan_jax.networks.ncsnpp import NCSNpp
 from ddgan_jax.networks.resblock import ResBlockDiscriminator
 from ddgan_jax.networks.resblock_unet import ResBlockUNet
+from ddgan_jax.networks.wavelet_ncsnpp import WaveletNCSNpp
 
 
 def count(tree) -> int:
@@ -29,23 +30,20 @@ def inputs(batch: int, size: int, channels: int, nz: int):
 
 
 @pytest.mark.parametrize(
-    "size, width, multipliers, z_layers, parameters",
+    "cls, shape, width, multipliers, attention, z_layers, parameters",
     [
-        (32, 128, (1, 2, 2, 2), 4, 48_432_515),  # CIFAR-10
-        (256, 64, (1, 1, 2, 2, 4, 4), 3, 39_726_979),  # CelebA-HQ, LSUN Church
+        (NCSNpp, (32, 3), 128, (1, 2, 2, 2), (16,), 4, 48_432_515),  # CIFAR-10
+        (NCSNpp, (256, 3), 64, (1, 1, 2, 2, 4, 4), (16,), 3, 39_726_979),  # CelebA-HQ, LSUN Church
+        (NCSNpp, (16, 12), 128, (1, 2, 2), (), 4, 33_370_124),  # CIFAR-10 in bands
+        (WaveletNCSNpp, (128, 12), 64, (1, 2, 2, 2, 4), (16,), 3, 31_485_452),  # 256 in bands
     ],
 )
-def test_generator_has_the_published_size(size, width, multipliers, z_layers, parameters):
-    module = NCSNpp(
-        channels=3,
-        width=width,
-        multipliers=multipliers,
-        blocks=2,
-        attention=(16,),
-        z_width=256,
-        z_layers=z_layers,
-    )
-    shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs(1, size, 3, 100))
+def test_generator_has_the_published_size(
+    cls, shape, width, multipliers, attention, z_layers, parameters
+):
+    size, channels = shape
+    module = cls(channels, width, multipliers, 2, attention, z_width=256, z_layers=z_layers)
+    shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs(1, size, channels, 100))
     assert count(shapes) == parameters
 
 
@@ -125,10 +123,11 @@ SMALL_UNET = dict(
     "generator",
     [
         NCSNpp,
+        WaveletNCSNpp,
         lambda **kw: ResBlockUNet(1, 4, (1, 2), 1, 8, coordinates=True, dtype=kw["dtype"]),
         lambda **kw: MLPGenerator(16, 1, 8, 2, True, dtype=kw["dtype"]),
     ],
-    ids=["ncsnpp", "resblock", "mlp"],
+    ids=["ncsnpp", "wavelet", "resblock", "mlp"],
 )
 def test_bfloat16_compute_keeps_float32_parameters_and_output(generator):
     x, t, z = inputs(2, 8, 1, 4)
@@ -170,10 +169,11 @@ def test_discriminators_give_one_float32_value_per_sample():
         assert out.shape == (4,) and out.dtype == jnp.float32
 
 
-def test_remat_changes_memory_not_numbers():
+@pytest.mark.parametrize("generator", [NCSNpp, pytest.param(WaveletNCSNpp, marks=pytest.mark.slow)])
+def test_remat_changes_memory_not_numbers(generator):
     x, t, z = inputs(2, 8, 1, 4)
     x = jax.random.normal(jax.random.key(1), x.shape)
-    plain, remat = NCSNpp(**SMALL_UNET), NCSNpp(**SMALL_UNET, remat=True)
+    plain, remat = generator(**SMALL_UNET), generator(**SMALL_UNET, remat=True)
     variables = jax.jit(plain.init)(jax.random.key(0), x, t, z)
     renamed = jax.eval_shape(remat.init, jax.random.key(0), x, t, z)
     assert jax.tree.structure(variables) == jax.tree.structure(renamed)

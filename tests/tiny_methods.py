@@ -6,16 +6,16 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 
-from ddgan_jax.build import build_method
+from ddgan_jax.build import Length, build_method
 from ddgan_jax.optim import make_optimisers
-from ddgan_jax.presets import dddg, ddgan, ddpm, diffusion_gan, difgan, gan
+from ddgan_jax.presets import dddg, ddgan, ddpm, diffusion_gan, difgan, gan, wddgan
 from ddgan_jax.train_step import create_state, train_step, which_regularise
 
 BATCH = 8
 
 
-def mlp_config():
-    return ddgan(
+def mlp_config(preset=ddgan):
+    return preset(
         num_steps=2,
         latent_size=3,
         gen=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=True),
@@ -48,6 +48,12 @@ def conv_config():
         t_width=4,
         final_scale=1.0,
     )
+    return config
+
+
+def wddgan_config():
+    config = mlp_config(wddgan)
+    config.reconstruction.kind = "weighted"
     return config
 
 
@@ -147,6 +153,7 @@ CASES = {
     "ddgan-mlp": (mlp_config, (4, 4, 1)),
     "ddgan_classes-points": (with_classes(mlp_config), (2,)),
     "ddgan-conv": (conv_config, (4, 4, 1)),
+    "wddgan-mlp": (wddgan_config, (4, 4, 1)),
     "dddg-mlp": (dddg_mlp_config, (4, 4, 1)),
     "dddg-conv": (dddg_conv_config, (4, 4, 1)),
     "gan-points": (gan_config, (2,)),
@@ -162,7 +169,7 @@ def make_case(name):
     """A method with its tiny config, the state it starts from, and what takes it further."""
     make_config, shape = CASES[name]
     config = make_config()
-    method = build_method(config, shape)
+    method = build_method(config, shape, Length(100, 10))
     roles = tuple(phase.role for phase in method.phases)
     optimisers = make_optimisers(config.optim, roles, 100, 10)
     traces = []
