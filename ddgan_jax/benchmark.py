@@ -1,13 +1,20 @@
 """`--mode=benchmark`: speed of train step and sampling, with the work that they do.
 
+Of several DDGANs side by side, what sampling costs, whatever space they work in:
+
+  python -m ddgan_jax.benchmark configs/ddgan_cifar10.py configs/wddgan_cifar10.py --batch_size=4
+
 FLOPs are those of the program before optimisation, as XLA counts them, so they say what the method
 asks for, whatever kernels run it; MFU is that over time and the devices' peak.
 """
 
+import argparse
 import functools
 import json
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,7 +23,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax import mesh as meshes
-from ddgan_jax.config import validate
+from ddgan_jax.build import build_generator, build_space
+from ddgan_jax.config import check, validate
+from ddgan_jax.errors import UserError
+from ddgan_jax.overrides import load_config_file, override
 from ddgan_jax.prepare import assemble, compiled_steps, data_shape, first_state
 from ddgan_jax.sampling import compiled_sampler, sample_keys
 from ddgan_jax.types import Array, Method, Params
@@ -143,3 +153,101 @@ def _row(seconds: float, size: int, flops: float, compile_seconds: float) -> dic
     }
     peak = peak_flops()
     return row | ({"mfu": flops / seconds / peak} if peak else {})
+
+
+def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str, Any]:
+    """What one evaluation of a DDGAN's generator and a batch of samples cost, decoding included.
+
+    Noise stands for the weights. FLOPs of a batch are those of its NFE evaluations and of decoding;
+    bytes are what its program holds: weights, inputs and whatever is in between. The batch is
+    rounded up to a multiple of the devices.
+
+    Raises:
+      UserError: another method, or a config that does not fit.
+    """
+    validate(config)
+    check(config, "method", config.method == "ddgan", "'ddgan', in any space,")
+    mesh = meshes.make_mesh()
+    batch_size = meshes.round_up(batch_size, mesh)
+    shape = data_shape(config)
+    method, _, _, abstract = assemble(config, shape, total=1, epoch=1)
+    space = build_space(config, shape)
+    generator = build_generator(config, space.shape)
+    frozen = ()  # what decoding needs besides
+    rng = np.random.default_rng(0)
+
+    def noise(like: jax.ShapeDtypeStruct) -> Array:
+        return jnp.asarray(0.02 * rng.standard_normal(like.shape, np.float32), like.dtype)
+
+    params = {"gen": jax.tree.map(noise, abstract.params["gen"])}
+    keys = sample_keys(jax.random.key(0), 0, batch_size)
+    x = jnp.zeros((batch_size, *space.shape))
+    t, z = (
+        jnp.zeros(batch_size, jnp.int32),
+        jnp.ones((batch_size, config.latent_size + config.classes)),
+    )
+
+    def evaluate(params: Params, x: Array, t: Array, z: Array) -> Array:
+        return generator.apply({"params": params["gen"]}, x, t, z)
+
+    evaluation = jax.jit(evaluate).lower(params, x, t, z)
+    decode = jax.jit(space.decode).lower(x, frozen)
+    evaluation_flops, decode_flops = (
+        float((lowered.cost_analysis() or {}).get("flops", 0.0)) for lowered in (evaluation, decode)
+    )
+    evaluator, sampler = evaluation.compile(), compiled_sampler(method, mesh)
+    sampled = sampler.lower(params, keys, frozen).compile()
+    memory = sampled.memory_analysis()
+    return {
+        "space": list(space.shape),
+        "batch_size": batch_size,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "nfe": method.nfe,
+        "evaluation_flops": evaluation_flops,
+        "evaluation_seconds": median_seconds(lambda: evaluator(params, x, t, z), trials),
+        "batch_flops": method.nfe * evaluation_flops + decode_flops,
+        "batch_seconds": median_seconds(lambda: sampled(params, keys, frozen), trials),
+        "bytes": memory.argument_size_in_bytes + memory.temp_size_in_bytes,
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command that compares what sampling costs: a table, each row also as JSON."""
+    parser = argparse.ArgumentParser(
+        "python -m ddgan_jax.benchmark", description="What sampling of DDGANs costs, side by side."
+    )
+    parser.add_argument("configs", nargs="+", help="config files of DDGANs in any space")
+    parser.add_argument("--image_size", type=int, help="instead of the configs' own")
+    parser.add_argument("--batch_size", type=int, default=4, help="images at a time")
+    parser.add_argument("--trials", type=int, default=5, help="whose median is printed")
+    flags = parser.parse_args(argv)
+    try:
+        for name in ("batch_size", "trials"):
+            if getattr(flags, name) < 1:
+                raise UserError(f"--{name} is {getattr(flags, name)}; a positive integer is needed")
+        print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}, "
+              f"batches of {flags.batch_size}, median of {flags.trials}")  # fmt: skip
+        print(f"{'':<24}{'space':>12}{'parameters':>13}{'one evaluation':>24}{'NFE':>6}"
+              f"{'a batch':>24}")  # fmt: skip
+        rows = {}
+        for name in flags.configs:
+            config = load_config_file(name)
+            if flags.image_size:
+                config = override(config, {"data.image_size": str(flags.image_size)})
+            row = rows[name] = sampling_cost(config, flags.batch_size, flags.trials)
+            evaluation, batch = (
+                f"{row[f'{what}_flops'] / 1e9:>11.3g} GFLOP{row[f'{what}_seconds']:>8.3g} s"
+                for what in ("evaluation", "batch")
+            )
+            space = "x".join(map(str, row["space"]))
+            print(f"{Path(name).stem:<24}{space:>12}{row['parameters']:>13,}{evaluation}"
+                  f"{row['nfe']:>6}{batch}{row['bytes'] / 1e6:>8.0f} MB", flush=True)  # fmt: skip
+        print(json.dumps({"rows": rows}))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

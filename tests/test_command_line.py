@@ -10,6 +10,7 @@ import tiny_runs as runs
 from PIL import Image
 
 import ddgan_jax
+from ddgan_jax import benchmark
 from ddgan_jax import prepare as prepare_module
 from ddgan_jax import train as train_module
 from ddgan_jax.main import MODES, main, parse
@@ -235,3 +236,28 @@ def test_benchmark_prints_work_and_speed(capsys):
     for name, values in row.items():
         assert values["flops"] > 0 and values["images_per_second"] > 0, name
     assert row["train step + R1"]["flops"] > row["train step"]["flops"]
+
+
+def test_sampling_costs_side_by_side(capsys):
+    configs = [f"{runs.ROOT}/configs/{name}_digits.py" for name in ("ddgan", "wddgan")]
+    assert benchmark.main([*configs, "--batch_size=6", "--trials=1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].startswith("ddgan_digits") and "4x4x4" in lines[3] and len(lines) == 5
+    for row in json.loads(lines[-1])["rows"].values():
+        assert row["batch_size"] == 8  # devices
+        # An MLP multiplies and adds once for every weight and sample, biases excepted.
+        assert 0.95 < row["evaluation_flops"] / (2 * row["parameters"] * 8) < 1.05
+        assert row["nfe"] == 2 and row["batch_flops"] >= 2 * row["evaluation_flops"]
+        assert row["evaluation_seconds"] > 0 and row["batch_seconds"] > 0
+        assert row["bytes"] >= 4 * row["parameters"]
+
+
+def test_mistakes_of_the_side_by_side_are_one_line(capsys):
+    gan = f"{runs.ROOT}/configs/gan_digits.py"
+    for args, words in (
+        (["--trials=0", gan], "--trials is 0"),
+        (["none.py"], "no file 'none.py'"),
+        ([gan], "config.method is 'gan'; 'ddgan'"),
+    ):
+        assert benchmark.main(args) == 1
+        runs.one_line(capsys.readouterr().err, [words])

@@ -1,5 +1,6 @@
 """A run that was stopped, crashed or killed and started again is the run that never was."""
 
+import json
 import random
 import signal
 import time
@@ -7,6 +8,7 @@ import time
 import pytest
 import tiny_runs as runs
 
+from ddgan_jax import load, run_folder
 from ddgan_jax.main import main, parse
 from ddgan_jax.train import train
 
@@ -142,3 +144,14 @@ def test_terminated_and_started_again(tmp_path, uninterrupted):
     code, out, err = runs.finish(runs.start(*command, EVERY + "100 steps"))
     assert code == 0 and f"resumed at step {step}\n" in out, err
     same(workdir, uninterrupted, 140)
+
+
+def test_run_folders_from_before_the_reconstruction_go_on_without_it(tmp_path):
+    run = runs.trained(tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    assert config.pop("reconstruction")["kind"] == "none"
+    (run / "config.json").write_text(json.dumps(config))
+    assert run_folder.load_config(run).reconstruction.kind == "none"
+    assert load(run).step == 8
+    runs.ok(*runs.TINY, "--config.train.duration=9 steps", f"--workdir={run}")
+    assert runs.steps_saved(run)[-1] == 9
