@@ -141,7 +141,7 @@ MISTAKES = {
         [*IMPORT, *flags(SMALL), "--config.gen.attention=16"],
         ["a.pth: array 'all_modules.4.GroupNorm_0.weight' (8,) is missing"],
     ),
-    "unknown source": ([*IMPORT, "--source=ddgam"], ["'ddgam'", "ddgan, lddgan", "'ddgan'?"]),
+    "unknown source": ([*IMPORT, "--source=ddgam"], ["'ddgam'", "ddgan, wddgan", "'ddgan'?"]),
     "config of another method": (
         [*IMPORT, f"--config={runs.ROOT}/configs/gan_mnist.py"],
         ["config.method is 'gan'", "'ddgan' is needed for --source=ddgan"],

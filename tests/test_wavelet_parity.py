@@ -7,16 +7,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_runs as runs
+from torch_writer import write_torch
 
+import ddgan_jax
+from ddgan_jax.convert.__main__ import run
 from ddgan_jax.convert.ddgan import discriminator_entries
 from ddgan_jax.convert.names import to_arrays, to_params
+from ddgan_jax.convert.torch_file import read_torch
 from ddgan_jax.convert.wddgan import generator_entries
+from ddgan_jax.main import main
 from ddgan_jax.networks.ncsnpp import NCSNpp
 from ddgan_jax.networks.resblock import ResBlockDiscriminator
 from ddgan_jax.networks.wavelet_ncsnpp import WaveletNCSNpp
 from ddgan_jax.spaces.wavelet import wavelet
 
 RTOL = 1e-4
+# The config whose generator the numbers are of, but for the sizes.
+CONFIG = [
+    f"--config={runs.ROOT}/configs/wddgan_celebahq256.py",
+    *("--config.gen.width=16", "--config.gen.multipliers=1,2", "--config.gen.blocks=1"),
+    *("--config.gen.attention=4", "--config.gen.z_width=16", "--config.gen.z_layers=2"),
+    *("--config.disc.width=8", "--config.disc.multipliers=2", "--config.disc.downsample=true"),
+    *("--config.data.image_size=16", "--config.latent_size=8"),
+]
 
 
 def relative(ours, theirs) -> float:
@@ -65,25 +79,37 @@ def test_bands(golden):
     assert relative(space.decode(golden.io.x_0, ()), golden.io.image) < 1e-6
 
 
-def test_generator(golden):
-    io, module = golden.io, golden.generator
-    abstract = jax.eval_shape(module.init, jax.random.key(0), io.x_t, io.t, io.z)["params"]
-    entries = generator_entries(abstract)
-    params = to_params(golden.raw["G"], entries, abstract)
-    x_0 = jax.jit(module.apply)({"params": params}, io.x_t, io.t, io.z)
-    assert x_0.dtype == jnp.float32
-    assert relative(x_0, io.x_0_pred) < RTOL
-    back = to_arrays(params, entries)
-    assert back.keys() == golden.raw["G"].keys()
-    for name, array in golden.raw["G"].items():
-        np.testing.assert_array_equal(back[name], array, err_msg=name)
-
-
 def test_discriminator_of_three_blocks(golden):
     io, module = golden.io, golden.discriminator
     abstract = jax.eval_shape(module.init, jax.random.key(0), io.x_0, io.t, io.x_t)["params"]
     params = to_params(golden.raw["D"], discriminator_entries(abstract), abstract)
     assert relative(jax.jit(module.apply)({"params": params}, io.x_0, io.t, io.x_t), io.d) < RTOL
+
+
+def test_by_the_command_there_and_back(golden, tmp_path, capfd):
+    arrays, workdir = golden.raw["G"], tmp_path / "run"
+    write_torch(tmp_path / "a.pth", arrays, stream=False)
+
+    def convert(*args):
+        return main([str(arg) for arg in args], run)
+
+    start = (f"--checkpoint={tmp_path / 'a.pth'}", f"--workdir={workdir}", *CONFIG)
+    assert convert("--source=wddgan", *start) == 0
+    model = ddgan_jax.load(workdir)
+    assert model.shape == (16, 16, 3) and model.config.space.kind == "wavelet"
+    params = {"params": model.params["gen"]}
+    io = golden.io
+    x_0 = jax.jit(golden.generator.apply)(params, io.x_t, io.t, io.z)
+    assert relative(x_0, io.x_0_pred) < RTOL
+    assert convert(f"--workdir={workdir}", f"--export={tmp_path / 'b.pth'}") == 0
+    back = read_torch(tmp_path / "b.pth")
+    assert back.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(back[name], array, err_msg=name)
+
+    capfd.readouterr()
+    assert convert("--source=ddgan", *start) == 1
+    runs.one_line(capfd.readouterr().err, ["config.gen.network is 'wavelet_ncsnpp'", "'ncsnpp'"])
 
 
 def test_generators_of_both_kinds_have_names():

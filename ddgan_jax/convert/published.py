@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax import checkpoint, run_folder
 from ddgan_jax.config import flatten
+from ddgan_jax.convert import wddgan
 from ddgan_jax.convert.ddgan import generator_entries
 from ddgan_jax.convert.names import Entry, Tree, to_arrays, to_params
 from ddgan_jax.convert.torch_file import read_torch, write_torch
@@ -58,10 +59,16 @@ _DDGAN = {
     **{"method": ("ddgan",), "gen.network": ("ncsnpp",), "classes": (0,)},
     **{field: (value,) for field, value in _ABSENT.items()},
 }
+_WDDGAN = _DDGAN | {
+    "gen.network": ("ncsnpp", "wavelet_ncsnpp"),
+    "space.kind": ("wavelet",),
+    "space.levels": (1,),
+}
 _LDDGAN = _DDGAN | {"space.kind": ("latent",)}
 
 SOURCES: dict[str, Source] = {
     "ddgan": Source("netG_N.pth", "gen", generator_entries, _DDGAN, ("netG_dict",)),
+    "wddgan": Source("netG_N.pth", "gen", wddgan.generator_entries, _WDDGAN, ("netG_dict",)),
     "lddgan": Source("netG_N.pth", "gen", generator_entries, _LDDGAN, ("netG_dict",)),
 }
 
