@@ -123,7 +123,7 @@ SMALL_UNET = dict(
     "generator",
     [
         NCSNpp,
-        WaveletNCSNpp,
+        pytest.param(WaveletNCSNpp, marks=pytest.mark.slow),
         lambda **kw: ResBlockUNet(1, 4, (1, 2), 1, 8, coordinates=True, dtype=kw["dtype"]),
         lambda **kw: MLPGenerator(16, 1, 8, 2, True, dtype=kw["dtype"]),
     ],
