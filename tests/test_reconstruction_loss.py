@@ -67,7 +67,13 @@ def generator_phase(kind, weight):
     method = build_method(config, (4, 4, 1), Length(total=20, epoch=10))
     params = jax.jit(method.init)(jax.random.key(0))
     images = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 1), np.uint8)
-    context = Context({"image": images}, jax.random.key(1), jnp.int32(10), Carry(), ())
+    context = Context(
+        {"image": images, "label": np.zeros(8, np.int32)},
+        jax.random.key(1),
+        jnp.int32(10),
+        Carry(),
+        (),
+    )
     assert method.phases[1].role == "gen"
 
     def loss(gen):
