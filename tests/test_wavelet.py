@@ -124,6 +124,14 @@ def test_the_space_takes_images_as_they_are_stored():
     np.testing.assert_allclose(space.decode(bands, ()), as_float, atol=1e-6)
 
 
+def test_bands_that_are_no_image_are_clipped_to_one():
+    bands = images(4, 2, 2, 4)
+    decoded = np.asarray(wavelet((4, 4, 1), 1).decode(bands, ()))
+    free = np.asarray(2 * idwt(bands))
+    assert np.abs(free).max() > 1
+    np.testing.assert_array_equal(decoded, np.clip(free, -1, 1))
+
+
 @pytest.mark.parametrize(
     "shape, levels, words",
     [

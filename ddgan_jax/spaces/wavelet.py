@@ -1,5 +1,7 @@
 """Wavelet space: Haar bands on channels, scaled to [-1, 1] (WDDGAN, Phung et al. 2023)."""
 
+import jax.numpy as jnp
+
 from ddgan_jax.errors import UserError
 from ddgan_jax.haar import dwt, idwt
 from ddgan_jax.spaces.pixels import pixels
@@ -10,8 +12,8 @@ def wavelet(shape: tuple[int, ...], levels: int) -> Space:
     """The bands of `haar.dwt`, each divided by 2 for every level: means and differences of pixels.
 
     One level: [H, W, C] -> [H/2, W/2, 4 C], LL, LH, HL, HH. Pixels in [-1, 1] give bands in
-    [-1, 1] at any number of levels, LL being the mean of a block. What `decode` gets need not be
-    the bands of an image in [-1, 1]: it is decoded as it is, linearly, and may leave that range.
+    [-1, 1] at any number of levels, and LL is the mean of a block. The other way round it is not
+    so: bands in [-1, 1] can stand for pixels beyond, which `decode` clips.
 
     Args:
       shape: [H, W, C] of an image.
@@ -35,6 +37,6 @@ def wavelet(shape: tuple[int, ...], levels: int) -> Space:
         return dwt(images.encode(data, frozen), levels) * 0.5**levels
 
     def decode(x: Array, frozen: PyTree) -> Array:
-        return images.decode(idwt(x, levels) * 2.0**levels, frozen)
+        return images.decode(jnp.clip(idwt(x, levels) * 2.0**levels, -1, 1), frozen)
 
     return Space((height // block, width // block, channels * 4**levels), encode, decode)
