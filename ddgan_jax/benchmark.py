@@ -160,7 +160,7 @@ def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str,
 
     Noise stands for the weights. FLOPs of a batch are those of its NFE evaluations and of decoding;
     bytes are what its program holds: weights, inputs and whatever is in between. The batch is
-    rounded up to a multiple of the devices.
+    rounded up to a multiple of the devices. Without trials FLOPs are counted and nothing compiles.
 
     Raises:
       UserError: another method, or a config that does not fit.
@@ -195,17 +195,21 @@ def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str,
     evaluation_flops, decode_flops = (
         float((lowered.cost_analysis() or {}).get("flops", 0.0)) for lowered in (evaluation, decode)
     )
-    evaluator, sampler = evaluation.compile(), compiled_sampler(method, mesh)
-    sampled = sampler.lower(params, keys, frozen).compile()
-    memory = sampled.memory_analysis()
-    return {
+    row = {
         "space": list(space.shape),
         "batch_size": batch_size,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
         "nfe": method.nfe,
         "evaluation_flops": evaluation_flops,
-        "evaluation_seconds": median_seconds(lambda: evaluator(params, x, t, z), trials),
         "batch_flops": method.nfe * evaluation_flops + decode_flops,
+    }
+    if not trials:
+        return row
+    evaluator, sampler = evaluation.compile(), compiled_sampler(method, mesh)
+    sampled = sampler.lower(params, keys, frozen).compile()
+    memory = sampled.memory_analysis()
+    return row | {
+        "evaluation_seconds": median_seconds(lambda: evaluator(params, x, t, z), trials),
         "batch_seconds": median_seconds(lambda: sampled(params, keys, frozen), trials),
         "bytes": memory.argument_size_in_bytes + memory.temp_size_in_bytes,
     }
@@ -219,14 +223,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("configs", nargs="+", help="config files of DDGANs in any space")
     parser.add_argument("--image_size", type=int, help="instead of the configs' own")
     parser.add_argument("--batch_size", type=int, default=4, help="images at a time")
-    parser.add_argument("--trials", type=int, default=5, help="whose median is printed")
+    parser.add_argument(
+        "--trials", type=int, default=5, help="whose median is printed; 0: only count"
+    )
     flags = parser.parse_args(argv)
     try:
-        for name in ("batch_size", "trials"):
-            if getattr(flags, name) < 1:
-                raise UserError(f"--{name} is {getattr(flags, name)}; a positive integer is needed")
+        for name, least in (("batch_size", 1), ("trials", 0)):
+            if getattr(flags, name) < least:
+                raise UserError(
+                    f"--{name} is {getattr(flags, name)}; an integer from {least} on is needed"
+                )
         print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}, "
-              f"batches of {flags.batch_size}, median of {flags.trials}")  # fmt: skip
+              f"batches of {flags.batch_size}, "
+              f"{f'median of {flags.trials}' if flags.trials else 'counted'}")  # fmt: skip
         print(f"{'':<24}{'space':>12}{'parameters':>13}{'one evaluation':>24}{'NFE':>6}"
               f"{'a batch':>24}")  # fmt: skip
         rows = {}
@@ -235,13 +244,15 @@ def main(argv: list[str] | None = None) -> int:
             if flags.image_size:
                 config = override(config, {"data.image_size": str(flags.image_size)})
             row = rows[name] = sampling_cost(config, flags.batch_size, flags.trials)
-            evaluation, batch = (
-                f"{row[f'{what}_flops'] / 1e9:>11.3g} GFLOP{row[f'{what}_seconds']:>8.3g} s"
-                for what in ("evaluation", "batch")
-            )
+            cells = [
+                f"{row[f'{what}_flops'] / 1e9:>11.3g} GFLOP" for what in ("evaluation", "batch")
+            ]
+            if flags.trials:
+                cells[0] += f"{row['evaluation_seconds']:>8.3g} s"
+                cells[1] += f"{row['batch_seconds']:>8.3g} s{row['bytes'] / 1e6:>8.0f} MB"
             space = "x".join(map(str, row["space"]))
-            print(f"{Path(name).stem:<24}{space:>12}{row['parameters']:>13,}{evaluation}"
-                  f"{row['nfe']:>6}{batch}{row['bytes'] / 1e6:>8.0f} MB", flush=True)  # fmt: skip
+            print(f"{Path(name).stem:<24}{space:>12}{row['parameters']:>13,}{cells[0]}"
+                  f"{row['nfe']:>6}{cells[1]}", flush=True)  # fmt: skip
         print(json.dumps({"rows": rows}))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -250,12 +250,17 @@ def test_sampling_costs_side_by_side(capsys):
         assert row["nfe"] == 2 and row["batch_flops"] >= 2 * row["evaluation_flops"]
         assert row["evaluation_seconds"] > 0 and row["batch_seconds"] > 0
         assert row["bytes"] >= 4 * row["parameters"]
+    measured = json.loads(lines[-1])["rows"]
+    assert benchmark.main([*configs, "--batch_size=6", "--trials=0"]) == 0
+    counted = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
+    for name, row in counted.items():
+        assert row == {k: v for k, v in measured[name].items() if k in row} and len(row) == 6
 
 
 def test_mistakes_of_the_side_by_side_are_one_line(capsys):
     gan = f"{runs.ROOT}/configs/gan_digits.py"
     for args, words in (
-        (["--trials=0", gan], "--trials is 0"),
+        (["--trials=-1", gan], "--trials is -1"),
         (["none.py"], "no file 'none.py'"),
         ([gan], "config.method is 'gan'; 'ddgan'"),
     ):
