@@ -1,0 +1,132 @@
+"""Several processes on this machine, as on the hosts of a cluster: one run, whatever dies."""
+
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+import tiny_runs as runs
+
+from ddgan_jax import distributed
+from ddgan_jax.errors import UserError
+from ddgan_jax.main import parse
+from ddgan_jax.train import train
+
+LONG = "--config.train.duration=20000 steps"
+# jax waits for a sign of life for a minute; in a test five seconds have to do.
+IMPATIENT = "import ddgan_jax.distributed\nddgan_jax.distributed.HEARTBEAT_SECONDS = 5\n"
+
+
+def start_in_slurm(count, *args):
+    """Processes that are told nothing but what `srun` puts into their environment."""
+    port = str(runs.free_port())
+    shared = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": str(count), "JAX_COORDINATOR_PORT": port}
+    shared["SLURM_STEP_NODELIST"] = "localhost"
+    return [
+        runs.start(*args, variables={**shared, "SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)})
+        for i in range(count)
+    ]
+
+
+def assert_close(one, other):
+    a, b = runs.metrics(one), runs.metrics(other)
+    assert [line["step"] for line in a] == [line["step"] for line in b]
+    for line, other_line in zip(a, b, strict=True):
+        for name in line:
+            np.testing.assert_allclose(line[name], other_line[name], 1e-4, 1e-5, err_msg=name)
+
+
+@pytest.mark.slow
+def test_four_processes_then_one(tmp_path):
+    """They find each other as on Slurm; one process goes on from the checkpoint of the four."""
+    args = [*runs.TINY, f"--workdir={tmp_path / 'run'}", "--config.train.checkpoint_every=4 steps"]
+    four = start_in_slurm(4, *args, "--config.train.duration=6 steps")
+    ends = [runs.finish(process) for process in four]
+    assert [code for code, _, _ in ends] == [0] * 4, ends
+    assert "4 x cpu" in ends[0][1] and "each device: 4 of a batch" in ends[0][1]
+    assert not any("step" in out for _, out, _ in ends[1:])  # one of them speaks
+    config = parse([*args])[1]
+    assert train(config, tmp_path / "run", lambda text: None, jax.devices()[:1]) == 0
+    assert_close(tmp_path / "run", runs.trained(tmp_path / "whole"))
+
+
+def begun(workdir, count, *args, **how):
+    """Processes of a long run that has saved its first checkpoint."""
+    every = "--config.train.checkpoint_every=50 steps"
+    args = [*runs.TINY, f"--workdir={workdir}", LONG, every, *args]
+    processes = runs.start_many(count, *args, **how)
+    runs.until_saved(workdir, 1, processes[0])
+    return processes
+
+
+def assert_lost(end):
+    """75 and a line of ours, or jax's watchdog was the first to see it."""
+    code, out, err = end
+    assert code in (distributed.LOST, -signal.SIGABRT), (code, err)
+    if code == distributed.LOST:
+        runs.one_line(err[err.index("error: ") :], ["another process of this run is gone"])
+    else:
+        assert "another task died" in err
+    assert "Traceback" not in out + err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dies", [0, 1])
+def test_a_process_that_dies_ends_the_others(tmp_path, dies):
+    processes = begun(tmp_path / "run", 2)
+    processes[dies].kill()
+    began = time.monotonic()
+    assert_lost(runs.finish(processes[1 - dies], timeout=distributed.HEARTBEAT_SECONDS + 60))
+    assert runs.finish(processes[dies])[0] == -signal.SIGKILL
+    assert time.monotonic() - began < distributed.HEARTBEAT_SECONDS + 60
+    step = max(runs.steps_saved(tmp_path / "run"))
+    said = []
+    config = parse([f"--workdir={tmp_path / 'run'}", f"--config.train.duration={step + 1} steps"])
+    assert train(config[1], tmp_path / "run", said.append, jax.devices()[:1]) == 0
+    assert f"resumed at step {step}" in said and runs.steps_saved(tmp_path / "run")[-1] == step + 1
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_ends_the_others(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(IMPATIENT)
+    processes = begun(tmp_path / "run", 2, path=tmp_path)
+    processes[1].send_signal(signal.SIGSTOP)
+    try:
+        assert_lost(runs.finish(processes[0], timeout=60))
+    finally:
+        processes[1].kill()
+        runs.finish(processes[1])
+
+
+@pytest.mark.slow
+def test_a_mistake_of_one_process_stops_all_with_its_line(tmp_path):
+    """Data that is missing on one host."""
+    together = [f"--coordinator=localhost:{runs.free_port()}", "--num_processes=2"]
+    args = [*runs.TINY, f"--workdir={tmp_path / 'run'}", *together]
+    processes = [
+        runs.start(*args, "--process_id=0"),
+        runs.start(*args, "--process_id=1", "--config.data.name=npz:not_here.npz"),
+    ]
+    for process in processes:
+        code, out, err = runs.finish(process, timeout=120)
+        assert code == 1 and "not_here.npz" in err and "Traceback" not in out + err, (code, err)
+    assert not (tmp_path / "run").exists()
+
+
+# --- one process -----------------------------------------------------------------------------
+
+
+def test_alone_nothing_is_asked_of_others():
+    assert distributed.agreed(lambda: 3) == distributed.led(lambda: 3) == 3
+    with pytest.raises(UserError, match="mistake"):
+        distributed.agreed(lambda: (_ for _ in ()).throw(UserError("mistake")))
+    assert not distributed.is_loss(RuntimeError("Gloo all-reduce failed"))  # of whom?
+
+
+def test_a_loss_is_told_from_a_bug(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert distributed.is_loss(RuntimeError("Gloo all-reduce failed: Connection reset by peer"))
+    assert distributed.is_loss(RuntimeError("UNAVAILABLE: Task 1 heartbeat timeout"))
+    assert not distributed.is_loss(RuntimeError("shapes (3,) and (4,) do not match"))
+    assert not distributed.is_loss(UserError("config.train.batch_size is 0"))
