@@ -53,10 +53,16 @@ def test_four_processes_then_one(tmp_path):
 
 def begun(workdir, count, *args, **how):
     """Processes of a long run that has saved its first checkpoint."""
-    every = "--config.train.checkpoint_every=50 steps"
-    args = [*runs.TINY, f"--workdir={workdir}", LONG, every, *args]
+    quick = ["--config.r1.gamma=0.0", "--config.train.checkpoint_every=50 steps"]
+    args = [*runs.TINY, f"--workdir={workdir}", LONG, *quick, *args]
     processes = runs.start_many(count, *args, **how)
-    runs.until_saved(workdir, 1, processes[0])
+    try:
+        runs.until_saved(workdir, 1, processes[0])
+    except AssertionError:
+        for process in processes:
+            process.kill()
+            runs.finish(process)
+        raise
     return processes
 
 

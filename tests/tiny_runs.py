@@ -114,15 +114,15 @@ def start_many(count, *args, **how):
     return [start(*args, *together, f"--process_id={i}", **how) for i in range(count)]
 
 
-def until_saved(workdir, step, process, timeout=120):
+def until_saved(workdir, step, process, timeout=300):
     """Wait until a checkpoint of `step` or later is there, or the process has ended."""
     deadline = time.monotonic() + timeout
     while process.poll() is None and max(steps_saved(workdir), default=-1) < step:
-        assert time.monotonic() < deadline, "no checkpoint in two minutes"
+        assert time.monotonic() < deadline, "no checkpoint in five minutes"
         time.sleep(0.005)
 
 
-def finish(process, timeout=240):
+def finish(process, timeout=400):
     """(exit status, stdout, stderr)."""
     try:
         out, err = process.communicate(timeout=timeout)
