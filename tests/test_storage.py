@@ -1,11 +1,10 @@
 """Run folders on disks and in buckets; locks; checkpoints that cannot be read."""
 
 import json
-import multiprocessing
 import os
 import shutil
-import signal
-import time
+import subprocess
+import sys
 
 import bucket
 import jax
@@ -30,24 +29,26 @@ def heard(*args):
 # --- locks --------------------
 
 
-def hold(workdir, ready):
-    with storage.locked(workdir):
-        ready.set()
-        time.sleep(60)
+HOLD = """
+import sys, time
+from pathlib import Path
+from ddgan_jax import storage
+with storage.locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
 
 
 def test_a_lock_ends_with_its_process(tmp_path):
     """However that ends: also by kill -9."""
-    context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    process = context.Process(target=hold, args=(tmp_path, ready))
-    process.start()
-    assert ready.wait(60)
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    process = subprocess.Popen(command, cwd=runs.ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
     in_use = pytest.raises(UserError, match=r"in use: another run .* choose another --workdir")
     with in_use, storage.locked(tmp_path):
         pass
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    process.kill()
+    runs.finish(process)
     with storage.locked(tmp_path):
         pass
     with storage.locked(tmp_path):  # and with its block
