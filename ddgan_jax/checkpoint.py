@@ -19,7 +19,7 @@ from etils import epath
 
 from ddgan_jax.distributed import agreed, is_loss, led
 from ddgan_jax.errors import UserError
-from ddgan_jax.storage import AnyPath
+from ddgan_jax.storage import AnyPath, is_remote
 from ddgan_jax.types import PyTree, TrainState
 
 Sums = Mapping[str, tuple[float, int]]
@@ -42,7 +42,9 @@ def opened(
         create=not read_only,
         cleanup_tmp_directories=not read_only,  # of runs that were killed while saving
     )
-    folder = (workdir / "checkpoints").resolve()  # orbax wants an absolute path
+    folder = workdir / "checkpoints"
+    if not is_remote(folder):
+        folder = folder.resolve()  # orbax wants an absolute path
     with _reported(f"checkpoints cannot be kept in {folder}"):
         manager = ocp.CheckpointManager(folder, options=options)
     try:
