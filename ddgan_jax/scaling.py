@@ -222,7 +222,7 @@ def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None]
     say(f"batch {size}: {work.flops / 1e9:.1f} GFLOP, at most {work.bytes_accessed / 1e9:.1f} GB "
         f"accessed a step; gradients {sums} MB, state {work.state / 1e6:.1f} MB")  # fmt: skip
     say("| chip | chips | batch of each | ms a step | communication | efficiency | the same batch "
-        "on each chip | fsdp |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+        "on each chip | with fsdp |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
     for kind in kinds:
         chip = KINDS[kind]
         alone = sum(predicted(work, 1, chip))
@@ -231,7 +231,7 @@ def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None]
                 continue
             compute, sent = predicted(work, chips, chip)
             total, split = compute + sent, sum(predicted(work, chips, chip, fsdp=True))
-            say(f"| {kind} | {chips} | {size // chips} | {1e3 * total:.2f} | "
+            say(f"| {kind} | {chips} | {size // chips} | {1e3 * total:.3g} | "
                 f"{100 * sent / total:.0f} % | {100 * alone / (chips * total):.0f} % | "
                 f"{100 * alone / (alone + sent):.0f} % | "
                 f"{100 * alone / (chips * split):.0f} % |")  # fmt: skip
