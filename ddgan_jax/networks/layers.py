@@ -120,9 +120,13 @@ def group_count(channels: int) -> int:
 
 
 class GroupNorm(nn.Module):
-    """Group norm in float32, eps 1e-6, `group_count` groups, with or without its own affine map."""
+    """Group norm in float32, eps 1e-6, with or without its own affine map.
+
+    `groups`: how many; 0 for `group_count` of the channels.
+    """
 
     affine: bool = True
+    groups: int = 0
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
@@ -130,7 +134,7 @@ class GroupNorm(nn.Module):
     def __call__(self, x: Array) -> Array:
         """x [B, ..., C] -> the same shape in `dtype`."""
         norm = nn.GroupNorm(
-            num_groups=group_count(x.shape[-1]),
+            num_groups=self.groups or group_count(x.shape[-1]),
             epsilon=1e-6,
             use_bias=self.affine,
             use_scale=self.affine,
@@ -177,8 +181,13 @@ class AdaptiveGroupNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Single-head self-attention over all positions, residual sum / sqrt 2; softmax in float32."""
+    """Single-head self-attention over all positions, residual sum; softmax in float32.
 
+    `groups`: of the norm, see `GroupNorm`. `rescale`: divide the sum by sqrt 2.
+    """
+
+    groups: int = 0
+    rescale: bool = True
     equalised: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
@@ -188,14 +197,16 @@ class Attention(nn.Module):
         """x [B, H, W, C] -> [B, H, W, C]."""
         batch, height, width, channels = x.shape
         kwargs: dict[str, Any] = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        h = GroupNorm(name="norm", **kwargs)(x).reshape(batch, height * width, channels)
+        h = GroupNorm(groups=self.groups, name="norm", **kwargs)(x)
+        h = h.reshape(batch, height * width, channels)
         kwargs["equalised"] = self.equalised
         q, k, v = (dense(channels, scale=0.1, name=name, **kwargs)(h) for name in "qkv")
         logits = jnp.einsum("bic,bjc->bij", q, k).astype(jnp.float32) * channels**-0.5
         weights = jax.nn.softmax(logits, axis=-1).astype(self.dtype)
         h = jnp.einsum("bij,bjc->bic", weights, v)
         h = dense(channels, scale=NEAR_ZERO, name="out", **kwargs)(h)
-        return (x + h.reshape(x.shape)) * SQRT_HALF
+        h = x + h.reshape(x.shape)
+        return h * SQRT_HALF if self.rescale else h
 
 
 def minibatch_stddev(x: Array, group_size: int = 4) -> Array:
