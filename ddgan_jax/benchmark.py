@@ -22,14 +22,15 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from ddgan_jax import latents
 from ddgan_jax import mesh as meshes
 from ddgan_jax.build import build_generator, build_space
 from ddgan_jax.config import check, validate
 from ddgan_jax.errors import UserError
 from ddgan_jax.overrides import load_config_file, override
-from ddgan_jax.prepare import assemble, compiled_steps, data_shape, first_state
+from ddgan_jax.prepare import assemble, compiled_steps, data_shape, first_state, load_frozen
 from ddgan_jax.sampling import compiled_sampler, sample_keys
-from ddgan_jax.types import Array, Method, Params
+from ddgan_jax.types import Array, Method, Params, PyTree
 
 TRIALS = 20
 SAMPLES = 100  # the batch that papers of this field time
@@ -85,6 +86,11 @@ def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> int:
     state = first_state(create, abstract, seed=0)
     size = config.train.batch_size
     make_batch = functools.partial(random_batch, size=size, shape=shape)
+    if latents.in_latents(config):  # training encodes its data once, before it begins
+        make_batch = functools.partial(
+            latents.random_latents, config=config, shape=shape, count=size
+        )
+    frozen = load_frozen(config, mesh)
     batch = jax.jit(make_batch, out_shardings=meshes.over_batch(mesh))(jax.random.key(1))
 
     variants = {
@@ -96,21 +102,23 @@ def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> int:
     for variant in sorted(variants):
         name = "train step + R1" if any(variant) else "train step"
         started = time.perf_counter()
-        lowered = step_fn(variant).lower(state, batch, ())
+        lowered = step_fn(variant).lower(state, batch, frozen)
         flops = float((lowered.cost_analysis() or {}).get("flops", 0.0))
         compiled = lowered.compile()
         compile_seconds = time.perf_counter() - started
         holder = [state]
 
         def call(holder: list = holder, compiled: Any = compiled) -> Any:  # the state is donated
-            holder[0], metrics = compiled(holder[0], batch, ())
+            holder[0], metrics = compiled(holder[0], batch, frozen)
             return metrics
 
         rows[name] = _row(median_seconds(call), size, flops, compile_seconds)
         state = holder[0]
 
-    name, rows_of_sampling = sampling_speed(method, {**state.params, **state.ema}, mesh)
-    rows[name] = rows_of_sampling
+    if method.sample is not None:
+        params = {**state.params, **state.ema}
+        name, rows_of_sampling = sampling_speed(method, params, frozen, mesh)
+        rows[name] = rows_of_sampling
     memory = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     say(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}, "
         f"{config.dtype}, batch {size}, images {shape}, median of {TRIALS}")  # fmt: skip
@@ -128,18 +136,22 @@ def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> int:
 
 
 def sampling_speed(
-    method: Method, params: Params, mesh: jax.sharding.Mesh, trials: int = TRIALS
+    method: Method,
+    params: Params,
+    frozen: PyTree,
+    mesh: jax.sharding.Mesh,
+    trials: int = TRIALS,
 ) -> tuple[str, dict[str, float]]:
     """(what was measured, its row): sampling a batch of `SAMPLES`, compiled beforehand."""
     count = meshes.round_up(SAMPLES, mesh)
     sample = compiled_sampler(method, mesh)
     keys = sample_keys(jax.random.key(2), 0, count)
     started = time.perf_counter()
-    lowered = sample.lower(params, keys, ())
+    lowered = sample.lower(params, keys, frozen)
     compiled = lowered.compile()
     flops = float((lowered.cost_analysis() or {}).get("flops", 0.0))
     compile_seconds = time.perf_counter() - started
-    seconds = median_seconds(lambda: compiled(params, keys, ()), trials)
+    seconds = median_seconds(lambda: compiled(params, keys, frozen), trials)
     return f"sample {count}, NFE {method.nfe}", _row(seconds, count, flops, compile_seconds)
 
 
@@ -173,7 +185,7 @@ def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str,
     method, _, _, abstract = assemble(config, shape, total=1, epoch=1)
     space = build_space(config, shape)
     generator = build_generator(config, space.shape)
-    frozen = ()  # what decoding needs besides
+    frozen = load_frozen(config, mesh)
     rng = np.random.default_rng(0)
 
     def noise(like: jax.ShapeDtypeStruct) -> Array:

@@ -3,28 +3,34 @@
 import contextlib
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from ddgan_jax import losses, processes, schedules
+from ddgan_jax import losses, processes, run_folder, schedules
 from ddgan_jax.config import check, module_from, require
 from ddgan_jax.degradations import degradation
 from ddgan_jax.errors import UserError, nearest
 from ddgan_jax.instance_noise import InstanceNoise
+from ddgan_jax.methods.autoencoder import Weights, make_autoencoder
 from ddgan_jax.methods.dddg import make_dddg
 from ddgan_jax.methods.ddgan import make_ddgan
 from ddgan_jax.methods.ddpm import make_ddpm
 from ddgan_jax.methods.diffusion_gan import make_diffusion_gan
 from ddgan_jax.methods.difgan import make_difgan
 from ddgan_jax.methods.gan import make_gan
+from ddgan_jax.metrics import lpips
+from ddgan_jax.networks.autoencoder import Autoencoder, MLPAutoencoder
 from ddgan_jax.networks.encoder import MLPEncoder, ResBlockEncoder
 from ddgan_jax.networks.mlp import MLPDiscriminator, MLPGenerator
 from ddgan_jax.networks.ncsnpp import NCSNpp
+from ddgan_jax.networks.patchgan import PatchDiscriminator
 from ddgan_jax.networks.resblock import ResBlockDiscriminator
 from ddgan_jax.networks.resblock_unet import ResBlockUNet
 from ddgan_jax.networks.wavelet_ncsnpp import WaveletNCSNpp
+from ddgan_jax.spaces.latent import latent
 from ddgan_jax.spaces.pixels import pixels
 from ddgan_jax.spaces.wavelet import wavelet
 from ddgan_jax.types import Array, Method, Space
@@ -49,6 +55,8 @@ GENERATORS = {
 }
 DISCRIMINATORS = {"resblock": ResBlockDiscriminator, "mlp": MLPDiscriminator}
 ENCODERS = {"resblock": ResBlockEncoder, "mlp": MLPEncoder}
+AUTOENCODERS = {"conv": Autoencoder, "mlp": MLPAutoencoder}
+PATCH_DISCRIMINATORS = {"patch": PatchDiscriminator}
 
 
 def _check_resolution(config: ConfigDict, field: str, shape: Shape, halvings: int) -> None:
@@ -70,9 +78,27 @@ def _wavelet(config: ConfigDict, shape: Shape) -> Space:
     return wavelet(shape, config.space.levels)
 
 
+def _latent(config: ConfigDict, shape: Shape) -> Space:
+    """The space of the autoencoder whose run folder `config.space.autoencoder` is."""
+    require(config, ("space.autoencoder",), "space 'latent'")
+    folder = Path(config.space.autoencoder)
+    has = (folder / "config.json").is_file() and (folder / "info.json").is_file()
+    check(config, "space.autoencoder", has and config.space.autoencoder != "",
+          "the run folder of a trained autoencoder (configs/autoencoder_*.py)")  # fmt: skip
+    theirs = run_folder.load_config(folder)
+    check(config, "space.autoencoder", theirs.method == "autoencoder",
+          f"a run of method 'autoencoder', not of {theirs.method!r},")  # fmt: skip
+    known = run_folder.data_shape(folder)
+    check(config, "space.autoencoder", known == shape,
+          f"an autoencoder of {shape} images, not of {known},")  # fmt: skip
+    module = build_autoencoder(theirs, shape)
+    return latent(module, shape, module.latents_of(shape))
+
+
 SPACES: dict[str, Callable[[ConfigDict, Shape], Space]] = {
     "pixels": lambda config, shape: pixels(shape),
     "wavelet": _wavelet,
+    "latent": _latent,
 }
 
 
@@ -137,6 +163,48 @@ def _checked_discriminator(config: ConfigDict, shape: Shape, module: Any) -> Any
             )
         _check_resolution(config, "disc", shape, sum(module.downsample))
     return module
+
+
+def build_autoencoder(config: ConfigDict, shape: Shape) -> Any:
+    """The autoencoder that `config.autoencoder` describes, for images of `shape`."""
+    dtype = jnp.dtype(config.dtype)
+    if config.autoencoder.network == "mlp":
+        return module_from(config, "autoencoder", AUTOENCODERS, dtype=dtype, shape=shape)
+    channels = shape[-1]
+    module = module_from(config, "autoencoder", AUTOENCODERS, dtype=dtype, channels=channels)
+    _check_resolution(config, "autoencoder", shape, len(module.multipliers) - 1)
+    return module
+
+
+_AUTOENCODER_FIELDS = (
+    *("autoencoder.network", "disc.network"),
+    *(f"loss.{name}" for name in Weights._fields),
+)
+
+
+def _autoencoder(config: ConfigDict, shape: Shape, length: Length) -> Method:
+    del length
+    require(config, _AUTOENCODER_FIELDS, "method 'autoencoder'")
+    check(config, "space.kind", _space_kind(config) == "pixels", "'pixels' (method 'autoencoder')")
+    weights = Weights(**{name: config.loss[name] for name in Weights._fields})
+    for name, value in weights._asdict().items():
+        kind = int if name == "adversarial_start" else (int, float)
+        ok = isinstance(value, kind) and not isinstance(value, bool) and 0 <= value < float("inf")
+        check(config, f"loss.{name}", ok, "an integer >= 0" if kind is int else "a number >= 0")
+    autoencoder = build_autoencoder(config, shape)
+    check(config, "loss.kl", weights.kl == 0 or autoencoder.gaussian,
+          "0 where config.autoencoder.gaussian is false")  # fmt: skip
+    perceptual = shape[-1] == 3 and min(shape[:2]) >= lpips.SMALLEST
+    check(config, "loss.lpips", weights.lpips == 0 or perceptual,
+          f"0 for images of {shape} (LPIPS wants colour, {lpips.SMALLEST} pixels)")  # fmt: skip
+    dtype = jnp.dtype(config.dtype)
+    discriminator = module_from(config, "disc", PATCH_DISCRIMINATORS, dtype=dtype)
+    smallest = 3 * 2**discriminator.layers
+    check(config, "disc.layers", min(shape[:2]) >= smallest,
+          f"fewer for {shape[0]}x{shape[1]} images (so many want {smallest} pixels)")  # fmt: skip
+    return make_autoencoder(
+        autoencoder=autoencoder, discriminator=discriminator, shape=shape, weights=weights
+    )
 
 
 _DDGAN_FIELDS = (
@@ -336,6 +404,7 @@ def tracing(config: ConfigDict) -> Iterator[None]:
 
 
 METHODS: dict[str, Callable[[ConfigDict, Shape, Length], Method]] = {
+    "autoencoder": _autoencoder,
     "ddgan": _ddgan,
     "dddg": _dddg,
     "gan": _gan,

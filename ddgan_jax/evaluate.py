@@ -29,8 +29,9 @@ from ddgan_jax.metrics.inception import load_inception
 from ddgan_jax.metrics.modes import mode_coverage, stacked_labels, stacked_modes
 from ddgan_jax.model import Model, load
 from ddgan_jax.prepare import Run
+from ddgan_jax.rebuild import closeness, of_source, rebuilder
 from ddgan_jax.sampling import compiled_sampler, sample_batches
-from ddgan_jax.types import TrainState
+from ddgan_jax.types import Params, TrainState
 
 Say = Callable[[str], None]
 
@@ -215,6 +216,8 @@ def evaluate(
 ) -> int:
     """Sample from a run, measure, print a table and write `evaluation.json`.
 
+    Of a method that draws no samples, the images of `config.eval.split` as it rebuilds them.
+
     Args:
       config: the run's, with `config.eval` as wanted.
       workdir: the run folder.
@@ -233,14 +236,30 @@ def evaluate(
     settings, count = config.eval, config.eval.num_samples
     key = jax.random.key(settings.seed)
     start = time.perf_counter()
-    metrics, said = evaluate_samples(
-        evaluator, lambda: eight_bits(model.batches(key, count)), count
-    )
+    if model.method.sample is None:
+        source, rebuild = evaluator.source, rebuilder(model.method, model.mesh, settings.batch_size)
+        count = min(count, source.size)
+        metrics, said = evaluate_samples(
+            evaluator,
+            lambda: eight_bits(b for _, b in of_source(rebuild, model.params, source, count)),
+            count,
+        )
+        pairs = of_source(rebuild, model.params, source, count)
+        metrics |= closeness(pairs, perceptual=config.loss.lpips > 0)
+        speed = {}
+    else:
+        metrics, said = evaluate_samples(
+            evaluator, lambda: eight_bits(model.batches(key, count)), count
+        )
+        name, row = sampling_speed(
+            model.method, model.params, model.frozen, model.mesh, settings.trials
+        )
+        done = {"what": name, "nfe": model.method.nfe, "trials": settings.trials, **row}
+        speed = {"speed": done}
     seconds = time.perf_counter() - start
-    name, row = sampling_speed(model.method, model.params, model.mesh, settings.trials)
     report = {
         "metrics": metrics,
-        "speed": {"what": name, "nfe": model.method.nfe, "trials": settings.trials, **row},
+        **speed,
         "protocol": {
             "run": workdir.resolve().name,
             "method": config.method,
@@ -294,19 +313,32 @@ def evaluate_source(
 
 
 def state_evaluator(run: Run, evaluator: Evaluator) -> Callable[[TrainState], dict[str, float]]:
-    """state -> metrics of `config.eval.training_samples` samples, the same noise each time."""
+    """state -> metrics of `config.eval.training_samples` samples, the same noise each time.
+
+    Of a method that draws none, of so many images of `config.eval.split` as it rebuilds them.
+    """
     settings, mesh = evaluator.settings, run.mesh
     count = settings.training_samples
     size = meshes.round_up(min(run.config.sample.batch_size, count), mesh)
-    sample = compiled_sampler(run.method, mesh)
-    key = jax.random.key(settings.seed)
+    if run.method.sample is None:
+        source, rebuild = evaluator.source, rebuilder(run.method, mesh, size)
+        count = min(count, source.size)
+
+        def draw(params: Params) -> Iterator[np.ndarray]:
+            return (rebuilt for _, rebuilt in of_source(rebuild, params, source, count))
+    else:
+        sample = compiled_sampler(run.method, mesh)
+        key = jax.random.key(settings.seed)
+
+        def draw(params: Params) -> Iterator[np.ndarray]:
+            return sample_batches(sample, params, run.frozen, key, count, size)
 
     def measure(state: TrainState) -> dict[str, float]:
         average = state.ema if settings.weights == "ema" else {}
         params = {**state.ema, **state.params, **average}
         return evaluate_samples(
             evaluator,
-            lambda: eight_bits(sample_batches(sample, params, (), key, count, size)),
+            lambda: eight_bits(draw(params)),
             count,
         )[0]
 

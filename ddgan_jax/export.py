@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ddgan_jax import checkpoint, run_folder
+from ddgan_jax import checkpoint, latents, run_folder, storage
 from ddgan_jax.errors import UserError
 from ddgan_jax.model import load
 
@@ -30,6 +30,8 @@ def export(
     for name in FILES:
         if (workdir / name).exists():
             (out / name).write_bytes((workdir / name).read_bytes())
+    if (workdir / latents.FOLDER).is_dir():
+        storage.copy_tree(workdir / latents.FOLDER, out / latents.FOLDER)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     say(f"step {model.step}, {size / 2**20:.1f} MiB: sample with --mode=sample --workdir={out}")
     return 0

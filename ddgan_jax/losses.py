@@ -54,3 +54,14 @@ def fading_weight(
         return weight * jax.nn.sigmoid(delta - 2 * delta * epoch / epochs)
 
     return schedule
+
+
+def hinge_loss(real: Array, fake: Array) -> Array:
+    """Mean of relu(1 - D(real)) + relu(1 + D(fake)), halved (Lim and Ye 2017); 1 at D = 0."""
+    return 0.5 * (jnp.mean(jax.nn.relu(1 - real)) + jnp.mean(jax.nn.relu(1 + fake)))
+
+
+def gaussian_kl(mean: Array, log_variance: Array) -> Array:
+    """KL(N(mean, variance) || N(0, I)), summed over each example [B, ...], mean over the batch."""
+    each = 0.5 * (jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance)
+    return jnp.mean(jnp.sum(each, axis=tuple(range(1, mean.ndim))))

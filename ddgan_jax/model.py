@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddgan_jax import checkpoint, run_folder, storage
+from ddgan_jax import checkpoint, latents, run_folder, storage
 from ddgan_jax import mesh as meshes
 from ddgan_jax.config import validate
 from ddgan_jax.errors import UserError
 from ddgan_jax.prepare import assemble
 from ddgan_jax.sampling import compiled_sampler, sample_batches
-from ddgan_jax.types import Array, Method, Params
+from ddgan_jax.types import Array, Method, Params, PyTree
 
 
 class Model(NamedTuple):
@@ -26,6 +26,7 @@ class Model(NamedTuple):
     step: int  # train steps that made them
     shape: tuple[int, ...]  # of one example
     mesh: jax.sharding.Mesh
+    frozen: PyTree  # what sampling needs besides: a frozen autoencoder
 
     def sample(self, key: jax.Array, count: int, batch_size: int | None = None) -> np.ndarray:
         """Draw `count` samples, float32 [count, ...], images in [-1, 1].
@@ -51,7 +52,7 @@ class Model(NamedTuple):
         size = min(batch_size or self.config.sample.batch_size, count)
         size = meshes.round_up(size, self.mesh)
         compiled = compiled_sampler(self.method, self.mesh)
-        return sample_batches(compiled, self.params, (), key, count, size)
+        return sample_batches(compiled, self.params, self.frozen, key, count, size)
 
     def encode(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Latents of images, float32 [N, t_max, d_z], by the encoder alone.
@@ -174,7 +175,8 @@ def load(
     mesh = meshes.make_mesh(devices)
     # The lengths of run and epoch change no shape.
     shape = run_folder.data_shape(workdir)
-    method, _, _, abstract = assemble(config, shape, total=1, epoch=1)
+    own = latents.with_own(config, workdir)
+    method, _, _, abstract = assemble(own, shape, total=1, epoch=1)
     abstract = checkpoint.with_sharding(abstract, meshes.replicated(mesh))
     if not (workdir / "checkpoints").is_dir():
         raise UserError(f"no checkpoint in {workdir}; train first with --workdir={workdir}")
@@ -188,4 +190,4 @@ def load(
             }
         else:
             params = checkpoint.restore_ema(manager, step, abstract.ema)
-    return Model(config, method, params, step, shape, mesh)
+    return Model(config, method, params, step, shape, mesh, latents.load_frozen(own, mesh))

@@ -9,14 +9,17 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from ddgan_jax import latents
 from ddgan_jax import mesh as meshes
 from ddgan_jax.build import Length, build_method, tracing
 from ddgan_jax.config import adam, check, require, steps_per_epoch, to_steps, validate
 from ddgan_jax.data import load_source
 from ddgan_jax.data.source import Source
+from ddgan_jax.metrics.lpips import load_lpips
 from ddgan_jax.optim import make_optimisers
+from ddgan_jax.storage import AnyPath, place
 from ddgan_jax.train_step import Optimisers, Regularise, create_state, train_step
-from ddgan_jax.types import Array, Aux, Context, LossFn, Method, Params, Phase, TrainState
+from ddgan_jax.types import Array, Aux, Context, LossFn, Method, Params, Phase, PyTree, TrainState
 
 Create = Callable[[Array], TrainState]
 
@@ -55,17 +58,26 @@ class Run(NamedTuple):
     """All that config, data and devices determine: made before anything compiles or is written."""
 
     config: ConfigDict
-    source: Source
+    source: Source  # the data
+    feed: Source  # what the train step sees of it: the same, or its latents
     plan: Plan
     method: Method
     optimisers: Optimisers
     mesh: jax.sharding.Mesh
     create: Create  # key -> the state before the first step
     abstract: TrainState  # its shapes, and where they live: `mesh.lay_out`
+    frozen: PyTree  # `Context.frozen`, on the devices
 
 
-def prepare(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> Run:
+def prepare(
+    config: ConfigDict, devices: Sequence[jax.Device] | None = None, workdir: AnyPath | None = None
+) -> Run:
     """Check everything that can be checked, then build what the loop needs.
+
+    Args:
+      config: of the run.
+      devices: to use; all if None.
+      workdir: the run folder, if it may hold networks that the run needs.
 
     Raises:
       UserError: whatever the user can mend, in one line.
@@ -84,9 +96,27 @@ def prepare(config: ConfigDict, devices: Sequence[jax.Device] | None = None) -> 
         largest = int(source.take(some)["label"].max())
         allowed = f"0, or more than the largest label of {source.name}, {largest},"
         check(config, "classes", largest < classes, allowed)
-    method, optimisers, create, shapes = assemble(config, source.shape, plan.total, plan.epoch)
+    own = latents.with_own(config, workdir) if workdir else config
+    method, optimisers, create, shapes = assemble(own, source.shape, plan.total, plan.epoch)
     abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
-    return Run(config, source, plan, method, optimisers, mesh, create, abstract)
+    feed, frozen = source, load_frozen(own, mesh)
+    if latents.in_latents(own):
+        feed, measured = latents.encoded(own, source, frozen)
+        if latents.read_scale(place(own.space.autoencoder)) is None:
+            frozen["scale"] = jax.device_put(np.float32(measured), meshes.replicated(mesh))
+    return Run(config, source, feed, plan, method, optimisers, mesh, create, abstract, frozen)
+
+
+def load_frozen(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Any]:
+    """The weights that training reads and never moves, on all devices.
+
+    Raises:
+      UserError: they are not there.
+    """
+    frozen = latents.load_frozen(config, mesh)
+    if config.method == "autoencoder" and config.loss.lpips > 0:
+        frozen["lpips"] = jax.device_put(load_lpips("").params, meshes.replicated(mesh))
+    return frozen
 
 
 def data_shape(config: ConfigDict) -> tuple[int, ...]:

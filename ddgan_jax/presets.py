@@ -123,6 +123,45 @@ def wddgan(**fields: Any) -> ConfigDict:
     return config
 
 
+def lddgan(*, autoencoder: str, **fields: Any) -> ConfigDict:
+    """`ddgan(**fields)` in the latents of an autoencoder, whose run folder `autoencoder` is."""
+    config = ddgan(**fields)
+    config.space = ConfigDict(dict(kind="latent", autoencoder=autoencoder))
+    return config
+
+
+def autoencoder(
+    *,
+    network: Mapping[str, Any],
+    disc: Mapping[str, Any],
+    lpips: float,
+    adversarial: float,
+    adversarial_start: int,
+    learning_rate: float,
+) -> ConfigDict:
+    """`base()` plus what an autoencoder needs. The rates stay constant, as in VQGAN's training.
+
+    `network` and `disc`: {"network": name, field: value, ...}; the rest: see
+    `methods.autoencoder.Weights`.
+    """
+    config = base()
+    config.method = "autoencoder"
+    config.autoencoder = ConfigDict(dict(network))
+    config.disc = ConfigDict(dict(disc))
+    config.loss = ConfigDict(
+        dict(
+            lpips=float(lpips),
+            adversarial=float(adversarial),
+            adversarial_start=adversarial_start,
+            kl=0.0,  # the paper's point; its ablation turns it on
+            codes=1.0,  # where there are any (config.autoencoder.codes)
+        )
+    )
+    constant = adam(learning_rate, final_learning_rate=learning_rate)
+    config.optim = ConfigDict(dict(autoencoder=dict(constant), disc=dict(constant)))
+    return config
+
+
 def dddg(
     *,
     degradation: str,

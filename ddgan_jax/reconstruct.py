@@ -1,6 +1,6 @@
 """`--mode=reconstruct`: real images through the encoder and back, measured and drawn.
 
-For methods that invert (DDDG): latents by the encoder alone and, with `--refine=N`, after N steps
+For methods that encode: latents by the encoder alone and, for DDDG with `--refine=N`, after N steps
 of gradient descent from there. The mean image and PCA with as many numbers as the latents have,
 half and a quarter of them, stand beside both.
 """
@@ -96,7 +96,7 @@ def interpolation_figure(
     for first in range(min(SHOWN, len(images))):
         same = np.flatnonzero(labels == labels[first])
         second = same[(np.searchsorted(same, first) + 1) % len(same)]
-        share = np.linspace(0, 1, steps, dtype=np.float32)[:, None, None]
+        share = np.linspace(0, 1, steps, dtype=np.float32).reshape(-1, *[1] * (latents.ndim - 1))
         between = (1 - share) * latents[first] + share * latents[second]
         made = model.decode(between, np.full(steps, labels[first]))
         rows.append(np.concatenate([images[first][None], made, images[second][None]]))
@@ -191,7 +191,8 @@ def reconstruct(
     model = load(workdir, step, config)
     if model.method.encode is None:
         raise UserError(
-            f"--mode=reconstruct: method {model.config.method!r} has no inversion; 'dddg' has"
+            f"--mode=reconstruct: method {model.config.method!r} has no inversion; 'dddg' and "
+            "'autoencoder' have"
         )
     described = model.config.data.to_dict()
     source = load_source(ConfigDict({**described, "split": split}))
@@ -200,28 +201,28 @@ def reconstruct(
         run_folder.check_writable("--out", out)
     some = source.take(np.arange(min(count, source.size)))
     images, labels = to_floats(some["image"]), some["label"]
-    if not model.config.classes:
+    if not model.config.get("classes", 0):
         labels = np.zeros_like(labels)
     lpips, lpips_protocol = lpips_for(images.shape[1:])
     found, made = measure(model, train, images, labels, refine, rate, lpips)
 
     shown = slice(min(SHOWN, len(images)))
     best = made.get("refined_latents", made["latents"])
-    assert model.method.prior is not None
-    keys = sample_keys(jax.random.key(seed), 0, SHOWN)
-    drawn, drawn_labels = (np.asarray(x) for x in model.method.prior(keys))
+    rows = [images, *(made[k] for k in ("reconstructions", "refined") if k in made)]
     pictures = {
-        "degradation": degradation_figure(model, images[shown], labels[shown]),
-        "path": path_figure(model, drawn[:4], drawn_labels[:4]),
-        "progress": progress_figure(model, images[shown], made["latents"][shown], labels[shown]),
         "interpolation": interpolation_figure(model, images, best, labels),
-        "edits": edit_figure(model, images[0], best[0], int(labels[0])),
-        "reconstructions": strip(
-            np.stack([images, *(made[k] for k in ("reconstructions", "refined") if k in made)])[
-                :, shown
-            ]
-        ),
+        "reconstructions": strip(np.stack(rows)[:, shown]),
     }
+    if model.method.prior is not None:  # decoding goes through degraded images
+        keys = sample_keys(jax.random.key(seed), 0, SHOWN)
+        drawn, drawn_labels = (np.asarray(x) for x in model.method.prior(keys))
+        latents, some_labels = made["latents"][shown], labels[shown]
+        pictures |= {
+            "degradation": degradation_figure(model, images[shown], some_labels),
+            "path": path_figure(model, drawn[:4], drawn_labels[:4]),
+            "progress": progress_figure(model, images[shown], latents, some_labels),
+            "edits": edit_figure(model, images[0], best[0], int(labels[0])),
+        }
     report: dict[str, Any] = {
         "quality": found,
         "protocol": {

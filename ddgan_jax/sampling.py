@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ddgan_jax.errors import UserError
 from ddgan_jax.mesh import over_batch, replicated
 from ddgan_jax.types import Array, Method, Params, PyTree
 
@@ -28,7 +29,12 @@ def compiled_sampler(method: Method, mesh: jax.sharding.Mesh) -> Any:
     """`method.sample`, jitted: keys split over the devices, samples on all of them.
 
     Parameters may come split, as training leaves them with `config.train.fsdp`.
+
+    Raises:
+      UserError: the method draws no samples.
     """
+    if method.sample is None:
+        raise UserError("this method draws no samples; --mode=reconstruct shows what it rebuilds")
     same, split = replicated(mesh), over_batch(mesh)
 
     def sample(params: Params, keys: Array, frozen: PyTree) -> Array:

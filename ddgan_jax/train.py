@@ -10,20 +10,20 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddgan_jax import checkpoint, curves, plots, run_folder
+from ddgan_jax import checkpoint, curves, latents, plots, run_folder
 from ddgan_jax import mesh as meshes
 from ddgan_jax.data.pipeline import batches
-from ddgan_jax.data.source import Source
 from ddgan_jax.distributed import agreed, led
 from ddgan_jax.errors import UserError
 from ddgan_jax.evaluate import Evaluator, evaluation_line, make_evaluator, state_evaluator
 from ddgan_jax.metrics_log import LOGS, Clock, MetricsLog, Window, progress_line, read_lines
 from ddgan_jax.prepare import Run, compiled_steps, describe, first_state, prepare
+from ddgan_jax.rebuild import rebuilder
 from ddgan_jax.sampling import compiled_sampler, sample_keys
 from ddgan_jax.stop_signal import StopSignal
 from ddgan_jax.storage import AnyPath, spooled
 from ddgan_jax.train_step import Regularise, which_regularise
-from ddgan_jax.types import Array, Method, TrainState
+from ddgan_jax.types import Array, TrainState
 
 Say = Callable[[str], None]
 
@@ -50,7 +50,7 @@ def train(
     """
     if jax.process_index() != 0:
         say = _silent
-    run = agreed(lambda: prepare(config, devices))
+    run = agreed(lambda: prepare(config, devices, workdir))
     evaluator = agreed(lambda: make_evaluator(config, run.mesh)) if run.plan.eval else None
     changes = agreed(lambda: run_folder.check_same_run(workdir, config))
     info = describe(run)
@@ -70,6 +70,9 @@ def train(
     with contextlib.ExitStack() as held:
         try:
             led(lambda: held.enter_context(run_folder.claimed(workdir)))
+            if latents.in_latents(config):
+                scale = float(run.frozen["scale"])
+                led(lambda: latents.adopt(config, scale, workdir))
             manager = held.enter_context(checkpoint.opened(workdir, config.train.keep))
             state, window = _start(run, manager, say)
             # Not before: a run that cannot go on is left as it was.
@@ -109,9 +112,9 @@ def _loop(
         say(f"nothing to do: {start} of {plan.total} steps are done")
         return 0
     step_fn = compiled_steps(run.method, run.optimisers, run.config, run.mesh, run.abstract)
-    draw = grid_sampler(run.method, run.config, run.mesh)
+    draw = grid_sampler(run)
     evaluate = state_evaluator(run, evaluator) if evaluator else None
-    feed = feed_batches(run.config, run.source, run.mesh, start)
+    feed = feed_batches(run, start)
     compiled: set[Regularise] = set()
 
     def advice() -> str:
@@ -129,7 +132,7 @@ def _loop(
         for step in range(start + 1, plan.total + 1):
             variant = which_regularise(run.method, step - 1)
             began = time.perf_counter()
-            state, metrics = step_fn(variant)(state, next(feed), ())
+            state, metrics = step_fn(variant)(state, next(feed), run.frozen)
             window.add(step, metrics)
             if variant not in compiled:
                 compiled.add(variant)
@@ -179,17 +182,16 @@ def _loop(
     return 0
 
 
-def feed_batches(
-    config: ConfigDict, source: Source, mesh: jax.sharding.Mesh, start: int
-) -> Generator[dict[str, Array]]:
+def feed_batches(run: Run, start: int) -> Generator[dict[str, Array]]:
     """Global batches on the devices from step `start` on, one ahead of the step that uses it."""
+    config, mesh = run.config, run.mesh
     threads = os.cpu_count() or 2  # decoding on demand gains from all of them
     local = batches(
-        source,
+        run.feed,
         config.train.batch_size,
         seed=config.seed,
         start=start,
-        flip=config.data.flip,
+        flip=config.data.flip and not latents.in_latents(config),  # these are flipped already
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         prefetch=max(4, threads),
@@ -201,17 +203,28 @@ def feed_batches(
         yield ready
 
 
-def grid_sampler(
-    method: Method, config: ConfigDict, mesh: jax.sharding.Mesh
-) -> Callable[[TrainState], np.ndarray]:
-    """`state -> samples` from the same noise each time, with the moving average of the weights."""
-    count = config.train.grid
+def grid_sampler(run: Run) -> Callable[[TrainState], np.ndarray]:
+    """`state -> samples` from the same noise each time, with the moving average of the weights.
+
+    Of a method that draws none, pairs of a real image and what it is rebuilt as.
+    """
+    config, mesh, count = run.config, run.mesh, run.config.train.grid
+    if run.method.sample is None:
+        rebuild = rebuilder(run.method, mesh, config.sample.batch_size)
+        images = run.source.take(np.arange(min((count + 1) // 2, run.source.size)))["image"]
+
+        def pairs(state: TrainState) -> np.ndarray:
+            rebuilt = np.concatenate(list(rebuild(state.ema, images)))
+            both = np.stack([images, plots.to_uint8(rebuilt)], axis=1)
+            return both.reshape(-1, *images.shape[1:])
+
+        return pairs
     padded = meshes.round_up(count, mesh)
-    sample = compiled_sampler(method, mesh)
+    sample = compiled_sampler(run.method, mesh)
     keys = sample_keys(jax.random.key(config.seed + 1), 0, padded)
 
     def draw(state: TrainState) -> np.ndarray:
-        return np.asarray(sample({**state.params, **state.ema}, keys, ()))[:count]
+        return np.asarray(sample({**state.params, **state.ema}, keys, run.frozen))[:count]
 
     return draw
 

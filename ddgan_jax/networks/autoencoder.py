@@ -5,13 +5,15 @@ give a mean and a log-variance, and the latents may be replaced by the nearest o
 the way back to the image: what a diffusion in the latents sees is continuous in all cases.
 """
 
-from typing import Any
+import math
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ddgan_jax.networks.layers import Attention, Dtype, GroupNorm, conv, group_count
+from ddgan_jax.networks.layers import Attention, Dtype, GroupNorm, conv, dense, group_count
+from ddgan_jax.networks.mlp import Trunk
 from ddgan_jax.types import Array
 
 
@@ -89,7 +91,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """[B, h, w, c] -> float32 image [B, h f, w f, channels]; one block a level more than encoding.
 
-    `conv_out` is the last layer: there the adaptive weight of the adversarial term is measured.
+    `out` is the last layer: there the adaptive weight of the adversarial term is measured.
     """
 
     channels: int
@@ -116,7 +118,15 @@ class Decoder(nn.Module):
                 h = jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2)
                 h = conv(h.shape[-1], 3, name=f"up_{level}_resample", **kwargs)(h)
         h = nn.silu(_norm(h, "norm_out", **kwargs))
-        return conv(self.channels, 3, name="conv_out", **kwargs)(h).astype(jnp.float32)
+        return conv(self.channels, 3, name="out", **kwargs)(h).astype(jnp.float32)
+
+
+def _point_or_gaussian(h: Array, gaussian: bool) -> tuple[Array, Array | None]:
+    """[..., c] -> (it, None), or [..., 2 c] -> (mean, log-variance within [-30, 20])."""
+    if not gaussian:
+        return h, None
+    mean, log_variance = jnp.split(h, 2, axis=-1)
+    return mean, jnp.clip(log_variance, -30.0, 20.0)
 
 
 class Autoencoder(nn.Module):
@@ -171,15 +181,14 @@ class Autoencoder(nn.Module):
         return self.decode(self.encode(x)[0])
 
     def encode(self, x: Array) -> tuple[Array, Array | None]:
-        """Image [B, H, W, C] -> (latents, log-variance or None), float32 [B, H/f, W/f, c].
-
-        The log-variance is kept within [-30, 20].
-        """
+        """Image [B, H, W, C] -> (latents, log-variance or None), float32 [B, H/f, W/f, c]."""
         h = self.conv_latent(self.encoder(x)).astype(jnp.float32)
-        if not self.gaussian:
-            return h, None
-        mean, log_variance = jnp.split(h, 2, axis=-1)
-        return mean, jnp.clip(log_variance, -30.0, 20.0)
+        return _point_or_gaussian(h, self.gaussian)
+
+    def latents_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the latents of an image of `shape`."""
+        factor = 2 ** (len(self.multipliers) - 1)
+        return (shape[0] // factor, shape[1] // factor, self.latent_channels)
 
     def quantise(self, z: Array) -> tuple[Array, Array]:
         """Latents [..., c] -> (nearest code, its index int32 [...]), by Euclidean distance."""
@@ -199,3 +208,75 @@ class Autoencoder(nn.Module):
     def decode(self, z: Array) -> Array:
         """Latents [B, h, w, c] -> image float32 [B, H, W, C]; quantises if there are codes."""
         return self.rebuild(self.quantise(z)[0] if self.codes else z)
+
+
+class MLPEncoder(nn.Module):
+    """Residual MLP: image -> [B, outputs]."""
+
+    outputs: int
+    width: int
+    blocks: int
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """X [B, ...] -> float32 [B, outputs]."""
+        flat = x.reshape(x.shape[0], -1).astype(self.dtype)
+        trunk = Trunk(self.width, self.blocks, self.dtype, self.param_dtype, name="trunk")
+        h = trunk(flat, jnp.ones((x.shape[0], 1), self.dtype))  # no time to tell it
+        out = dense(self.outputs, dtype=jnp.float32, param_dtype=self.param_dtype, name="out")
+        return out(h.astype(jnp.float32))
+
+
+class MLPAutoencoder(nn.Module):
+    """The same with residual MLPs for halves, for very small images; no codes.
+
+    Attributes:
+      shape: of one image.
+      width, blocks: of both trunks.
+      latent_shape: of the latents; any.
+      gaussian, tanh: as in `Autoencoder`.
+    """
+
+    shape: tuple[int, ...]
+    width: int
+    blocks: int
+    latent_shape: tuple[int, ...]
+    gaussian: bool
+    tanh: bool = False
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+    codes: ClassVar[int] = 0
+
+    def setup(self) -> None:
+        """The two halves."""
+        sizes: dict[str, Any] = dict(width=self.width, blocks=self.blocks, dtype=self.dtype)
+        sizes["param_dtype"] = self.param_dtype
+        outputs = math.prod(self.latent_shape) * (2 if self.gaussian else 1)
+        self.encoder = MLPEncoder(outputs, **sizes)
+        self.decoder = MLPEncoder(math.prod(self.shape), **sizes)
+
+    def __call__(self, x: Array) -> Array:
+        """As `Autoencoder`."""
+        return self.decode(self.encode(x)[0])
+
+    def latents_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """As `Autoencoder`."""
+        del shape
+        return tuple(self.latent_shape)
+
+    def encode(self, x: Array) -> tuple[Array, Array | None]:
+        """As `Autoencoder`."""
+        *outer, channels = self.latent_shape
+        h = self.encoder(x).reshape(x.shape[0], *outer, channels * (2 if self.gaussian else 1))
+        return _point_or_gaussian(h, self.gaussian)
+
+    def rebuild(self, z: Array) -> Array:
+        """As `Autoencoder`."""
+        out = self.decoder(z).reshape(z.shape[0], *self.shape)
+        return jnp.tanh(out) if self.tanh else out
+
+    def decode(self, z: Array) -> Array:
+        """As `Autoencoder`."""
+        return self.rebuild(z)

@@ -1,0 +1,37 @@
+"""Latent DDGAN on the 8x8 digits that the package ships: minutes on CPU.
+
+Command:   python -m ddgan_jax.main --config=configs/autoencoder_digits.py --workdir=runs/ae
+           python -m ddgan_jax.main --config=configs/lddgan_digits.py --workdir=runs/lddgan
+Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
+Hardware:  one CPU core
+Time:      not measured yet
+Expected:  not measured yet
+Source:    method of Trinh and Hamagami 2024; networks and lengths those of configs/ddgan_digits.py
+
+The autoencoder is named by --config.space.autoencoder=FOLDER; once training has begun, its copy in
+the run folder is used.
+"""
+
+from ddgan_jax.presets import lddgan
+
+
+def get_config():
+    config = lddgan(
+        autoencoder="runs/ae",
+        num_steps=2,
+        latent_size=32,
+        gen=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0, tanh=True),
+        disc=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0, group=4),
+        lr_gen=5e-4,
+        lr_disc=5e-4,
+        r1_gamma=0.05,
+        r1_every=15,
+    )
+    config.data.name = "digits"
+    config.train.batch_size = 128
+    config.train.duration = "4000 steps"
+    config.train.log_every = "500 steps"
+    config.train.checkpoint_every = "2000 steps"
+    config.train.sample_every = "1000 steps"
+    config.eval.num_samples = 1500
+    return config

@@ -1,0 +1,192 @@
+"""The frozen autoencoder of a run in latent space: its weights, the scale, the encoded data.
+
+The config names the run folder of an autoencoder. When training begins, what decoding needs of it
+is copied into the new run's own folder, `autoencoder/`, with the scale that was measured from the
+data beside it: from then on that folder is used, and the other one may be deleted.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+from ml_collections import ConfigDict
+
+from ddgan_jax import checkpoint, run_folder
+from ddgan_jax import mesh as meshes
+from ddgan_jax.build import build_method, build_space
+from ddgan_jax.convert.weight_files import content_hash
+from ddgan_jax.data.source import Batch, Source
+from ddgan_jax.errors import UserError
+from ddgan_jax.metrics.protocol import cache_folder, hash_of, images_of
+from ddgan_jax.types import Array, PyTree
+
+FOLDER, SCALE = "autoencoder", "scale.json"
+CHUNK = 256  # images encoded at a time
+
+
+def in_latents(config: ConfigDict) -> bool:
+    """Whether the run works in the latents of an autoencoder."""
+    return config.get("space", {}).get("kind") == "latent"
+
+
+def with_own(config: ConfigDict, workdir: Path) -> ConfigDict:
+    """`config` with the autoencoder that the run folder holds, if it does, for the one it names."""
+    if not in_latents(config) or not (workdir / FOLDER).is_dir():
+        return config
+    own = ConfigDict(config.to_dict())
+    own.space.autoencoder = str(workdir / FOLDER)
+    return own
+
+
+def load_frozen(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Any]:
+    """{"autoencoder": weights, "scale": of the run folder or 1} on all devices; {} elsewhere.
+
+    Raises:
+      UserError: no checkpoint in the autoencoder's folder, or a damaged one.
+    """
+    if not in_latents(config):
+        return {}
+    folder = Path(config.space.autoencoder)
+    method = build_method(run_folder.load_config(folder), run_folder.data_shape(folder))
+    abstract = jax.eval_shape(method.init, jax.random.key(0))
+    same = meshes.replicated(mesh)
+    wanted = checkpoint.with_sharding({"autoencoder": abstract["autoencoder"]}, same)
+    with checkpoint.opened(folder, read_only=True) as manager:
+        weights = checkpoint.restore_ema(manager, checkpoint.latest_step(manager), wanted)
+    return {**weights, "scale": jax.device_put(np.float32(read_scale(folder) or 1.0), same)}
+
+
+def read_scale(folder: Path) -> float | None:
+    """What was measured for the run that holds `folder`; None: nothing yet.
+
+    Raises:
+      UserError: scale.json is damaged.
+    """
+    path = folder / SCALE
+    try:
+        return float(json.loads(path.read_text())["scale"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read ({error!r})") from None
+
+
+def adopt(config: ConfigDict, scale: float, workdir: Path) -> None:
+    """Copy what decoding needs of the autoencoder into the run folder, once, with the scale."""
+    source, own = Path(config.space.autoencoder), workdir / FOLDER
+    if own.is_dir():
+        return
+    partial = workdir / f".{FOLDER}.partial"
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed here
+    partial.mkdir()
+    for name in ("config.json", "info.json"):
+        shutil.copy(source / name, partial / name)
+    with checkpoint.opened(source, read_only=True) as manager:
+        step = str(checkpoint.latest_step(manager))
+    shutil.copytree(
+        source / "checkpoints" / step,
+        partial / "checkpoints" / step,
+        ignore=shutil.ignore_patterns("state", "window"),
+    )
+    text = {"scale": scale, "of": "the largest absolute latent of the training data"}
+    run_folder.write_atomically(partial / SCALE, json.dumps(text) + "\n")
+    partial.rename(own)
+
+
+def encoded(config: ConfigDict, source: Source, frozen: Mapping[str, Any]) -> tuple[Source, float]:
+    """The latents of all images of `source` as a source of their own, and the largest of them.
+
+    With `config.data.flip` the mirrored images are encoded too (the latents of a mirrored image are
+    no mirrored latents): the source is twice as long, and an epoch sees one half of it.
+
+    The latents lie in the cache folder, in a file that is named by a hash of images, weights and
+    architecture, and are read from there as they are needed.
+    """
+    shape = build_space(config, source.shape).shape
+    weights = {
+        "/".join(path): np.asarray(leaf)
+        for path, leaf in traverse_util.flatten_dict(frozen["autoencoder"]).items()
+    }
+    network = run_folder.load_config(Path(config.space.autoencoder)).autoencoder.to_dict()
+    parts = (1, content_hash(weights), sorted(network.items()), hash_of(source), config.data.flip)
+    name = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+    path = cache_folder() / "latents" / f"{name}.npy"
+    halves = 2 if config.data.flip else 1
+    if not path.is_file():
+        _write(path, config, source, frozen, halves, shape)
+    try:
+        latents = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); delete it, it is made anew") from None
+    labels = np.concatenate(
+        [
+            source.take(np.arange(start, min(start + CHUNK, source.size)))["label"]
+            for start in range(0, source.size, CHUNK)
+        ]
+    )
+
+    def take(indices: np.ndarray) -> Batch:
+        return {"image": np.asarray(latents[indices]), "label": labels[indices % source.size]}
+
+    largest = max(
+        float(np.abs(latents[i : i + CHUNK]).max()) for i in range(0, len(latents), CHUNK)
+    )
+    return Source(f"latents of {source.name}", halves * source.size, shape, take), largest
+
+
+def _write(
+    path: Path,
+    config: ConfigDict,
+    source: Source,
+    frozen: Mapping[str, Any],
+    halves: int,
+    shape: tuple[int, ...],
+) -> None:
+    """Encode on the devices of this process; the file is whole or not there."""
+    mesh = meshes.make_mesh(jax.local_devices())
+    same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
+    size = meshes.round_up(CHUNK, mesh)
+    space = build_space(config, source.shape)
+    encode = jax.jit(space.encode, in_shardings=(split, same), out_shardings=same)
+    params = {
+        "autoencoder": jax.device_put(jax.device_get(frozen["autoencoder"]), same),
+        "scale": jax.device_put(np.float32(1), same),
+    }
+    partial = path.with_name(f".{path.stem}.{jax.process_index()}.{os.getpid()}.npy")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        out = np.lib.format.open_memmap(
+            partial, mode="w+", dtype=np.float32, shape=(halves * source.size, *shape)
+        )
+        done = 0
+        for half in range(halves):
+            for images in images_of(source, size):
+                seen = images[:, :, ::-1] if half else images
+                padded = np.resize(seen, (size, *seen.shape[1:]))
+                found = np.asarray(encode(padded, params))[: len(images)]
+                out[done : done + len(images)] = found
+                done += len(images)
+        out.flush()
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(
+            f"{path.parent} cannot be written to: {error.strerror or error}; latents of the data "
+            "are kept there, $DDGAN_CACHE names another folder"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def random_latents(key: Array, config: ConfigDict, shape: tuple[int, ...], count: int) -> PyTree:
+    """A batch for the train step in the place of real latents: speed does not depend on them."""
+    space = build_space(config, shape)
+    noise = jax.random.normal(key, (count, *space.shape))
+    return {"image": noise, "label": jnp.zeros(count, jnp.int32)}

@@ -1,0 +1,34 @@
+"""Latent space: what a frozen autoencoder makes of images, scaled to about [-1, 1] (LDDGAN)."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from ddgan_jax.spaces.pixels import pixels
+from ddgan_jax.types import Array, PyTree, Space
+
+
+def latent(autoencoder: Any, image_shape: tuple[int, ...], shape: tuple[int, ...]) -> Space:
+    """encode(x) = E(x) / scale and decode(z) = D(scale z), with E and D that never train.
+
+    Both look for the weights and the scale in `frozen`: {"autoencoder": its parameters, "scale":
+    float32 scalar}. uint8 data are images; float32 data are latents already, as they are cached.
+
+    Args:
+      autoencoder: module with the methods `encode` and `decode`.
+      image_shape: of one image.
+      shape: of its latents.
+    """
+    images = pixels(image_shape)
+
+    def encode(data: Array, frozen: PyTree) -> Array:
+        if data.dtype == jnp.uint8:
+            x = images.encode(data, frozen)
+            data, _ = autoencoder.apply({"params": frozen["autoencoder"]}, x, method="encode")
+        return data / frozen["scale"]
+
+    def decode(x: Array, frozen: PyTree) -> Array:
+        params = {"params": frozen["autoencoder"]}
+        return autoencoder.apply(params, x * frozen["scale"], method="decode")
+
+    return Space(shape, encode, decode)
