@@ -127,6 +127,7 @@ def lddgan(*, autoencoder: str, **fields: Any) -> ConfigDict:
     """`ddgan(**fields)` in the latents of an autoencoder, whose run folder `autoencoder` is."""
     config = ddgan(**fields)
     config.space = ConfigDict(dict(kind="latent", autoencoder=autoencoder))
+    config.reconstruction.kind = "weighted"
     return config
 
 

@@ -85,11 +85,10 @@ def test_the_nearest_code_is_found():
     params["codebook"] = jax.random.normal(jax.random.key(1), (5, 2))
     z = jax.random.normal(jax.random.key(2), (3, 2, 2, 2))
     nearest, index = module.apply({"params": params}, z, method="quantise")
-    distances = np.linalg.norm(
-        np.asarray(z)[..., None, :] - np.asarray(params["codebook"]), axis=-1
-    )
+    z, codes = np.asarray(z), np.asarray(params["codebook"])
+    distances = np.linalg.norm(z[..., None, :] - codes, axis=-1)
     np.testing.assert_array_equal(index, distances.argmin(axis=-1))
-    np.testing.assert_array_equal(nearest, np.asarray(params["codebook"])[distances.argmin(-1)])
+    np.testing.assert_array_equal(nearest, codes[distances.argmin(axis=-1)])
 
 
 @pytest.mark.parametrize(("levels", "factor"), [(1, 1), (2, 2), (4, 8)])
