@@ -6,7 +6,7 @@ Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held o
 Hardware:  one CPU core
 Time:      not measured yet
 Expected:  not measured yet
-Source:    method of Trinh and Hamagami 2024; networks and lengths those of configs/ddgan_digits.py
+Source:    method of Trinh and Hamagami 2024; sizes and lengths ours
 
 The autoencoder is named by --config.space.autoencoder=FOLDER; once training has begun, its copy in
 the run folder is used.
@@ -20,8 +20,8 @@ def get_config():
         autoencoder="runs/ae",
         num_steps=2,
         latent_size=32,
-        gen=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0, tanh=True),
-        disc=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0, group=4),
+        gen=dict(network="mlp", width=192, blocks=3, t_width=64, octaves=0, tanh=True),
+        disc=dict(network="mlp", width=192, blocks=3, t_width=64, octaves=0, group=4),
         lr_gen=5e-4,
         lr_disc=5e-4,
         r1_gamma=0.05,
@@ -29,7 +29,7 @@ def get_config():
     )
     config.data.name = "digits"
     config.train.batch_size = 128
-    config.train.duration = "4000 steps"
+    config.train.duration = "6000 steps"
     config.train.log_every = "500 steps"
     config.train.checkpoint_every = "2000 steps"
     config.train.sample_every = "1000 steps"
