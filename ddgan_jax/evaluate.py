@@ -245,7 +245,7 @@ def evaluate(
             count,
         )
         pairs = of_source(rebuild, model.params, source, count)
-        metrics |= closeness(pairs, perceptual=config.loss.lpips > 0)
+        metrics |= closeness(pairs, source.shape)
         speed = {}
     else:
         metrics, said = evaluate_samples(

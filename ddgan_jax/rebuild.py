@@ -7,7 +7,7 @@ import numpy as np
 
 from ddgan_jax import mesh as meshes
 from ddgan_jax.data.source import Source
-from ddgan_jax.metrics.lpips import load_lpips
+from ddgan_jax.metrics.lpips import distances, lpips_for
 from ddgan_jax.metrics.reconstruction import psnr, ssim
 from ddgan_jax.types import Array, Method, Params
 
@@ -44,22 +44,21 @@ def of_source(
 
 
 def closeness(
-    pairs: Iterator[tuple[np.ndarray, np.ndarray]], *, perceptual: bool
+    pairs: Iterator[tuple[np.ndarray, np.ndarray]], shape: tuple[int, ...]
 ) -> dict[str, float]:
-    """Means over images of psnr, ssim (sides of 7 and more) and, if `perceptual`, lpips.
+    """Means over images of psnr, ssim (sides of 7 and more) and lpips (of 16, if its file is there).
 
     Args:
       pairs: uint8 [b, H, W, C] and float32 [b, H, W, C] in about [-1, 1], clipped here.
-      perceptual: LPIPS too; its weights must be there.
+      shape: of one image.
     """
-    measure = load_lpips("") if perceptual else None
-    distance = jax.jit(measure.apply) if measure else None
+    network, _ = lpips_for(shape)
     found: dict[str, list[np.ndarray]] = {}
     for images, rebuilt in pairs:
         a, b = images.astype(np.float32) / 127.5 - 1, np.clip(rebuilt, -1, 1)
         found.setdefault("psnr", []).append(psnr(a, b))
-        if min(a.shape[1:3]) >= 7:
+        if min(shape[:2]) >= 7:
             found.setdefault("ssim", []).append(ssim(a, b))
-        if measure and distance:
-            found.setdefault("lpips", []).append(np.asarray(distance(measure.params, a, b)))
+        if network:
+            found.setdefault("lpips", []).append(distances(network, a, b))
     return {name: float(np.concatenate(values).mean()) for name, values in found.items()}

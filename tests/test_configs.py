@@ -10,15 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 
-from ddgan_jax.build import build_method
+from ddgan_jax import run_folder
+from ddgan_jax.build import build_method, build_space
 from ddgan_jax.config import validate
+from ddgan_jax.convert.lpips import shapes as lpips_shapes
 from ddgan_jax.optim import make_optimisers
 from ddgan_jax.train_step import create_state, train_step
 
 CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.py"))
 HEADER = ("Command:", "Hardware:", "Time:", "Expected:", "Source:")
-PARAMETERS = {  # of the generator, exact, as published
+PARAMETERS = {  # of the generator (or autoencoder), exact, as published
+    "autoencoder_cifar10": 14_646_759,
+    "lddgan_cifar10": 33_329_668 - 25 * 256,  # published with 50 numbers in z, printed with 25
     "ddgan_cifar10": 48_432_515,
     "ddgan_celebahq256": 39_726_979,
     "ddgan_lsun_church256": 39_726_979,
@@ -64,11 +69,31 @@ def load(path):
     return module
 
 
+def frozen_shapes(config, shape, path, tmp_path):
+    """Of the frozen networks of a config, and of what the train step is fed.
+
+    In latent space, of those of the autoencoder_*.py config for the same data.
+    """
+    if config.method == "autoencoder" and config.loss.lpips > 0:
+        arrays = {k: jax.ShapeDtypeStruct(v, jnp.float32) for k, v in lpips_shapes().items()}
+        return {"lpips": traverse_util.unflatten_dict(arrays, sep="/")}, shape
+    if config.get("space", {}).get("kind") != "latent":
+        return (), shape
+    theirs = load(path.with_name(path.name.replace("lddgan", "autoencoder"))).get_config()
+    run_folder.save_config(tmp_path, theirs)
+    run_folder.save_info(tmp_path, {"data": {"shape": list(shape)}})
+    config.space.autoencoder = str(tmp_path)
+    params = jax.eval_shape(build_method(theirs, shape).init, jax.random.key(0))
+    scale = jax.ShapeDtypeStruct((), jnp.float32)
+    frozen = {"autoencoder": params["autoencoder"], "scale": scale}
+    return frozen, build_space(config, shape).shape
+
+
 @pytest.mark.parametrize(
     "path",
     [pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in SLOW else ()) for p in CONFIGS],
 )
-def test_config(path):
+def test_config(path, tmp_path):
     module = load(path)
     assert all(word in module.__doc__ for word in HEADER), "the header says too little"
     assert f"configs/{path.name}" in module.__doc__
@@ -76,6 +101,7 @@ def test_config(path):
     validate(config)
     size, channels = config.data.image_size, config.data.channels
     shape = SHAPES.get(path.stem) or (size, size, channels)
+    frozen, seen = frozen_shapes(config, shape, path, tmp_path)
     build_method(config, shape)
     # From here on with as few images as all others: networks are traced once for every shape.
     batch_size = config.train.batch_size = 16 * config.train.accumulate
@@ -85,11 +111,12 @@ def test_config(path):
     create = functools.partial(create_state, method=method, optimisers=optimisers)
     state = jax.eval_shape(create, jax.random.key(0))
     if path.stem in PARAMETERS:
-        leaves = jax.tree.leaves(state.params["gen"])
+        role = "autoencoder" if "autoencoder" in state.params else "gen"
+        leaves = jax.tree.leaves(state.params[role])
         assert sum(leaf.size for leaf in leaves) == PARAMETERS[path.stem]
-    dtype = jnp.uint8 if len(shape) == 3 else jnp.float32
+    dtype = jnp.uint8 if len(seen) == 3 and seen == shape else jnp.float32
     batch = {
-        "image": jax.ShapeDtypeStruct((batch_size, *shape), dtype),
+        "image": jax.ShapeDtypeStruct((batch_size, *seen), dtype),
         "label": jax.ShapeDtypeStruct((batch_size,), jnp.int32),
     }
     for with_regulariser in (True,) if path.stem in SLOW else (True, False):
@@ -101,14 +128,16 @@ def test_config(path):
             regularise=tuple(with_regulariser and p.regulariser is not None for p in method.phases),
             accumulate=config.train.accumulate,
         )
-        after, metrics = jax.eval_shape(step, state, batch, ())
+        after, metrics = jax.eval_shape(step, state, batch, frozen)
         assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
             lambda x: (x.shape, x.dtype), state
         )
         assert {m.shape for m in metrics.values()} == {()}
     params = {**state.params, **state.ema}
-    samples = jax.eval_shape(method.sample, params, jax.random.split(jax.random.key(0), 2), ())
-    assert samples.shape == (2, *shape)
+    if method.sample is not None:
+        keys = jax.random.split(jax.random.key(0), 2)
+        samples = jax.eval_shape(method.sample, params, keys, frozen)
+        assert samples.shape == (2, *shape)
     # For real where it is small; of the GAN family the shared suite takes enough real steps.
     if path.stem in SHAPES and path.stem.startswith(("ddgan_", "wddgan_", "dddg_")):
         state = jax.jit(create)(jax.random.key(0))

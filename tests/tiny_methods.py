@@ -1,14 +1,30 @@
 """Tiny configs of every method, and what the shared suite needs to run them."""
 
+import atexit
 import functools
+import shutil
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from ddgan_jax import run_folder
 from ddgan_jax.build import Length, build_method
 from ddgan_jax.optim import make_optimisers
-from ddgan_jax.presets import dddg, ddgan, ddpm, diffusion_gan, difgan, gan, wddgan
+from ddgan_jax.presets import (
+    autoencoder,
+    dddg,
+    ddgan,
+    ddpm,
+    diffusion_gan,
+    difgan,
+    gan,
+    lddgan,
+    wddgan,
+)
 from ddgan_jax.train_step import create_state, train_step, which_regularise
 
 BATCH = 8
@@ -148,12 +164,43 @@ def ddim_config():
     return config
 
 
+def autoencoder_config():
+    config = autoencoder(
+        network=dict(network="mlp", width=8, blocks=1, latent_shape=(2, 2, 2), gaussian=True),
+        disc=dict(network="patch", width=4, layers=0),
+        lpips=0.0,
+        adversarial=0.5,
+        adversarial_start=0,
+        learning_rate=1e-3,
+    )
+    config.loss.kl = 1e-3  # so that there is noise
+    return config
+
+
+def lddgan_config():
+    folder = Path(tempfile.mkdtemp(prefix="ddgan_jax_autoencoder_"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    run_folder.save_config(folder, autoencoder_config())
+    run_folder.save_info(folder, {"data": {"shape": (4, 4, 1)}})
+    return mlp_config(functools.partial(lddgan, autoencoder=str(folder)))
+
+
+def frozen_of(config, shape):
+    """What the train step gets besides: an autoencoder that nobody trained."""
+    if "space" not in config or config.space.kind != "latent":
+        return ()
+    params = jax.jit(build_method(autoencoder_config(), shape).init)(jax.random.key(5))
+    return {"autoencoder": params["autoencoder"], "scale": jnp.float32(2)}
+
+
 CASES = {
+    "autoencoder-mlp": (autoencoder_config, (4, 4, 1)),
     "ddgan-points": (mlp_config, (2,)),
     "ddgan-mlp": (mlp_config, (4, 4, 1)),
     "ddgan_classes-points": (with_classes(mlp_config), (2,)),
     "ddgan-conv": (conv_config, (4, 4, 1)),
     "wddgan-mlp": (wddgan_config, (4, 4, 1)),
+    "lddgan-mlp": (lddgan_config, (4, 4, 1)),
     "dddg-mlp": (dddg_mlp_config, (4, 4, 1)),
     "dddg-conv": (dddg_conv_config, (4, 4, 1)),
     "gan-points": (gan_config, (2,)),
@@ -201,10 +248,12 @@ def make_case(name):
 
     def step(state):
         number = int(state.step)
-        return compiled(which_regularise(method, number))(state, batch(number), ())
+        return compiled(which_regularise(method, number))(state, batch(number), frozen)
 
     create = jax.jit(functools.partial(create_state, method=method, optimisers=optimisers))
+    frozen = frozen_of(config, shape)
     return SimpleNamespace(
+        frozen=frozen,
         config=config,
         shape=shape,
         method=method,

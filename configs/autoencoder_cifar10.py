@@ -1,0 +1,50 @@
+"""Autoencoder of CIFAR-10, 32x32, f = 2: what latent DDGAN works in.
+
+Command:   python -m ddgan_jax.main --config=configs/autoencoder_cifar10.py --workdir=runs/ae
+           python -m ddgan_jax.main --mode=evaluate --workdir=runs/ae
+Data:      python -m ddgan_jax.data.prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
+           LPIPS: python -m ddgan_jax.convert.lpips (see its --help)
+Hardware:  not said in the paper
+Time:      days; not measured by us
+Expected:  published: FID 1.32 of validation images and their reconstructions. Not trained by us
+Source:    Trinh and Hamagami 2024, tables 1 and 7;
+           Rombach et al. 2022 for what they do not say
+
+14,646,759 parameters, 8,631,555 of them in the decoder, both as published.
+Losses, rates and batch are those of the latent-diffusion autoencoders, which the paper follows
+without giving its own; there is no KL term, which is its point (--config.loss.kl=1e-6 for one).
+"""
+
+from ddgan_jax.presets import autoencoder
+
+
+def get_config():
+    config = autoencoder(
+        network=dict(
+            network="conv",
+            width=128,
+            multipliers=(1, 2),
+            blocks=2,
+            attention=(16,),
+            latent_channels=4,
+            gaussian=True,  # the log-variance counts if config.loss.kl does
+            codes=0,
+            tanh=False,
+        ),
+        disc=dict(network="patch", width=64, layers=2),
+        lpips=1.0,
+        adversarial=0.5,
+        adversarial_start=20_000,
+        learning_rate=1e-4,
+    )
+    config.data.name = "tfds:cifar10"
+    config.data.image_size = 32
+    config.data.channels = 3
+    config.data.flip = True
+    config.train.batch_size = 128
+    config.train.duration = "300 epochs"
+    config.train.checkpoint_every = "5 epochs"
+    config.train.sample_every = "5 epochs"
+    config.eval.num_samples = 10_000
+    config.eval.split = "test"
+    return config

@@ -1,0 +1,50 @@
+"""Autoencoder of LSUN Church, 256x256, f = 8: what latent DDGAN works in.
+
+Command:   python -m ddgan_jax.main --config=configs/autoencoder_lsun_church256.py --workdir=runs/ae
+           python -m ddgan_jax.main --mode=evaluate --workdir=runs/ae
+Data:      prepared by TFDS (extra tf), or data.prepare folder
+           LPIPS: python -m ddgan_jax.convert.lpips (see its --help)
+Hardware:  not said in the paper
+Time:      days; not measured by us
+Expected:  published: FID 1.14 of validation images and their reconstructions. Not trained by us
+Source:    Trinh and Hamagami 2024, table 1;
+           Rombach et al. 2022 for what they do not say
+
+Losses, rates and batch are those of the latent-diffusion autoencoders, which the paper follows
+without giving its own; there is no KL term, which is its point (--config.loss.kl=1e-6 for one).
+The number of epochs is ours.
+"""
+
+from ddgan_jax.presets import autoencoder
+
+
+def get_config():
+    config = autoencoder(
+        network=dict(
+            network="conv",
+            width=128,
+            multipliers=(1, 2, 4, 4),
+            blocks=2,
+            attention=(32,),
+            latent_channels=3,
+            gaussian=True,  # the log-variance counts if config.loss.kl does
+            codes=0,
+            tanh=False,
+        ),
+        disc=dict(network="patch", width=64, layers=3),
+        lpips=1.0,
+        adversarial=0.5,
+        adversarial_start=50_000,
+        learning_rate=4.5e-5,
+    )
+    config.data.name = "tfds:lsun/church_outdoor"
+    config.data.image_size = 256
+    config.data.channels = 3
+    config.data.flip = True
+    config.train.batch_size = 16
+    config.train.duration = "100 epochs"
+    config.train.checkpoint_every = "1 epoch"
+    config.train.sample_every = "1 epoch"
+    config.eval.num_samples = 50_000
+    config.eval.split = "train"
+    return config
