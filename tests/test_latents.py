@@ -1,0 +1,192 @@
+"""Latent space: encode, decode, scale, the cache of latents, and whole runs by the command line."""
+
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_runs import ROOT, assert_same_state, fails, metrics, ok, rewind
+
+from ddgan_jax import latents, run_folder
+from ddgan_jax import mesh as meshes
+from ddgan_jax.build import build_space
+from ddgan_jax.data import load_source
+from ddgan_jax.model import load
+from ddgan_jax.spaces.latent import latent
+
+DIGITS = f"{ROOT}/configs/autoencoder_digits.py"
+SHARED = ("train.batch_size=16", "train.grid=4", "train.log_every=3 steps")
+AUTOENCODER = [
+    *("autoencoder.width=16", "autoencoder.blocks=1", "disc.width=4", "loss.adversarial_start=4"),
+    *(*SHARED, "train.duration=8 steps", "eval.num_samples=40"),
+]
+SIZES = [f"{role}.{size}" for role in ("gen", "disc") for size in ("width=16", "blocks=1")]
+LDDGAN = [*SIZES, *SHARED, "latent_size=4", "r1.every=4", "train.duration=8 steps"]
+
+
+def flags(fields):
+    return [f"--config.{field}" for field in fields]
+
+
+def lddgan(folder, *fields):
+    config = f"--config={ROOT}/configs/lddgan_digits.py"
+    return [config, *flags([*LDDGAN, f"space.autoencoder={folder}", *fields])]
+
+
+@pytest.fixture(scope="module")
+def autoencoder(tmp_path_factory):
+    """The run folder of a trained autoencoder, not to be changed."""
+    folder = tmp_path_factory.mktemp("autoencoder") / "run"
+    ok(f"--config={DIGITS}", *flags(AUTOENCODER), f"--workdir={folder}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(autoencoder, tmp_path_factory):
+    """A run in its latents: 8 steps, checkpoints at 4 and 8; the autoencoder's folder is gone."""
+    base = tmp_path_factory.mktemp("lddgan")
+    named = shutil.copytree(autoencoder, base / "named")
+    args = lddgan(named, "train.checkpoint_every=4 steps")
+    ok(*args, f"--workdir={base / 'run'}")
+    shutil.rmtree(named)
+    return args, base / "run"
+
+
+class Halves:
+    """E(x) = x + 1 and D(z) = z - 1, with a weight so that there is something frozen."""
+
+    def apply(self, params, x, method):
+        one = params["params"]["one"]
+        return (x + one, None) if method == "encode" else x - one
+
+
+def test_encode_and_decode_scale():
+    space = latent(Halves(), (2, 2, 1), (2, 2, 1))
+    frozen = {"autoencoder": {"one": jnp.float32(1)}, "scale": jnp.float32(4)}
+    image = np.array([0, 255, 51, 102], np.uint8).reshape(1, 2, 2, 1)
+    x = space.encode(jnp.asarray(image), frozen)
+    np.testing.assert_allclose(x, image.astype(np.float32) / 127.5 / 4, rtol=1e-6)
+    np.testing.assert_allclose(space.decode(x, frozen), image / 127.5 - 1, atol=1e-6)
+    cached = jnp.full((1, 2, 2, 1), 8.0)
+    np.testing.assert_array_equal(space.encode(cached, frozen), cached / 4)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_cached_latents_are_fresh_ones(autoencoder, flip, tmp_path, monkeypatch):
+    monkeypatch.setenv("DDGAN_CACHE", str(tmp_path))
+    config = run_folder.load_config(autoencoder)
+    config.space = {"kind": "latent", "autoencoder": str(autoencoder)}
+    config.data.flip = flip
+    source = load_source(config.data)
+    frozen = latents.load_frozen(config, meshes.make_mesh())
+    feed, largest = latents.encoded(config, source, frozen)
+    assert feed.size == (2 if flip else 1) * source.size and feed.shape == (4, 4, 2)
+
+    indices = np.array([0, 7, source.size - 1])
+    space = build_space(config, source.shape)
+    for half in range(2 if flip else 1):
+        examples = source.take(indices)
+        image = examples["image"][:, :, ::-1] if half else examples["image"]
+        cached = feed.take(indices + half * source.size)
+        np.testing.assert_array_equal(cached["label"], examples["label"])
+        fresh = space.encode(jnp.asarray(image), frozen)
+        seen = space.encode(jnp.asarray(cached["image"]), frozen)
+        np.testing.assert_allclose(seen, fresh, rtol=1e-4, atol=1e-5)
+    whole = feed.take(np.arange(feed.size))["image"]
+    assert largest == np.abs(whole).max()
+
+    (file,) = (tmp_path / "latents").iterdir()
+    before = file.stat().st_mtime_ns
+    again, _ = latents.encoded(config, source, frozen)
+    assert file.stat().st_mtime_ns == before
+    np.testing.assert_array_equal(again.take(indices)["image"], feed.take(indices)["image"])
+    other = {**frozen, "autoencoder": jax.tree.map(lambda x: x + 1, frozen["autoencoder"])}
+    changed, _ = latents.encoded(config, source, other)
+    assert len(list((tmp_path / "latents").iterdir())) == 2
+    assert not np.array_equal(changed.take(indices)["image"], feed.take(indices)["image"])
+
+
+def test_the_run_folder_suffices(finished, tmp_path):
+    """Going on, sampling and export, when the autoencoder that was named is gone."""
+    args, run = finished
+    scale = json.loads((run / "autoencoder" / "scale.json").read_text())["scale"]
+    model = load(run)
+    assert float(model.frozen["scale"]) == np.float32(scale)
+    images = model.sample(jax.random.key(0), 5)
+    assert images.shape == (5, 8, 8, 1) and np.isfinite(images).all()
+    whole = shutil.copytree(run, tmp_path / "run")
+    ok(*args, f"--workdir={whole}", "--config.train.duration=9 steps")
+    assert metrics(whole)[-1]["step"] == 9
+    ok("--mode=export", f"--workdir={run}", f"--out={tmp_path / 'small'}")
+    np.testing.assert_array_equal(load(tmp_path / "small").sample(jax.random.key(0), 5), images)
+    assert not (run / "autoencoder" / "checkpoints" / "8" / "state").exists()
+
+
+def test_latents_of_the_training_data_fill_the_unit_interval(finished):
+    _, run = finished
+    config = latents.with_own(run_folder.load_config(run), run)
+    frozen = latents.load_frozen(config, meshes.make_mesh())
+    source = load_source(config.data)
+    images = jnp.asarray(source.take(np.arange(source.size))["image"])
+    x = build_space(config, source.shape).encode(images, frozen)
+    np.testing.assert_allclose(jnp.abs(x).max(), 1, rtol=1e-4)
+
+
+def test_resume_is_bit_exact(finished, tmp_path):
+    args, run = finished
+    resumed = shutil.copytree(run, tmp_path / "resumed")
+    rewind(resumed, 4)
+    ok(*args, f"--workdir={resumed}")
+    assert_same_state(run, resumed, 8)
+    assert metrics(run) == metrics(resumed)
+
+
+@pytest.mark.slow
+def test_evaluation_in_both_ways(autoencoder, finished, tmp_path):
+    """Of the autoencoder, how test images come back; of the GAN, its samples."""
+    ok(
+        "--mode=evaluate",
+        f"--workdir={autoencoder}",
+        f"--out={tmp_path}",
+        "--config.eval.split=test",
+    )
+    report = json.loads((tmp_path / "evaluation.json").read_text())
+    assert {"psnr", "ssim", "frechet_digits_classifier"} <= report["metrics"].keys()
+    assert "speed" not in report and report["protocol"]["samples"] == 40
+    few = ("--config.eval.num_samples=40", "--config.eval.trials=1")
+    ok("--mode=evaluate", f"--workdir={finished[1]}", out, *few)
+    report = json.loads((tmp_path / "evaluation.json").read_text())
+    assert "psnr" not in report["metrics"] and report["speed"]["nfe"] == 2
+
+
+@pytest.mark.slow
+def test_reconstruction_of_the_autoencoder(autoencoder, tmp_path):
+    ok("--mode=reconstruct", f"--workdir={autoencoder}", f"--out={tmp_path}", "--num_images=12")
+    with np.load(tmp_path / "reconstructions.npz") as file:
+        assert file["latents"].shape == (12, 4, 4, 2)
+        assert file["reconstructions"].shape == (12, 8, 8, 1)
+    quality = json.loads((tmp_path / "reconstruction.json").read_text())["quality"]
+    assert {"encoder", "pca_of_32", "mean_image"} <= quality.keys()
+    assert (tmp_path / "reconstructions.png").is_file()
+
+
+@pytest.mark.slow
+def test_bad_input_is_one_line(autoencoder, finished, tmp_path, capfd):
+    run = f"--workdir={tmp_path / 'run'}"
+    field = "config.space.autoencoder is"
+    fails(capfd, [*lddgan(tmp_path / "none"), run], field, "none", "autoencoder_*.py")
+    fails(capfd, [*lddgan(finished[1]), run], field, "'autoencoder', not of 'ddgan'")
+    small = lddgan(autoencoder, "data.image_size=4")
+    fails(capfd, [*small, run], field, "(4, 4, 1)", "(8, 8, 1)")
+    empty = shutil.copytree(autoencoder, tmp_path / "empty")
+    shutil.rmtree(empty / "checkpoints")
+    fails(capfd, [*lddgan(empty), run], "no checkpoint", str(empty))
+    broken = shutil.copytree(finished[1], tmp_path / "broken")
+    (broken / "autoencoder" / "scale.json").write_text("{")
+    fails(capfd, ["--mode=sample", f"--workdir={broken}"], "scale.json cannot be read")
+    sample = ["--mode=sample", f"--workdir={autoencoder}"]
+    fails(capfd, sample, "draws no samples", "--mode=reconstruct")
+    fails(capfd, ["--mode=reconstruct", f"--workdir={finished[1]}"], "method 'ddgan'", "inversion")
+    assert not (tmp_path / "run").exists()
