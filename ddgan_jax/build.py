@@ -80,8 +80,10 @@ def _wavelet(config: ConfigDict, shape: Shape) -> Space:
 
 def _latent(config: ConfigDict, shape: Shape) -> Space:
     """The space of the autoencoder whose run folder `config.space.autoencoder` is."""
-    require(config, ("space.autoencoder",), "space 'latent'")
-    folder = Path(config.space.autoencoder)
+    require(config, ("space.autoencoder", "space.scale"), "space 'latent'")
+    folder, scale = Path(config.space.autoencoder), config.space.scale
+    allowed = isinstance(scale, int | float) and 0 <= scale < math.inf
+    check(config, "space.scale", allowed, "a number >= 0 (0: measured)")
     has = (folder / "config.json").is_file() and (folder / "info.json").is_file()
     check(config, "space.autoencoder", has and config.space.autoencoder != "",
           "the run folder of a trained autoencoder (configs/autoencoder_*.py)")  # fmt: skip

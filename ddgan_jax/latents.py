@@ -96,8 +96,7 @@ def adopt(config: ConfigDict, scale: float, workdir: Path) -> None:
         partial / "checkpoints" / step,
         ignore=shutil.ignore_patterns("state", "window"),
     )
-    text = {"scale": scale, "of": "the largest absolute latent of the training data"}
-    run_folder.write_atomically(partial / SCALE, json.dumps(text) + "\n")
+    run_folder.write_atomically(partial / SCALE, json.dumps({"scale": scale}) + "\n")
     partial.rename(own)
 
 

@@ -103,7 +103,8 @@ def prepare(
     if latents.in_latents(own):
         feed, measured = latents.encoded(own, source, frozen)
         if latents.read_scale(place(own.space.autoencoder)) is None:
-            frozen["scale"] = jax.device_put(np.float32(measured), meshes.replicated(mesh))
+            scale = np.float32(own.space.scale or measured)
+            frozen["scale"] = jax.device_put(scale, meshes.replicated(mesh))
     return Run(config, source, feed, plan, method, optimisers, mesh, create, abstract, frozen)
 
 

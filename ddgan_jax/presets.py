@@ -124,9 +124,13 @@ def wddgan(**fields: Any) -> ConfigDict:
 
 
 def lddgan(*, autoencoder: str, **fields: Any) -> ConfigDict:
-    """`ddgan(**fields)` in the latents of an autoencoder, whose run folder `autoencoder` is."""
+    """`ddgan(**fields)` in the latents of an autoencoder, whose run folder `autoencoder` is.
+
+    `config.space.scale`, by which latents are divided: 0 for the largest absolute latent of the
+    training data, measured when training begins.
+    """
     config = ddgan(**fields)
-    config.space = ConfigDict(dict(kind="latent", autoencoder=autoencoder))
+    config.space = ConfigDict(dict(kind="latent", autoencoder=autoencoder, scale=0.0))
     config.reconstruction.kind = "weighted"
     return config
 

@@ -46,7 +46,7 @@ def of_source(
 def closeness(
     pairs: Iterator[tuple[np.ndarray, np.ndarray]], shape: tuple[int, ...]
 ) -> dict[str, float]:
-    """Means over images of psnr, ssim (sides of 7 and more) and lpips (of 16, if its file is there).
+    """Means over images of psnr, ssim (from 7 pixels) and lpips (from 16, if its file is there).
 
     Args:
       pairs: uint8 [b, H, W, C] and float32 [b, H, W, C] in about [-1, 1], clipped here.

@@ -7,13 +7,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_runs import ROOT, assert_same_state, fails, metrics, ok, rewind
+from tiny_runs import ROOT, assert_same_state, fails, metrics, ok, one_line, rewind
+from torch_writer import write_torch
 
 from ddgan_jax import latents, run_folder
 from ddgan_jax import mesh as meshes
-from ddgan_jax.build import build_space
+from ddgan_jax.build import build_autoencoder, build_generator, build_space
+from ddgan_jax.convert.__main__ import run as run_convert
+from ddgan_jax.convert.autoencoder import autoencoder_entries
+from ddgan_jax.convert.ddgan import generator_entries
+from ddgan_jax.convert.names import to_arrays
+from ddgan_jax.convert.torch_file import read_torch
 from ddgan_jax.data import load_source
+from ddgan_jax.main import main
 from ddgan_jax.model import load
+from ddgan_jax.overrides import load_config_file, override
 from ddgan_jax.spaces.latent import latent
 
 DIGITS = f"{ROOT}/configs/autoencoder_digits.py"
@@ -146,12 +154,8 @@ def test_resume_is_bit_exact(finished, tmp_path):
 @pytest.mark.slow
 def test_evaluation_in_both_ways(autoencoder, finished, tmp_path):
     """Of the autoencoder, how test images come back; of the GAN, its samples."""
-    ok(
-        "--mode=evaluate",
-        f"--workdir={autoencoder}",
-        f"--out={tmp_path}",
-        "--config.eval.split=test",
-    )
+    out = f"--out={tmp_path}"
+    ok("--mode=evaluate", f"--workdir={autoencoder}", out, "--config.eval.split=test")
     report = json.loads((tmp_path / "evaluation.json").read_text())
     assert {"psnr", "ssim", "frechet_digits_classifier"} <= report["metrics"].keys()
     assert "speed" not in report and report["protocol"]["samples"] == 40
@@ -190,3 +194,52 @@ def test_bad_input_is_one_line(autoencoder, finished, tmp_path, capfd):
     fails(capfd, sample, "draws no samples", "--mode=reconstruct")
     fails(capfd, ["--mode=reconstruct", f"--workdir={finished[1]}"], "method 'ddgan'", "inversion")
     assert not (tmp_path / "run").exists()
+
+
+def convert(source, config, fields, *args):
+    command = [f"--source={source}", f"--config={ROOT}/configs/{config}.py", *flags(fields)]
+    return main([*command, *map(str, args)], run_convert)
+
+
+@pytest.mark.slow
+def test_published_checkpoints(tmp_path, capfd):
+    """An autoencoder, then a GAN in its latents, with the scale that it was trained with."""
+    fields = ["autoencoder.width=4", "autoencoder.blocks=1", "disc.width=4", "data.image_size=16"]
+    config = load_config_file(f"{ROOT}/configs/autoencoder_cifar10.py")
+    config = override(config, dict(field.split("=") for field in fields))
+    module = build_autoencoder(config, (16, 16, 3))
+    params = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
+    arrays = to_arrays(params, autoencoder_entries(params))
+    others = {"loss.logvar": np.zeros(1, np.float32)}
+    write_torch(tmp_path / "model.ckpt", {**arrays, **others}, stream=False)
+    ae = tmp_path / "ae"
+    place = (f"--checkpoint={tmp_path / 'model.ckpt'}", f"--workdir={ae}")
+    assert convert("ldm_autoencoder", "autoencoder_cifar10", fields, *place) == 0
+    model = load(ae)
+    image = np.zeros((1, 16, 16, 3), np.float32)
+    expected, _ = module.apply({"params": params}, image, method="encode")
+    np.testing.assert_allclose(model.encode(image), expected, rtol=1e-4, atol=1e-5)
+    back = tmp_path / "back.ckpt"
+    assert main([f"--workdir={ae}", f"--export={back}"], run_convert) == 0
+    found = read_torch(back)
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+
+    sizes = ["gen.width=8", "gen.blocks=1", "gen.z_width=8", "gen.z_layers=1", "latent_size=4"]
+    small = [*sizes, "gen.multipliers=1,2", "disc.width=4", "data.image_size=16"]
+    fields = [*small, f"space.autoencoder={ae}"]
+    config = load_config_file(f"{ROOT}/configs/lddgan_cifar10.py")
+    config = override(config, dict(field.split("=", 1) for field in fields))
+    x, t, z = jnp.zeros((1, 8, 8, 4)), jnp.zeros(1, jnp.int32), jnp.zeros((1, 4))
+    generator = build_generator(config, (8, 8, 4))
+    tree = jax.eval_shape(generator.init, jax.random.key(0), x, t, z)["params"]
+    arrays = to_arrays(jax.tree.map(lambda x: np.ones(x.shape, np.float32), tree),
+                       generator_entries(tree))  # fmt: skip
+    write_torch(tmp_path / "netG.pth", arrays, stream=False)
+    place = (f"--checkpoint={tmp_path / 'netG.pth'}", f"--workdir={tmp_path / 'gan'}")
+    assert convert("lddgan", "lddgan_cifar10", fields, *place) == 1
+    one_line(capfd.readouterr().err, ["config.space.scale is 0.0"])
+    assert convert("lddgan", "lddgan_cifar10", [*fields, "space.scale=105"], *place) == 0
+    shutil.rmtree(ae)
+    assert float(load(tmp_path / "gan").frozen["scale"]) == 105

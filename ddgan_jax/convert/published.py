@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from ddgan_jax import checkpoint, run_folder
-from ddgan_jax.config import flatten
+from ddgan_jax import checkpoint, latents, run_folder
+from ddgan_jax.config import check, flatten
 from ddgan_jax.convert import wddgan
+from ddgan_jax.convert.autoencoder import autoencoder_entries
 from ddgan_jax.convert.ddgan import generator_entries
 from ddgan_jax.convert.names import Entry, Tree, to_arrays, to_params
 from ddgan_jax.convert.torch_file import read_torch, write_torch
@@ -65,11 +66,15 @@ _WDDGAN = _DDGAN | {
     "space.levels": (1,),
 }
 _LDDGAN = _DDGAN | {"space.kind": ("latent",)}
+_LDM = {"method": ("autoencoder",), "autoencoder.network": ("conv",)}
 
 SOURCES: dict[str, Source] = {
     "ddgan": Source("netG_N.pth", "gen", generator_entries, _DDGAN, ("netG_dict",)),
     "wddgan": Source("netG_N.pth", "gen", wddgan.generator_entries, _WDDGAN, ("netG_dict",)),
     "lddgan": Source("netG_N.pth", "gen", generator_entries, _LDDGAN, ("netG_dict",)),
+    "ldm_autoencoder": Source(  # beside it lie the networks of its loss
+        "model.ckpt", "autoencoder", autoencoder_entries, _LDM, ("state_dict",), ("loss.",)
+    ),
 }
 
 
@@ -138,6 +143,8 @@ def import_checkpoint(
     check_network(source, config)
     if workdir.is_file() or (workdir.is_dir() and any(workdir.iterdir())):
         raise UserError(f"--workdir={workdir} is there and not empty; choose a new folder")
+    if latents.in_latents(config):
+        check(config, "space.scale", config.space.scale > 0, "the one it was trained with")
     arrays = read_torch(file, published.inside)
     if all(name.startswith(WRAPPER) for name in arrays):
         arrays = {name.removeprefix(WRAPPER): array for name, array in arrays.items()}
@@ -150,6 +157,8 @@ def import_checkpoint(
         raise UserError(f"{file}: {error}") from error
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     run_folder.check_writable("--workdir", workdir)
+    if latents.in_latents(config):
+        latents.adopt(config, config.space.scale, workdir)
     run_folder.save_config(workdir, config)
     run_folder.save_info(
         workdir,
