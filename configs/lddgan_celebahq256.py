@@ -8,7 +8,8 @@ Time:      published: 1.5 days; not measured by us
 Expected:  published: FID 5.21, recall 0.40. Not trained by us
 Source:    Trinh and Hamagami 2024, tables 1, 8, 9, 10; R1 as in Xiao et al. 2022
 
-The latents are 64x64x4.
+The latents are 64x64x4. Table 8's generator has 48.4 million parameters;
+table 2 counts 45.39 with the decoder.
 """
 
 from ddgan_jax.presets import lddgan

@@ -8,7 +8,8 @@ Time:      published: 2.1 days; not measured by us
 Expected:  published: FID 4.67, recall 0.42. Not trained by us
 Source:    Trinh and Hamagami 2024, tables 1, 8, 9, 10; R1 as in Xiao et al. 2022
 
-The latents are 32x32x3.
+The latents are 32x32x3. Table 8's generator has 48.4 million parameters;
+table 2 counts 40.92 with the decoder.
 """
 
 from ddgan_jax.presets import lddgan

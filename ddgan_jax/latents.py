@@ -80,7 +80,10 @@ def read_scale(folder: Path) -> float | None:
 
 
 def adopt(config: ConfigDict, scale: float, workdir: Path) -> None:
-    """Copy what decoding needs of the autoencoder into the run folder, once, with the scale."""
+    """Copy what decoding needs of the autoencoder into the run folder, once, with the scale.
+
+    By one process alone.
+    """
     source, own = Path(config.space.autoencoder), workdir / FOLDER
     if own.is_dir():
         return
@@ -89,8 +92,9 @@ def adopt(config: ConfigDict, scale: float, workdir: Path) -> None:
     partial.mkdir()
     for name in ("config.json", "info.json"):
         shutil.copy(source / name, partial / name)
-    with checkpoint.opened(source, read_only=True) as manager:
-        step = str(checkpoint.latest_step(manager))
+    # Not asked of orbax, which would wait for processes that are not here.
+    saved = (path.name for path in (source / "checkpoints").iterdir())
+    step = max((name for name in saved if name.isdecimal()), key=int)
     shutil.copytree(
         source / "checkpoints" / step,
         partial / "checkpoints" / step,
@@ -114,8 +118,9 @@ def encoded(config: ConfigDict, source: Source, frozen: Mapping[str, Any]) -> tu
         "/".join(path): np.asarray(leaf)
         for path, leaf in traverse_util.flatten_dict(frozen["autoencoder"]).items()
     }
-    network = run_folder.load_config(Path(config.space.autoencoder)).autoencoder.to_dict()
-    parts = (1, content_hash(weights), sorted(network.items()), hash_of(source), config.data.flip)
+    theirs = run_folder.load_config(Path(config.space.autoencoder))
+    network = (sorted(theirs.autoencoder.to_dict().items()), theirs.dtype)
+    parts = (1, content_hash(weights), network, hash_of(source), config.data.flip)
     name = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
     path = cache_folder() / "latents" / f"{name}.npy"
     halves = 2 if config.data.flip else 1
