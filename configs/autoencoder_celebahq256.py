@@ -10,8 +10,8 @@ Expected:  published: FID 0.58 of validation images and their reconstructions. N
 Source:    Trinh and Hamagami 2024, tables 1 and 7;
            Rombach et al. 2022 for what they do not say
 
-Losses, rates and batch are those of the latent-diffusion autoencoders, which the paper follows
-without giving its own; there is no KL term, which is its point (--config.loss.kl=1e-6 for one).
+The paper gives no weights of its losses: these are latent diffusion's. Rates, batch and the delay
+of the adversarial game are ours. No KL term, the paper's point (--config.loss.kl=1e-6 for one).
 The data have no validation split: --config.data.split="train[:90%]" and
 --config.eval.split="train[90%:]" make one.
 """

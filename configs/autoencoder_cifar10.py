@@ -11,8 +11,8 @@ Source:    Trinh and Hamagami 2024, tables 1 and 7;
            Rombach et al. 2022 for what they do not say
 
 14,646,759 parameters, 8,631,555 of them in the decoder, both as published.
-Losses, rates and batch are those of the latent-diffusion autoencoders, which the paper follows
-without giving its own; there is no KL term, which is its point (--config.loss.kl=1e-6 for one).
+The paper gives no weights of its losses: these are latent diffusion's. Rates, batch and the delay
+of the adversarial game are ours. No KL term, the paper's point (--config.loss.kl=1e-6 for one).
 """
 
 from ddgan_jax.presets import autoencoder

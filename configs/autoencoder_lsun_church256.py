@@ -10,8 +10,8 @@ Expected:  published: FID 1.14 of validation images and their reconstructions. N
 Source:    Trinh and Hamagami 2024, table 1;
            Rombach et al. 2022 for what they do not say
 
-Losses, rates and batch are those of the latent-diffusion autoencoders, which the paper follows
-without giving its own; there is no KL term, which is its point (--config.loss.kl=1e-6 for one).
+The paper gives no weights of its losses: these are latent diffusion's. Rates, batch and the delay
+of the adversarial game are ours. No KL term, the paper's point (--config.loss.kl=1e-6 for one).
 The number of epochs is ours.
 """
 
