@@ -77,6 +77,8 @@ def test_encode_and_decode_scale():
     x = space.encode(jnp.asarray(image), frozen)
     np.testing.assert_allclose(x, image.astype(np.float32) / 127.5 / 4, rtol=1e-6)
     np.testing.assert_allclose(space.decode(x, frozen), image / 127.5 - 1, atol=1e-6)
+    beyond = space.decode(jnp.full((1, 2, 2, 1), 1.0), frozen)  # 4 - 1
+    np.testing.assert_array_equal(beyond, np.ones((1, 2, 2, 1)))
     cached = jnp.full((1, 2, 2, 1), 8.0)
     np.testing.assert_array_equal(space.encode(cached, frozen), cached / 4)
 

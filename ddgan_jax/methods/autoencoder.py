@@ -159,7 +159,7 @@ def make_autoencoder(
 
     def decode(params: Params, z: Array, labels: Array) -> Array:
         del labels
-        return call(params["autoencoder"], z, "decode")
+        return jnp.clip(call(params["autoencoder"], z, "decode"), -1.0, 1.0)
 
     return Method(
         init=init,

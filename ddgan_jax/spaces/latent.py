@@ -9,7 +9,7 @@ from ddgan_jax.types import Array, PyTree, Space
 
 
 def latent(autoencoder: Any, image_shape: tuple[int, ...], shape: tuple[int, ...]) -> Space:
-    """encode(x) = E(x) / scale and decode(z) = D(scale z), with E and D that never train.
+    """encode(x) = E(x) / scale, decode(z) = D(scale z) within [-1, 1]; E and D never train.
 
     Both look for the weights and the scale in `frozen`: {"autoencoder": its parameters, "scale":
     float32 scalar}. uint8 data are images; float32 data are latents already, as they are cached.
@@ -29,6 +29,7 @@ def latent(autoencoder: Any, image_shape: tuple[int, ...], shape: tuple[int, ...
 
     def decode(x: Array, frozen: PyTree) -> Array:
         params = {"params": frozen["autoencoder"]}
-        return autoencoder.apply(params, x * frozen["scale"], method="decode")
+        image = autoencoder.apply(params, x * frozen["scale"], method="decode")
+        return jnp.clip(image, -1.0, 1.0)
 
     return Space(shape, encode, decode)
