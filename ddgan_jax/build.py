@@ -3,7 +3,6 @@
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -33,6 +32,7 @@ from ddgan_jax.networks.wavelet_ncsnpp import WaveletNCSNpp
 from ddgan_jax.spaces.latent import latent
 from ddgan_jax.spaces.pixels import pixels
 from ddgan_jax.spaces.wavelet import wavelet
+from ddgan_jax.storage import place
 from ddgan_jax.types import Array, Method, Space
 
 Shape = tuple[int, ...]
@@ -81,10 +81,11 @@ def _wavelet(config: ConfigDict, shape: Shape) -> Space:
 def _latent(config: ConfigDict, shape: Shape) -> Space:
     """The space of the autoencoder whose run folder `config.space.autoencoder` is."""
     require(config, ("space.autoencoder", "space.scale"), "space 'latent'")
-    folder, scale = Path(config.space.autoencoder), config.space.scale
+    check(config, "space.autoencoder", isinstance(config.space.autoencoder, str), "text")
+    folder, scale = place(config.space.autoencoder), config.space.scale
     allowed = isinstance(scale, int | float) and 0 <= scale < math.inf
     check(config, "space.scale", allowed, "a number >= 0 (0: measured)")
-    has = (folder / "config.json").is_file() and (folder / "info.json").is_file()
+    has = (folder / "config.json").exists() and (folder / "info.json").exists()
     check(config, "space.autoencoder", has and config.space.autoencoder != "",
           "the run folder of a trained autoencoder (configs/autoencoder_*.py)")  # fmt: skip
     theirs = run_folder.load_config(folder)
@@ -188,6 +189,7 @@ def _autoencoder(config: ConfigDict, shape: Shape, length: Length) -> Method:
     del length
     require(config, _AUTOENCODER_FIELDS, "method 'autoencoder'")
     check(config, "space.kind", _space_kind(config) == "pixels", "'pixels' (method 'autoencoder')")
+    check(config, "classes", config.classes == 0, "0 (method 'autoencoder')")
     weights = Weights(**{name: config.loss[name] for name in Weights._fields})
     for name, value in weights._asdict().items():
         kind = int if name == "adversarial_start" else (int, float)

@@ -8,7 +8,6 @@ data beside it: from then on that folder is used, and the other one may be delet
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 from flax import traverse_util
 from ml_collections import ConfigDict
 
@@ -26,6 +26,7 @@ from ddgan_jax.convert.weight_files import content_hash
 from ddgan_jax.data.source import Batch, Source
 from ddgan_jax.errors import UserError
 from ddgan_jax.metrics.protocol import cache_folder, hash_of, images_of
+from ddgan_jax.storage import AnyPath, copy_tree, place
 from ddgan_jax.types import Array, PyTree
 
 FOLDER, SCALE = "autoencoder", "scale.json"
@@ -37,9 +38,9 @@ def in_latents(config: ConfigDict) -> bool:
     return config.get("space", {}).get("kind") == "latent"
 
 
-def with_own(config: ConfigDict, workdir: Path) -> ConfigDict:
+def with_own(config: ConfigDict, workdir: AnyPath) -> ConfigDict:
     """`config` with the autoencoder that the run folder holds, if it does, for the one it names."""
-    if not in_latents(config) or not (workdir / FOLDER).is_dir():
+    if not in_latents(config) or not (workdir / FOLDER / SCALE).exists():
         return config
     own = ConfigDict(config.to_dict())
     own.space.autoencoder = str(workdir / FOLDER)
@@ -54,7 +55,7 @@ def load_frozen(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Any]:
     """
     if not in_latents(config):
         return {}
-    folder = Path(config.space.autoencoder)
+    folder = place(config.space.autoencoder)
     method = build_method(run_folder.load_config(folder), run_folder.data_shape(folder))
     abstract = jax.eval_shape(method.init, jax.random.key(0))
     same = meshes.replicated(mesh)
@@ -64,7 +65,7 @@ def load_frozen(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Any]:
     return {**weights, "scale": jax.device_put(np.float32(read_scale(folder) or 1.0), same)}
 
 
-def read_scale(folder: Path) -> float | None:
+def read_scale(folder: AnyPath) -> float | None:
     """What was measured for the run that holds `folder`; None: nothing yet.
 
     Raises:
@@ -79,29 +80,23 @@ def read_scale(folder: Path) -> float | None:
         raise UserError(f"{path} cannot be read ({error!r})") from None
 
 
-def adopt(config: ConfigDict, scale: float, workdir: Path) -> None:
+def adopt(config: ConfigDict, scale: float, workdir: AnyPath) -> None:
     """Copy what decoding needs of the autoencoder into the run folder, once, with the scale.
 
     By one process alone.
     """
-    source, own = Path(config.space.autoencoder), workdir / FOLDER
-    if own.is_dir():
+    source, own = place(config.space.autoencoder), workdir / FOLDER
+    if (own / SCALE).exists():
         return
-    partial = workdir / f".{FOLDER}.partial"
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed here
-    partial.mkdir()
-    for name in ("config.json", "info.json"):
-        shutil.copy(source / name, partial / name)
+    epath.Path(own).rmtree(missing_ok=True)  # of a run that was killed here
     # Not asked of orbax, which would wait for processes that are not here.
     saved = (path.name for path in (source / "checkpoints").iterdir())
     step = max((name for name in saved if name.isdecimal()), key=int)
-    shutil.copytree(
-        source / "checkpoints" / step,
-        partial / "checkpoints" / step,
-        ignore=shutil.ignore_patterns("state", "window"),
-    )
-    run_folder.write_atomically(partial / SCALE, json.dumps({"scale": scale}) + "\n")
-    partial.rename(own)
+    copy_tree(source / "checkpoints" / step, own / "checkpoints" / step, ("state", "window"))
+    for name in ("config.json", "info.json"):
+        (own / name).write_bytes((source / name).read_bytes())
+    # Last: it says that the copy is whole.
+    run_folder.write_atomically(own / SCALE, json.dumps({"scale": scale}) + "\n")
 
 
 def encoded(config: ConfigDict, source: Source, frozen: Mapping[str, Any]) -> tuple[Source, float]:
@@ -118,7 +113,7 @@ def encoded(config: ConfigDict, source: Source, frozen: Mapping[str, Any]) -> tu
         "/".join(path): np.asarray(leaf)
         for path, leaf in traverse_util.flatten_dict(frozen["autoencoder"]).items()
     }
-    theirs = run_folder.load_config(Path(config.space.autoencoder))
+    theirs = run_folder.load_config(place(config.space.autoencoder))
     network = (sorted(theirs.autoencoder.to_dict().items()), theirs.dtype)
     parts = (1, content_hash(weights), network, hash_of(source), config.data.flip)
     name = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]

@@ -21,9 +21,10 @@ def rebuilder(method: Method, mesh: jax.sharding.Mesh, batch_size: int) -> Rebui
 
     def both_ways(params: Params, images: Array, labels: Array) -> Array:
         assert method.encode is not None and method.decode is not None
+        params = jax.lax.with_sharding_constraint(params, same)  # training may split them
         return method.decode(params, method.encode(params, images, labels), labels)
 
-    compiled = jax.jit(both_ways, in_shardings=(same, split, split), out_shardings=same)
+    compiled = jax.jit(both_ways, in_shardings=(None, split, split), out_shardings=same)
 
     def rebuild(params: Params, images: np.ndarray) -> Iterator[np.ndarray]:
         for start in range(0, len(images), size):

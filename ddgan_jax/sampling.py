@@ -35,10 +35,10 @@ def compiled_sampler(method: Method, mesh: jax.sharding.Mesh) -> Any:
     """
     if method.sample is None:
         raise UserError("this method draws no samples; --mode=reconstruct shows what it rebuilds")
-    same, split = replicated(mesh), over_batch(mesh)
+    draw, same, split = method.sample, replicated(mesh), over_batch(mesh)
 
     def sample(params: Params, keys: Array, frozen: PyTree) -> Array:
-        return method.sample(jax.lax.with_sharding_constraint(params, same), keys, frozen)
+        return draw(jax.lax.with_sharding_constraint(params, same), keys, frozen)
 
     return jax.jit(sample, in_shardings=(None, split, same), out_shardings=same)
 

@@ -24,6 +24,18 @@ def is_remote(path: AnyPath) -> bool:
     return "://" in str(path)
 
 
+def copy_tree(source: AnyPath, target: AnyPath, without: tuple[str, ...] = ()) -> None:
+    """Copy a folder with all that lies in it, but for what has a name in `without`."""
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in source.iterdir():
+        if entry.name in without:
+            continue
+        if entry.is_dir():
+            copy_tree(entry, target / entry.name, without)
+        else:
+            (target / entry.name).write_bytes(entry.read_bytes())
+
+
 @contextlib.contextmanager
 def locked(workdir: AnyPath) -> Iterator[None]:
     """Nobody else may train in `workdir` within the block.
