@@ -59,13 +59,16 @@ def test_work_of_a_step():
 
 @pytest.mark.slow
 def test_what_is_sent_is_what_the_model_says():
-    """The gradients, and next to nothing else; the work is shared."""
+    """The gradients, and little else: some floats of the minibatch deviation, scalars.
+
+    The CPU's compiler sums the discriminator's for real and for fake images apart.
+    """
     rows = [scaling.measure(config_of(), jax.devices()[:n], trials=2) for n in (1, 8)]
-    gradients = 4 * (2770 + 2880)
+    gradients = 4 * (2 * 2770 + 2880)
     assert rows[0].collectives == {} and rows[0].alone == 0
     kinds = rows[1].collectives
     assert gradients <= kinds["all-reduce"][1] < 1.1 * gradients
-    assert sum(size for _, size in kinds.values()) < 1.3 * gradients
+    assert sum(size for _, size in kinds.values()) < 1.1 * gradients
     assert rows[1].state == rows[0].state
     assert all(row.seconds > 0 for row in rows) and rows[1].alone > 0
 
