@@ -44,7 +44,7 @@ CHIPS = (1, 4, 16, 64, 256)
 
 
 class Chip(NamedTuple):
-    """What the model wants to know: peaks by the makers' data sheets.
+    """What the model wants to know; compare with the data sheet of your chip.
 
     Attributes:
       flops: dense bfloat16 FLOP/s.
