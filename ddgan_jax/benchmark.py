@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax import latents
 from ddgan_jax import mesh as meshes
-from ddgan_jax.build import build_generator, build_space
+from ddgan_jax.build_parts import build_generator, build_space
 from ddgan_jax.config import check, validate
 from ddgan_jax.errors import UserError
 from ddgan_jax.overrides import load_config_file, override

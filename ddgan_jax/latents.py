@@ -21,7 +21,8 @@ from ml_collections import ConfigDict
 
 from ddgan_jax import checkpoint, run_folder
 from ddgan_jax import mesh as meshes
-from ddgan_jax.build import build_method, build_space
+from ddgan_jax.build import build_method
+from ddgan_jax.build_parts import build_space
 from ddgan_jax.convert.weight_files import content_hash
 from ddgan_jax.data.source import Batch, Source
 from ddgan_jax.errors import UserError

@@ -13,7 +13,8 @@ import pytest
 from flax import traverse_util
 
 from ddgan_jax import run_folder
-from ddgan_jax.build import build_method, build_space
+from ddgan_jax.build import build_method
+from ddgan_jax.build_parts import build_space
 from ddgan_jax.config import validate
 from ddgan_jax.convert.lpips import shapes as lpips_shapes
 from ddgan_jax.optim import make_optimisers

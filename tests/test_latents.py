@@ -12,7 +12,7 @@ from torch_writer import write_torch
 
 from ddgan_jax import latents, run_folder
 from ddgan_jax import mesh as meshes
-from ddgan_jax.build import build_autoencoder, build_generator, build_space
+from ddgan_jax.build_parts import build_autoencoder, build_generator, build_space
 from ddgan_jax.convert.__main__ import run as run_convert
 from ddgan_jax.convert.autoencoder import autoencoder_entries
 from ddgan_jax.convert.ddgan import generator_entries

@@ -12,7 +12,7 @@ import tiny_runs as runs
 from torch_writer import write_torch
 
 import ddgan_jax
-from ddgan_jax.build import build_generator
+from ddgan_jax.build_parts import build_generator
 from ddgan_jax.convert.__main__ import run
 from ddgan_jax.convert.names import to_arrays
 from ddgan_jax.convert.published import SOURCES, check_network, source_of
