@@ -79,6 +79,7 @@ def test_numbers_of_the_published_implementation(reference):
     close(call("decode", golden["io/latent"]), golden["io/reconstruction"])
 
 
+@pytest.mark.slow
 def test_the_nearest_code_is_found():
     module = Autoencoder(channels=1, gaussian=False, codes=5, **TINY)
     params = module.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))["params"]
@@ -106,6 +107,7 @@ def test_every_level_after_the_first_halves(levels, factor):
     assert out.shape == image.shape
 
 
+@pytest.mark.slow
 def test_output_and_log_variance_stay_in_their_ranges():
     module = Autoencoder(channels=1, gaussian=True, tanh=True, **TINY)
     params = module.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))["params"]

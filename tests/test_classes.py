@@ -64,6 +64,7 @@ def of_classes(generator):
     return generator["trunk"]["block_0_emb"]["kernel"][-CLASSES:]
 
 
+@pytest.mark.slow
 def test_only_the_class_of_the_sample_learns(method):
     """In the generator and, of the discriminator's outputs, whatever the phase."""
     params = conditional_params(method)

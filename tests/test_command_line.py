@@ -134,6 +134,7 @@ def test_help_names_every_mode(capfd):
         assert main([f"--{flag}"]) == (0 if flag == "help" else 1)
 
 
+@pytest.mark.slow
 def test_running_again_and_going_on_with_the_folder_alone(tmp_path, capfd):
     workdir = runs.trained(tmp_path / "run")
     before = runs.saved(workdir, 8)
@@ -162,6 +163,7 @@ class Watched:
         return np.asarray(self.value, dtype)
 
 
+@pytest.mark.slow
 def test_each_variant_is_traced_once_and_the_host_does_not_wait(tmp_path, monkeypatch):
     """Metrics of a step are looked at when a line is written, not before."""
     traces, now = [], [0]
@@ -229,6 +231,7 @@ def test_pretrained_folder_samples(tmp_path):
     assert sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) < 5 * 2**20
 
 
+@pytest.mark.slow
 def test_benchmark_prints_work_and_speed(capsys):
     runs.ok("--mode=benchmark", *runs.TINY)
     row = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
@@ -238,6 +241,7 @@ def test_benchmark_prints_work_and_speed(capsys):
     assert row["train step + R1"]["flops"] > row["train step"]["flops"]
 
 
+@pytest.mark.slow
 def test_sampling_costs_side_by_side(capsys):
     configs = [f"{runs.ROOT}/configs/{name}_digits.py" for name in ("ddgan", "wddgan")]
     assert benchmark.main([*configs, "--batch_size=6", "--trials=1"]) == 0

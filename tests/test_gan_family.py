@@ -186,6 +186,7 @@ MLP = dict(
 )
 
 
+@pytest.mark.slow
 def test_diffusion_gan_changes_its_chain_within_one_compiled_train_step():
     config = diffusion_gan(noise="latent", latent_size=3, **MLP)
     config.instance_noise.target = -1.0  # so that any discriminator is too sure

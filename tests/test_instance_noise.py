@@ -149,6 +149,7 @@ def test_the_defaults_of_configs_are_those_of_the_functions():
     assert config.instance_noise.to_dict() == InstanceNoise()._asdict()
 
 
+@pytest.mark.slow
 def test_the_example_in_the_documents_runs_and_its_chain_grows():
     text = (ROOT / "docs" / "diffusion_gan_for_others.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

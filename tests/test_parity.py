@@ -143,6 +143,7 @@ def assert_gradients_match(ours, theirs):
             assert relative(gradient, expected) < RTOL, name
 
 
+@pytest.mark.slow
 def test_discriminator_loss_and_gradients(golden):
     io, gamma = golden.io, golden.meta["r1_gamma"]
 
@@ -160,6 +161,7 @@ def test_discriminator_loss_and_gradients(golden):
     assert_gradients_match(grads, golden.grad_disc)
 
 
+@pytest.mark.slow
 def test_generator_loss_and_gradients(golden):
     io = golden.io
 

@@ -83,6 +83,7 @@ def generator_phase(kind, weight):
     return value, np.concatenate([np.ravel(g) for g in jax.tree.leaves(grads)]), aux.metrics
 
 
+@pytest.mark.slow
 def test_without_weight_it_is_the_plain_loss():
     loss, grads, metrics = generator_phase("none", 1.0)
     assert metrics == {}
@@ -92,6 +93,7 @@ def test_without_weight_it_is_the_plain_loss():
     np.testing.assert_allclose(same_grads, grads, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_it_adds_the_weighted_l1():
     plain, plain_grads, _ = generator_phase("none", 1.0)
     weighted, grads, metrics = generator_phase("weighted", 2.0)

@@ -44,6 +44,7 @@ def test_the_model():
     assert far == pytest.approx(1.75 * 12e6 / 1e8 + 2 * 14e-6)
 
 
+@pytest.mark.slow
 def test_work_of_a_step():
     """R1 at every fourth step costs its quarter; twice the batch is twice the work."""
     work = scaling.work_of(config_of())

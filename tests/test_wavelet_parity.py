@@ -86,6 +86,7 @@ def test_discriminator_of_three_blocks(golden):
     assert relative(jax.jit(module.apply)({"params": params}, io.x_0, io.t, io.x_t), io.d) < RTOL
 
 
+@pytest.mark.slow
 def test_by_the_command_there_and_back(golden, tmp_path, capfd):
     arrays, workdir = golden.raw["G"], tmp_path / "run"
     write_torch(tmp_path / "a.pth", arrays, stream=False)
