@@ -2,9 +2,10 @@
 
 Command:   python -m ddgan_jax.main --config=configs/ddpm_toy2d.py --workdir=runs/ddpm_toy2d
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/ddpm_toy2d
-Hardware:  two CPU cores
-Time:      not measured yet
-Expected:  not measured yet
+Hardware:  one CPU core
+Time:      2 min 43 s of training
+Expected:  25 of 25 modes, 98.6 % of 10,000 samples within 3 sigma, ancestral sampling:
+           our measurement, docs/comparison.md
 Source:    networks and rates of configs/ddgan_toy2d.py (presets.GAUSSIANS)
 
 Sampled by any number of steps of either sampler, also after training: for example

@@ -2,9 +2,10 @@
 
 Command:   python -m ddgan_jax.main --config=configs/diffusion_gan_toy2d.py --workdir=runs/diff_gan
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/diff_gan
-Hardware:  two CPU cores
-Time:      not measured yet
-Expected:  not measured yet
+Hardware:  one CPU core
+Time:      5 min 2 s of training on a shared core
+Expected:  13 of 25 modes, 43.6 % of 10,000 samples within 3 sigma:
+           our measurement, docs/comparison.md
 Source:    networks and rates of configs/ddgan_toy2d.py (presets.GAUSSIANS)
 """
 

@@ -2,9 +2,10 @@
 
 Command:   python -m ddgan_jax.main --config=configs/gan_highdim_toy2d.py --workdir=runs/highdim
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/highdim
-Hardware:  two CPU cores
-Time:      not measured yet
-Expected:  not measured yet
+Hardware:  one CPU core
+Time:      2 min 51 s of training
+Expected:  20 of 25 modes, 93.8 % of 10,000 samples within 3 sigma:
+           our measurement, docs/comparison.md
 Source:    networks and rates of configs/ddgan_toy2d.py (presets.GAUSSIANS)
 """
 

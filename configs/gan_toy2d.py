@@ -2,9 +2,10 @@
 
 Command:   python -m ddgan_jax.main --config=configs/gan_toy2d.py --workdir=runs/gan_toy2d
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/gan_toy2d
-Hardware:  two CPU cores
-Time:      not measured yet
-Expected:  not measured yet
+Hardware:  one CPU core
+Time:      4 min 19 s of training on a shared core
+Expected:  10 of 25 modes, 41.0 % of 10,000 samples within 3 sigma:
+           our measurement, docs/comparison.md
 Source:    networks and rates of configs/ddgan_toy2d.py (presets.GAUSSIANS)
 """
 

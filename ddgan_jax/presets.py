@@ -87,7 +87,7 @@ def on_gaussians(config: ConfigDict) -> ConfigDict:
         config.optim[role].final_learning_rate = config.optim[role].learning_rate
     config.data.name = "gaussians25"
     config.train.batch_size = 256
-    config.train.duration = "24000 steps"
+    config.train.duration = "12000 steps"
     config.train.log_every = "1000 steps"
     config.train.checkpoint_every = "4000 steps"
     config.train.sample_every = "4000 steps"
