@@ -9,6 +9,7 @@ With a run of a method that passes through images (DifGAN, DDDG), those too:
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -22,6 +23,7 @@ from ddgan_jax.denoising_density import Mixture, denoising_density, density, dif
 from ddgan_jax.errors import UserError
 from ddgan_jax.forward_views import chain, discriminator_views
 from ddgan_jax.instance_noise import InstanceNoise
+from ddgan_jax.main import main, quieten
 from ddgan_jax.model import Model, load
 from ddgan_jax.overrides import load_config_file
 from ddgan_jax.run_folder import atomically, check_writable
@@ -107,8 +109,8 @@ def write(out: Path, config: str, workdir: str) -> None:
         write_rows(out / "path.png", intermediate_images(model, SHOWN))
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command. Returns its exit status: 0, or 1 after one line of error on stderr."""
+def run(argv: Sequence[str]) -> int:
+    """Parse, draw; returns the exit status."""
     parser = argparse.ArgumentParser(
         "python -m ddgan_jax.figures",
         description=__doc__,
@@ -118,16 +120,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--config", default="", help="whose data to show; default: the digits")
     parser.add_argument("--workdir", default="", help="run folder: show its intermediate images")
     args = parser.parse_args(argv)
-    try:
-        write(args.out, args.config, args.workdir)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:  # full disk, no permission
-        print(f"error: {error.filename or args.out}: {error.strerror}", file=sys.stderr)
-        return 1
+    quieten()
+    write(args.out, args.config, args.workdir)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(command=run))

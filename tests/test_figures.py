@@ -13,6 +13,7 @@ from ddgan_jax.denoising_density import Mixture, denoising_density, density, dif
 from ddgan_jax.errors import UserError
 from ddgan_jax.forward_views import chain, discriminator_views
 from ddgan_jax.instance_noise import InstanceNoise
+from ddgan_jax.main import main
 
 GRID = figures.GRID
 
@@ -114,7 +115,7 @@ def size_of(path):
 
 
 def test_the_command(tmp_path, capsys):
-    assert figures.main([f"--out={tmp_path}"]) == 0
+    assert main([f"--out={tmp_path}"], figures.run) == 0
     sizes = {path.name: size_of(path) for path in tmp_path.iterdir()}
     assert sizes["forward_ddgan.png"] == (5 * 68 + 4, 8 * 68 + 4)
     assert sizes["forward_diffusion_gan.png"] == (5 * 68 + 4, 8 * 68 + 4)
@@ -122,5 +123,5 @@ def test_the_command(tmp_path, capsys):
     capsys.readouterr()
     toy = f"--config={runs.ROOT}/configs/ddgan_toy2d.py"
     for flag, words in ((toy, ("gaussians25", "images")), ("--workdir=nowhere", ("nowhere",))):
-        assert figures.main([f"--out={tmp_path}", flag]) == 1
+        assert main([f"--out={tmp_path}", flag], figures.run) == 1
         runs.one_line(capsys.readouterr().err, words)
