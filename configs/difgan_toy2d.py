@@ -1,10 +1,11 @@
-"""DifGAN on 25 Gaussians: 4 steps of one generator, judged at every step.
+"""DifGAN on 25 Gaussians: 2 steps of one generator, judged at every step.
 
 Command:   python -m ddgan_jax.main --config=configs/difgan_toy2d.py --workdir=runs/difgan_toy2d
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/difgan_toy2d
-Hardware:  two CPU cores
-Time:      not measured yet
-Expected:  not measured yet
+Hardware:  one CPU core
+Time:      3 min 47 s of training on a shared core
+Expected:  14 of 25 modes, 73.8 % of 10,000 samples within 3 sigma:
+           our measurement, docs/comparison.md
 Source:    networks and rates of configs/ddgan_toy2d.py (presets.GAUSSIANS)
 """
 
@@ -12,4 +13,7 @@ from ddgan_jax.presets import GAUSSIANS, difgan, on_gaussians
 
 
 def get_config():
-    return on_gaussians(difgan(num_steps=4, **GAUSSIANS))
+    # With T = 4 it diverges: gradients through four times the sines of `octaves`.
+    config = on_gaussians(difgan(num_steps=2, **GAUSSIANS))
+    config.train.duration = "6000 steps"
+    return config
