@@ -4,8 +4,8 @@ Command:   python -m ddgan_jax.main --config=configs/wddgan_digits.py --workdir=
 Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
 Hardware:  one CPU core
 Time:      5 min 27 s of training on a shared core
-Expected:  Fréchet distance 131 (digits classifier, 1,500 samples), precision 0.82, recall 0.09, where
-           ddgan_digits has 25.6, 0.90, 0.71: at 8x8 there is nothing to gain from bands
+Expected:  Fréchet distance 131 (digits classifier, 1,500 samples), precision 0.82, recall 0.09;
+           ddgan_digits has 25.6, 0.90, 0.71
 Source:    our measurement, docs/results.md
 
 configs/ddgan_digits.py in another space: the same MLP pair sees as many numbers, and the same
