@@ -22,8 +22,11 @@ done
 if [ -z "${METHODS:-}" ]; then
     for config in "$configs"/*_"$data".py; do
         method=$(basename "$config" "_$data.py")
-        # ddgan_stacked_mnist.py is of other data.
-        [[ $method == *_stacked || ! -f $config ]] || METHODS="${METHODS:-} $method"
+        case $method in
+            *_stacked) continue ;;           # of other data
+            autoencoder | lddgan) continue ;; # two runs that belong together, see README
+        esac
+        [ ! -f "$config" ] || METHODS="${METHODS:-} $method"
     done
 fi
 [ -n "${METHODS:-}" ] || { echo "error: no config is named METHOD_$data.py" >&2; exit 1; }
