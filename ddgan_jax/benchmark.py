@@ -12,6 +12,7 @@ import argparse
 import functools
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,14 @@ from ddgan_jax.build_parts import build_generator, build_space
 from ddgan_jax.config import check, validate
 from ddgan_jax.errors import UserError
 from ddgan_jax.overrides import load_config_file, override
-from ddgan_jax.prepare import assemble, compiled_steps, data_shape, first_state, load_frozen
+from ddgan_jax.prepare import (
+    assemble,
+    compiled_steps,
+    data_shape,
+    first_state,
+    frozen_shapes,
+    load_frozen,
+)
 from ddgan_jax.sampling import compiled_sampler, sample_keys
 from ddgan_jax.types import Array, Method, Params, PyTree
 
@@ -185,12 +193,12 @@ def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str,
     method, _, _, abstract = assemble(config, shape, total=1, epoch=1)
     space = build_space(config, shape)
     generator = build_generator(config, space.shape)
-    frozen = load_frozen(config, mesh)
     rng = np.random.default_rng(0)
 
     def noise(like: jax.ShapeDtypeStruct) -> Array:
         return jnp.asarray(0.02 * rng.standard_normal(like.shape, np.float32), like.dtype)
 
+    frozen = jax.tree.map(noise, frozen_shapes(config))
     params = {"gen": jax.tree.map(noise, abstract.params["gen"])}
     keys = sample_keys(jax.random.key(0), 0, batch_size)
     x = jnp.zeros((batch_size, *space.shape))
@@ -238,6 +246,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--trials", type=int, default=5, help="whose median is printed; 0: only count"
     )
+    parser.add_argument(
+        "--autoencoder", help="config of the one whose latents a config works in; no weights needed"
+    )
     flags = parser.parse_args(argv)
     try:
         for name, least in (("batch_size", 1), ("trials", 0)):
@@ -255,7 +266,13 @@ def main(argv: list[str] | None = None) -> int:
             config = load_config_file(name)
             if flags.image_size:
                 config = override(config, {"data.image_size": str(flags.image_size)})
-            row = rows[name] = sampling_cost(config, flags.batch_size, flags.trials)
+            with tempfile.TemporaryDirectory() as folder:
+                if flags.autoencoder and latents.in_latents(config):
+                    autoencoder = load_config_file(flags.autoencoder)
+                    config = latents.untrained(
+                        config, autoencoder, data_shape(config), Path(folder)
+                    )
+                row = rows[name] = sampling_cost(config, flags.batch_size, flags.trials)
             cells = [
                 f"{row[f'{what}_flops'] / 1e9:>11.3g} GFLOP" for what in ("evaluation", "batch")
             ]

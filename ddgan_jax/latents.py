@@ -48,6 +48,16 @@ def with_own(config: ConfigDict, workdir: AnyPath) -> ConfigDict:
     return own
 
 
+def frozen_shapes(config: ConfigDict) -> dict[str, Any]:
+    """Shapes of what `load_frozen` loads."""
+    if not in_latents(config):
+        return {}
+    folder = place(config.space.autoencoder)
+    method = build_method(run_folder.load_config(folder), run_folder.data_shape(folder))
+    weights = jax.eval_shape(method.init, jax.random.key(0))["autoencoder"]
+    return {"autoencoder": weights, "scale": jax.ShapeDtypeStruct((), jnp.float32)}
+
+
 def load_frozen(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Any]:
     """{"autoencoder": weights, "scale": of the run folder or 1} on all devices; {} elsewhere.
 
@@ -56,14 +66,26 @@ def load_frozen(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Any]:
     """
     if not in_latents(config):
         return {}
-    folder = place(config.space.autoencoder)
-    method = build_method(run_folder.load_config(folder), run_folder.data_shape(folder))
-    abstract = jax.eval_shape(method.init, jax.random.key(0))
-    same = meshes.replicated(mesh)
-    wanted = checkpoint.with_sharding({"autoencoder": abstract["autoencoder"]}, same)
+    folder, same = place(config.space.autoencoder), meshes.replicated(mesh)
+    abstract = frozen_shapes(config)["autoencoder"]
+    wanted = checkpoint.with_sharding({"autoencoder": abstract}, same)
     with checkpoint.opened(folder, read_only=True) as manager:
         weights = checkpoint.restore_ema(manager, checkpoint.latest_step(manager), wanted)
     return {**weights, "scale": jax.device_put(np.float32(read_scale(folder) or 1.0), same)}
+
+
+def untrained(
+    config: ConfigDict, autoencoder: ConfigDict, shape: tuple[int, ...], folder: Path
+) -> ConfigDict:
+    """`config` in the latents of `autoencoder`, of which `folder` then says all but the weights.
+
+    For what depends on shapes alone: FLOPs, bytes, speed. `shape`: of an image.
+    """
+    run_folder.save_config(folder, autoencoder)
+    run_folder.save_info(folder, {"data": {"shape": list(shape)}})
+    own = ConfigDict(config.to_dict())
+    own.space.autoencoder = str(folder)
+    return own
 
 
 def read_scale(folder: AnyPath) -> float | None:

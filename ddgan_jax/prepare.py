@@ -15,7 +15,7 @@ from ddgan_jax.build import Length, build_method, tracing
 from ddgan_jax.config import adam, check, require, steps_per_epoch, to_steps, validate
 from ddgan_jax.data import load_source
 from ddgan_jax.data.source import Source
-from ddgan_jax.metrics.lpips import load_lpips
+from ddgan_jax.metrics.lpips import load_lpips, lpips_shapes
 from ddgan_jax.optim import make_optimisers
 from ddgan_jax.storage import AnyPath, place
 from ddgan_jax.train_step import Optimisers, Regularise, create_state, train_step
@@ -118,6 +118,14 @@ def load_frozen(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Any]:
     if config.method == "autoencoder" and config.loss.lpips > 0:
         frozen["lpips"] = jax.device_put(load_lpips("").params, meshes.replicated(mesh))
     return frozen
+
+
+def frozen_shapes(config: ConfigDict) -> dict[str, Any]:
+    """Shapes of what `load_frozen` loads, without loading it."""
+    shapes = latents.frozen_shapes(config)
+    if config.method == "autoencoder" and config.loss.lpips > 0:
+        shapes["lpips"] = lpips_shapes()
+    return shapes
 
 
 def data_shape(config: ConfigDict) -> tuple[int, ...]:

@@ -1,9 +1,11 @@
 """How a run scales over chips: the work of a step, what it sends, and a model of its time.
 
   python -m ddgan_jax.scaling --config=configs/ddgan_cifar10.py
+  python -m ddgan_jax.scaling configs/*_cifar10.py --autoencoder=configs/autoencoder_cifar10.py
   JAX_NUM_CPU_DEVICES=8 python -m ddgan_jax.scaling --config=configs/ddgan_digits.py --measure=1,2,8
 
-The first traces one step, compiles nothing, and predicts from n = 1 to 256 chips
+The first traces one step, compiles nothing, and predicts from n = 1 to 256 chips, the second the
+same of several configs, a row each,
 
   seconds(n) = F / (n u peak) + sum over collectives of (S(n) / bandwidth + hops(n) latency)
 
@@ -15,15 +17,18 @@ over all chips, and nothing overlaps with computing. What a chip sends, S, and i
   config.train.fsdp  an all-gather of all big parameters a phase,      (n-1)/n P        n-1
                      a reduce-scatter of the gradient                  (n-1)/n G        n-1
 
-The second compiles the step for so many devices of this machine, counts the collectives of the
+The third compiles the step for so many devices of this machine, counts the collectives of the
 compiled program and times it, and the same bytes alone.
 """
 
 import argparse
+import functools
 import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -31,16 +36,19 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from ml_collections import ConfigDict
 
+from ddgan_jax import latents
 from ddgan_jax import mesh as meshes
 from ddgan_jax.benchmark import data_shape, median_seconds, random_batch
 from ddgan_jax.config import validate
 from ddgan_jax.errors import UserError
 from ddgan_jax.overrides import load_config_file, override
-from ddgan_jax.prepare import assemble, compiled_steps, first_state
+from ddgan_jax.prepare import assemble, compiled_steps, first_state, frozen_shapes
 from ddgan_jax.train_step import which_regularise
+from ddgan_jax.types import Array, PyTree
 
 UTILISATION = 0.4  # of the peak; an assumption, until `--mode=benchmark` has measured it on a chip
 CHIPS = (1, 4, 16, 64, 256)
+FEW = (4, 16, 64)  # of them, where configs stand side by side
 
 
 class Chip(NamedTuple):
@@ -96,14 +104,17 @@ def work_of(config: ConfigDict) -> Work:
     """
     validate(config)
     mesh = meshes.make_mesh(jax.devices()[:1])
-    shape, size = data_shape(config), config.train.batch_size
+    shape = data_shape(config)
     method, optimisers, _, shapes = assemble(config, shape, total=1000, epoch=1000)
     abstract = meshes.lay_out(shapes, mesh)
     step_fn = compiled_steps(method, optimisers, config, mesh, abstract)
-    batch = jax.eval_shape(lambda key: random_batch(key, size, shape), jax.random.key(0))
+    batch = jax.eval_shape(functools.partial(_batch, config, shape), jax.random.key(0))
+    frozen = frozen_shapes(config)
     every = math.lcm(*(p.regularise_every for p in method.phases if p.regulariser))
     variants = [which_regularise(method, step) for step in range(every)]
-    costs = {v: step_fn(v).lower(abstract, batch, ()).cost_analysis() or {} for v in set(variants)}
+    costs = {
+        v: step_fn(v).lower(abstract, batch, frozen).cost_analysis() or {} for v in set(variants)
+    }
 
     def mean(name: str) -> float:
         return sum(float(costs[v].get(name, 0.0)) for v in variants) / every
@@ -116,6 +127,14 @@ def work_of(config: ConfigDict) -> Work:
         meshes.bytes_per_device(big),
         meshes.bytes_per_device(abstract),
     )
+
+
+def _batch(config: ConfigDict, shape: tuple[int, ...], key: Array) -> PyTree:
+    """What the train step is fed."""
+    size = config.train.batch_size
+    if latents.in_latents(config):
+        return latents.random_latents(key, config, shape, size)
+    return random_batch(key, size, shape)
 
 
 def predicted(work: Work, chips: int, chip: Chip, fsdp: bool = False) -> tuple[float, float]:
@@ -176,16 +195,16 @@ def measure(config: ConfigDict, devices: Sequence[jax.Device], trials: int = 20)
     method, optimisers, create, shapes = assemble(config, shape, total=1000, epoch=1000)
     abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
     holder = [first_state(create, abstract, seed=0)]
-    make_batch = jax.jit(
-        lambda key: random_batch(key, size, shape), out_shardings=meshes.over_batch(mesh)
-    )
-    batch = make_batch(jax.random.key(1))
+    make_batch = functools.partial(_batch, config, shape)
+    batch = jax.jit(make_batch, out_shardings=meshes.over_batch(mesh))(jax.random.key(1))
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), frozen_shapes(config))
+    frozen = jax.device_put(zeros, meshes.replicated(mesh))
     without = tuple(False for _ in method.phases)
     step_fn = compiled_steps(method, optimisers, config, mesh, abstract)(without)
-    compiled = step_fn.lower(holder[0], batch, ()).compile()
+    compiled = step_fn.lower(holder[0], batch, frozen).compile()
 
     def step() -> Any:  # the state is donated
-        holder[0], metrics = compiled(holder[0], batch, ())
+        holder[0], metrics = compiled(holder[0], batch, frozen)
         return metrics
 
     found = collectives(compiled.as_text())
@@ -237,6 +256,26 @@ def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None]
                 f"{100 * alone / (chips * split):.0f} % |")  # fmt: skip
 
 
+def side_by_side(
+    configs: Mapping[str, ConfigDict], kinds: Sequence[str], say: Callable[[str], None] = print
+) -> None:
+    """Print a row for each config: the work of a step, and what `predict` says in short."""
+    each = [f"{kind}: ms on 1 | efficiency on {', '.join(map(str, FEW))}" for kind in kinds]
+    say(f"| config | batch | GFLOP | GB accessed | MB of gradients | MB of state | "
+        f"{' | '.join(each)} |\n|{'---|' * (6 + 2 * len(kinds))}")  # fmt: skip
+    for name, config in configs.items():
+        work, size = work_of(config), config.train.batch_size
+        cells = [size, f"{work.flops / 1e9:.3g}", f"{work.bytes_accessed / 1e9:.3g}",
+                 f"{sum(work.gradients) / 1e6:.3g}", f"{work.state / 1e6:.3g}"]  # fmt: skip
+        for kind in kinds:
+            alone, efficiencies = sum(predicted(work, 1, KINDS[kind])), []
+            for chips in FEW:
+                share = alone / (chips * sum(predicted(work, chips, KINDS[kind])))
+                efficiencies.append(f"{100 * share:.0f}" if size % chips == 0 else "-")
+            cells += [f"{1e3 * alone:.3g}", f"{', '.join(efficiencies)} %"]
+        say(f"| `{name}` | {' | '.join(map(str, cells))} |")
+
+
 def count_and_time(
     config: ConfigDict, counts: Sequence[int], weak: bool, say: Callable[[str], None] = print
 ) -> None:
@@ -276,10 +315,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", required=True, help="FILE.py or FILE.py:VARIANT")
+    parser.add_argument("configs", nargs="*", help="several, predicted side by side")
+    parser.add_argument("--config", help="FILE.py or FILE.py:VARIANT, in detail")
     parser.add_argument("--chip", default="TPU v5e,H100", help=f"some of {', '.join(KINDS)}")
     parser.add_argument("--measure", default="", help="numbers of devices of this machine: 1,2,8")
     parser.add_argument("--weak", action="store_true", help="the config's batch on each device")
+    parser.add_argument(
+        "--autoencoder", help="config of the one whose latents --config works in; no weights needed"
+    )
     flags, rest = parser.parse_known_args(argv)
     try:
         from ddgan_jax.main import split_overrides
@@ -289,12 +332,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         if others or not set(kinds) <= KINDS.keys():
             wrong = others[0] if others else f"--chip={flags.chip}"
             raise UserError(f"{wrong} is unknown; chips are {', '.join(KINDS)}")
-        config = override(load_config_file(flags.config), changes)
-        if flags.measure:
-            counts = [int(count) for count in flags.measure.split(",")]
-            count_and_time(config, counts, flags.weak)
-        else:
-            predict(config, kinds)
+        if bool(flags.config) == bool(flags.configs):
+            raise UserError("either --config=FILE or files of configs are needed")
+        with tempfile.TemporaryDirectory() as folder:
+            configs = {}
+            for name in flags.configs or [flags.config]:
+                config = override(load_config_file(name), changes)
+                if flags.autoencoder and latents.in_latents(config):
+                    autoencoder, shape = load_config_file(flags.autoencoder), data_shape(config)
+                    config = latents.untrained(config, autoencoder, shape, Path(folder))
+                configs[Path(name).stem] = config
+            if flags.configs:
+                side_by_side(configs, kinds)
+            elif flags.measure:
+                counts = [int(count) for count in flags.measure.split(",")]
+                count_and_time(config, counts, flags.weak)
+            else:
+                predict(config, kinds)
     except (UserError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

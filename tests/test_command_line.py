@@ -243,10 +243,13 @@ def test_benchmark_prints_work_and_speed(capsys):
 
 @pytest.mark.slow
 def test_sampling_costs_side_by_side(capsys):
-    configs = [f"{runs.ROOT}/configs/{name}_digits.py" for name in ("ddgan", "wddgan")]
+    names = ("ddgan", "wddgan", "lddgan", "autoencoder")
+    *configs, autoencoder = (f"{runs.ROOT}/configs/{name}_digits.py" for name in names)
+    configs.append(f"--autoencoder={autoencoder}")
     assert benchmark.main([*configs, "--batch_size=6", "--trials=1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2].startswith("ddgan_digits") and "4x4x4" in lines[3] and len(lines) == 5
+    assert lines[2].startswith("ddgan_digits") and len(lines) == 6
+    assert "4x4x4" in lines[3] and "4x4x2" in lines[4]
     for row in json.loads(lines[-1])["rows"].values():
         assert row["batch_size"] == 8  # devices
         # An MLP multiplies and adds once for every weight and sample, biases excepted.

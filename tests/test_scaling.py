@@ -59,6 +59,21 @@ def test_work_of_a_step():
 
 
 @pytest.mark.slow
+def test_work_in_latents_and_with_lpips_needs_no_weights(capsys):
+    """Side by side, and each as alone."""
+    names = ("lddgan_digits", "autoencoder_cifar10", "autoencoder_digits")
+    configs = [f"{runs.ROOT}/configs/{name}.py" for name in names]
+    args = [*configs[:2], f"--autoencoder={configs[2]}", "--chip=H100"]
+    assert scaling.main([*args, "--config.train.batch_size=32"]) == 0
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[0].strip("| `") for row in rows] == list(names[:2])
+    assert float(rows[0][2]) > 0.1 and float(rows[1][2]) > 1000
+    for row in rows:
+        assert row[1] == "32" and row[-1].endswith(", - % |")  # 32 does not divide by 64
+    assert float(rows[1][-1].split(",")[0]) > 50  # of 4 chips: convolutions are worth them
+
+
+@pytest.mark.slow
 def test_what_is_sent_is_what_the_model_says():
     """The gradients, and little else: some floats of the minibatch deviation, scalars.
 
@@ -88,6 +103,7 @@ def test_mistakes(capsys):
         ([runs.DIGITS, "--chip=abacus"], "abacus"),
         ([runs.DIGITS, "--measure=99"], "JAX_NUM_CPU_DEVICES"),
         ([runs.DIGITS, "--config.train.batchsize=3"], "batchsize"),
+        ([], "--config=FILE"),
     ):
         assert scaling.main(args) == 1
         runs.one_line(capsys.readouterr().err, [word])

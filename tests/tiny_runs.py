@@ -140,13 +140,13 @@ def steps_saved(workdir):
 def saved(workdir, step):
     """Everything in a checkpoint, by name, as numpy arrays on this machine."""
     with checkpoint.opened(Path(workdir), read_only=True) as manager:
+        # Where it was saved, or here if this process has no such devices.
         here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        items = {}
-        for item in ("state", "ema"):
-            meta = manager.item_metadata(step)[item]
-            shapes = checkpoint.with_sharding(meta.tree if hasattr(meta, "tree") else meta, here)
-            args = checkpoint.args.Composite(**{item: checkpoint.args.StandardRestore(shapes)})
-            items[item] = manager.restore(step, args=args)[item]
+        whole = checkpoint.args.StandardRestore(fallback_sharding=here)
+        items = {
+            item: manager.restore(step, args=checkpoint.args.Composite(**{item: whole}))[item]
+            for item in ("state", "ema")
+        }
     leaves = jax.tree_util.tree_leaves_with_path(items)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 

@@ -127,6 +127,12 @@ def lpips_for(shape: tuple[int, ...]) -> tuple[Lpips | None, str]:
     return lpips, f"{NETWORK}, weights {lpips.weights_hash}{grey}"
 
 
+def lpips_shapes() -> PyTree:
+    """Shapes of `Lpips.params`."""
+    arrays = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes().items()}
+    return traverse_util.unflatten_dict(arrays, sep="/")
+
+
 def load_lpips(path: str) -> Lpips:
     """LPIPS with the published weights.
 
