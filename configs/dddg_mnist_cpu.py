@@ -17,24 +17,27 @@ from ddgan_jax.presets import dddg
 def get_config():
     config = dddg(
         degradation="dct",
-        levels=(1, 2, 4, 6, 9),
-        latent_size=16,
+        levels=(4,),
+        latent_size=48,
         classes=10,
         gen=dict(
-            network="mlp", width=256, blocks=3, t_width=32, octaves=0, tanh=False, equalised=True
+            network="mlp", width=256, blocks=3, t_width=32, octaves=0, tanh=True, equalised=True
         ),
         disc=dict(network="mlp", width=256, blocks=3, t_width=32, group=4, equalised=True),
     )
-    for role in ("gen", "disc"):
+    for role, rate in (("gen", 6e-3), ("disc", 1.2e-2)):
+        config.optim[role].learning_rate = rate
         config.optim[role].final_learning_rate = 1e-4
+    config.r1.weight = 0.02
+    config.encoder.weight = 0.1
     config.encoder.per_class = True
     config.encoder.variance_decay = 0.98
     config.data.name = "tfds:mnist"
     config.data.image_size = 14
     config.data.channels = 1
-    config.train.batch_size = 64
-    config.train.duration = "12000 steps"
-    config.train.log_every = "600 steps"
-    config.train.checkpoint_every = "3000 steps"
-    config.train.sample_every = "3000 steps"
+    config.train.batch_size = 128
+    config.train.duration = "8000 steps"
+    config.train.log_every = "500 steps"
+    config.train.checkpoint_every = "2000 steps"
+    config.train.sample_every = "2000 steps"
     return config
