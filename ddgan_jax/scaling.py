@@ -41,6 +41,7 @@ from ddgan_jax import mesh as meshes
 from ddgan_jax.benchmark import data_shape, median_seconds, random_batch
 from ddgan_jax.config import validate
 from ddgan_jax.errors import UserError
+from ddgan_jax.memory import activation_bytes
 from ddgan_jax.overrides import load_config_file, override
 from ddgan_jax.prepare import assemble, compiled_steps, first_state, frozen_shapes
 from ddgan_jax.train_step import which_regularise
@@ -87,6 +88,7 @@ class Work(NamedTuple):
       gradients: bytes of each phase's gradient.
       gathered: bytes of the parameters that `config.train.fsdp` splits.
       state: bytes of the train state.
+      activations: bytes of the whole batch, see `memory.activation_bytes`.
     """
 
     flops: float
@@ -94,6 +96,7 @@ class Work(NamedTuple):
     gradients: tuple[int, ...]
     gathered: int
     state: int
+    activations: int
 
 
 def work_of(config: ConfigDict) -> Work:
@@ -126,6 +129,7 @@ def work_of(config: ConfigDict) -> Work:
         tuple(meshes.bytes_per_device(abstract.params[p.role]) for p in method.phases),
         meshes.bytes_per_device(big),
         meshes.bytes_per_device(abstract),
+        activation_bytes(method, abstract, batch, frozen, config.train.accumulate),
     )
 
 
@@ -262,11 +266,13 @@ def side_by_side(
     """Print a row for each config: the work of a step, and what `predict` says in short."""
     each = [f"{kind}: ms on 1 | efficiency on {', '.join(map(str, FEW))}" for kind in kinds]
     say(f"| config | batch | GFLOP | GB accessed | MB of gradients | MB of state | "
-        f"{' | '.join(each)} |\n|{'---|' * (6 + 2 * len(kinds))}")  # fmt: skip
+        f"GB of activations | "
+        f"{' | '.join(each)} |\n|{'---|' * (7 + 2 * len(kinds))}")  # fmt: skip
     for name, config in configs.items():
         work, size = work_of(config), config.train.batch_size
         cells = [size, f"{work.flops / 1e9:.3g}", f"{work.bytes_accessed / 1e9:.3g}",
-                 f"{sum(work.gradients) / 1e6:.3g}", f"{work.state / 1e6:.3g}"]  # fmt: skip
+                 f"{sum(work.gradients) / 1e6:.3g}", f"{work.state / 1e6:.3g}",
+                 f"{work.activations / 1e9:.3g}"]  # fmt: skip
         for kind in kinds:
             alone, efficiencies = sum(predicted(work, 1, KINDS[kind])), []
             for chips in FEW:

@@ -63,7 +63,7 @@ def train(
         f"{plan.epoch:,} steps an epoch")  # fmt: skip
     state_size = info["state_bytes_per_device"] / 2**20
     say(f"each device: {info['batch_per_device']:,} of a batch, {state_size:,.1f} MiB of state; "
-        "activations come on top")  # fmt: skip
+        "python -m ddgan_jax.scaling counts the activations, which come on top")  # fmt: skip
     for change in changes:
         say(f"changed since the run began: {change}")
 

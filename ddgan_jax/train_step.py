@@ -72,10 +72,10 @@ def train_step(
     metrics: Metrics = {}
     outputs: dict[str, PyTree] = {}
 
-    for i, (phase, with_regulariser) in enumerate(zip(method.phases, regularise, strict=True)):
+    for i, (phase, regularised) in enumerate(zip(method.phases, regularise, strict=True)):
         role = phase.role
         context = Context(batch, jax.random.fold_in(key, i), state.step, state.carry, frozen)
-        loss_fn = _with_regulariser(phase.loss, phase.regulariser if with_regulariser else None)
+        loss_fn = with_regulariser(phase.loss, phase.regulariser if regularised else None)
         loss, aux, grads = _value_and_grad(loss_fn, params, role, context, accumulate)
         with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
             updates, opt_state[role] = optimisers[role].update(grads, opt_state[role], params[role])
@@ -99,7 +99,8 @@ def train_step(
     return TrainState(state.step + 1, state.key, params, opt_state, ema, carry), metrics
 
 
-def _with_regulariser(loss: LossFn, regulariser: LossFn | None) -> LossFn:
+def with_regulariser(loss: LossFn, regulariser: LossFn | None) -> LossFn:
+    """The sum of a phase's loss and its regulariser, if there is one."""
     if regulariser is None:
         return loss
 

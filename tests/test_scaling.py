@@ -1,13 +1,18 @@
 """The model of time, what it is told, and the collectives that compiled steps have."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs as runs
 
 from ddgan_jax import mesh as meshes
 from ddgan_jax import scaling
+from ddgan_jax.benchmark import random_batch
 from ddgan_jax.main import parse
+from ddgan_jax.memory import activation_bytes
+from ddgan_jax.prepare import assemble, compiled_steps
+from ddgan_jax.types import Aux, Carry, Method, Phase, TrainState
 
 PROGRAM = """
   %a = f32[16,4]{1,0} all-reduce(f32[16,4]{1,0} %x), replica_groups={{0,1}}, to_apply=%add
@@ -31,7 +36,7 @@ def test_collectives_of_a_text():
 
 
 def test_the_model():
-    work = scaling.Work(4e9, 0.0, (8_000_000, 4_000_000), 10_000_000, 0)
+    work = scaling.Work(4e9, 0.0, (8_000_000, 4_000_000), 10_000_000, 0, 0)
     chip = scaling.Chip(1e12 / scaling.UTILISATION, 1e9, 1e-6, 4, 1e8)
     assert scaling.predicted(work, 1, chip) == (4e-3, 0)
     compute, sent = scaling.predicted(work, 4, chip)
@@ -56,6 +61,35 @@ def test_work_of_a_step():
     assert twice.flops == pytest.approx(2 * without.flops, rel=0.05)
     assert work.gradients == (4 * 2770, 4 * 2880)  # parameters of disc and gen
     assert work.state > 4 * (3 * 2770 + 4 * 2880)  # with two moments each, and one average
+
+
+def test_activations_are_what_the_backward_pass_keeps():
+    """Of y = sum tanh(w x)^2: tanh(w x), its slope, and x is given."""
+
+    def loss(params, context):
+        y = jnp.tanh(params["net"] * context.batch["image"])
+        return jnp.sum(y * y), Aux({})
+
+    method = Method(init=None, phases=(Phase("net", loss),), sample=None, ema_roles=(), nfe=1)
+    params = {"net": jax.ShapeDtypeStruct((), jnp.float32)}
+    state = TrainState(jnp.int32(0), None, params, {}, {}, Carry({}, {}))
+    for rows in (8, 16):
+        batch = {"image": jax.ShapeDtypeStruct((rows, 5), jnp.float32)}
+        found = activation_bytes(method, state, batch, (), 1)
+        assert found in (2 * rows * 5 * 4, 3 * rows * 5 * 4)
+        assert activation_bytes(method, state, batch, (), 2) == found // 2
+
+
+@pytest.mark.slow
+def test_activations_are_about_what_xla_allocates():
+    config = config_of("--config.train.batch_size=512", "--config.gen.blocks=3")
+    method, optimisers, _, shapes = assemble(config, (8, 8, 1), total=1, epoch=1)
+    mesh = meshes.make_mesh(jax.devices()[:1])
+    abstract = meshes.lay_out(shapes, mesh)
+    batch = jax.eval_shape(lambda k: random_batch(k, 512, (8, 8, 1)), jax.random.key(0))
+    step = compiled_steps(method, optimisers, config, mesh, abstract)((True, False))
+    allocated = step.lower(abstract, batch, ()).compile().memory_analysis().temp_size_in_bytes
+    assert 0.5 < activation_bytes(method, abstract, batch, (), 1) / allocated < 2
 
 
 @pytest.mark.slow
