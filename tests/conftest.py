@@ -4,13 +4,14 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import compiling
 import jax
 import pytest
 
+os.environ["XLA_FLAGS"] = compiling.xla_flags()  # XLA reads it when it first compiles
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
-# Tests compile a lot and compute little: unoptimised, they take half the time.
-jax.config.update("jax_disable_most_optimizations", True)
+jax.config.update("jax_disable_most_optimizations", True)  # half the time of compiling
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 

@@ -1,4 +1,4 @@
-"""Networks: exact sizes of the published models, dtypes, resampling against its definition."""
+"""Networks: dtypes, what they see, resampling against its definition."""
 
 import functools
 
@@ -17,47 +17,12 @@ from ddgan_jax.networks.resblock_unet import ResBlockUNet
 from ddgan_jax.networks.wavelet_ncsnpp import WaveletNCSNpp
 
 
-def count(tree) -> int:
-    return sum(x.size for x in jax.tree.leaves(tree))
-
-
 def inputs(batch: int, size: int, channels: int, nz: int):
     return (
         jnp.zeros((batch, size, size, channels)),
         jnp.zeros(batch, jnp.int32),
         jnp.zeros((batch, nz)),
     )
-
-
-@pytest.mark.parametrize(
-    "cls, shape, width, multipliers, attention, z_layers, parameters",
-    [
-        (NCSNpp, (32, 3), 128, (1, 2, 2, 2), (16,), 4, 48_432_515),  # CIFAR-10
-        (NCSNpp, (256, 3), 64, (1, 1, 2, 2, 4, 4), (16,), 3, 39_726_979),  # CelebA-HQ, LSUN Church
-        (NCSNpp, (16, 12), 128, (1, 2, 2), (), 4, 33_370_124),  # CIFAR-10 in bands
-        (WaveletNCSNpp, (128, 12), 64, (1, 2, 2, 2, 4), (16,), 3, 31_485_452),  # 256 in bands
-    ],
-)
-def test_generator_has_the_published_size(
-    cls, shape, width, multipliers, attention, z_layers, parameters
-):
-    size, channels = shape
-    module = cls(channels, width, multipliers, 2, attention, z_width=256, z_layers=z_layers)
-    shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs(1, size, channels, 100))
-    assert count(shapes) == parameters
-
-
-@pytest.mark.parametrize(
-    "size, multipliers, downsample, parameters",
-    [
-        (32, (2, 4, 8, 8), (False, True, True, True), 12_741_633),  # small
-        (256, (4, 8, 8, 8, 8, 8), (True,) * 6, 27_737_217),  # large
-    ],
-)
-def test_discriminator_has_the_published_size(size, multipliers, downsample, parameters):
-    module = ResBlockDiscriminator(64, multipliers, downsample, t_width=256, final_scale=0.0)
-    x, t, _ = inputs(4, size, 3, 1)
-    assert count(jax.eval_shape(module.init, jax.random.key(0), x, t, x)) == parameters
 
 
 def fir_matrix(size: int, kind: str) -> np.ndarray:
