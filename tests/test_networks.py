@@ -87,7 +87,7 @@ SMALL_UNET = dict(
 @pytest.mark.parametrize(
     "generator",
     [
-        NCSNpp,
+        pytest.param(NCSNpp, marks=pytest.mark.slow),
         pytest.param(WaveletNCSNpp, marks=pytest.mark.slow),
         lambda **kw: ResBlockUNet(1, 4, (1, 2), 1, 8, coordinates=True, dtype=kw["dtype"]),
         lambda **kw: MLPGenerator(16, 1, 8, 2, True, dtype=kw["dtype"]),
@@ -134,11 +134,13 @@ def test_discriminators_give_one_float32_value_per_sample():
         assert out.shape == (4,) and out.dtype == jnp.float32
 
 
-@pytest.mark.parametrize("generator", [NCSNpp, pytest.param(WaveletNCSNpp, marks=pytest.mark.slow)])
-def test_remat_changes_memory_not_numbers(generator):
+@pytest.mark.slow
+@pytest.mark.parametrize("generator, multipliers", [(NCSNpp, (1,)), (WaveletNCSNpp, (1, 1))])
+def test_remat_changes_memory_not_numbers(generator, multipliers):
     x, t, z = inputs(2, 8, 1, 4)
     x = jax.random.normal(jax.random.key(1), x.shape)
-    plain, remat = generator(**SMALL_UNET), generator(**SMALL_UNET, remat=True)
+    sizes = SMALL_UNET | dict(multipliers=multipliers)
+    plain, remat = generator(**sizes), generator(**sizes, remat=True)
     variables = jax.jit(plain.init)(jax.random.key(0), x, t, z)
     renamed = jax.eval_shape(remat.init, jax.random.key(0), x, t, z)
     assert jax.tree.structure(variables) == jax.tree.structure(renamed)
@@ -182,6 +184,7 @@ def test_equalised_weights_start_at_one_and_are_scaled_when_used():
         np.testing.assert_allclose(module.apply(variables, x), make().apply(scaled, x), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_coordinates_tell_the_pixels_of_a_flat_image_apart():
     """Away from the border, where zero padding is not seen."""
     sizes = dict(
