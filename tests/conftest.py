@@ -15,10 +15,15 @@ jax.config.update("jax_disable_most_optimizations", True)  # half the time of co
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
+# Files of few tests that take minutes: those that start processes, and whole runs.
+LONG = ("pods", "resume", "layout", "evaluate", "launch_compare", "faults", "devices", "parity")
+
+
 def pytest_collection_modifyitems(items):
-    """Files with many slow tests first: a long one at the end would leave a process idle."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    """The longest files first: one of them at the end would leave a process idle."""
+    slow = Counter(item.path.stem for item in items if item.get_closest_marker("slow"))
+    slow.update({f"test_{name}": 20 for name in LONG})
+    items.sort(key=lambda item: -slow[item.path.stem])
 
 
 @pytest.fixture(scope="session")
