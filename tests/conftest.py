@@ -4,20 +4,26 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import compiling
 import jax
 import pytest
 
+os.environ["XLA_FLAGS"] = compiling.xla_flags()  # XLA reads it when it first compiles
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
-# Tests compile a lot and compute little: unoptimised, they take half the time.
-jax.config.update("jax_disable_most_optimizations", True)
+jax.config.update("jax_disable_most_optimizations", True)  # half the time of compiling
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
+# Files of few tests that take minutes: those that start processes, and whole runs.
+LONG = ("pods", "resume", "layout", "evaluate", "launch_compare", "faults", "devices", "parity")
+
+
 def pytest_collection_modifyitems(items):
-    """Files with many slow tests first: a long one at the end would leave a process idle."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    """The longest files first: one of them at the end would leave a process idle."""
+    slow = Counter(item.path.stem for item in items if item.get_closest_marker("slow"))
+    slow.update({f"test_{name}": 20 for name in LONG})
+    items.sort(key=lambda item: -slow[item.path.stem])
 
 
 @pytest.fixture(scope="session")

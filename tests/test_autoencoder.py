@@ -79,6 +79,7 @@ def test_adaptive_weight_of_a_linear_layer():
     assert adaptive_weight(lambda k: h @ k, kernel, 1e6 * rec, 0 * adv) == 1e4
 
 
+@pytest.mark.slow
 def test_adaptive_weight_is_the_ratio_of_finite_differences():
     """In the loss itself: along one direction of the last kernel, for both terms."""
     method, params = made(config_of())
@@ -105,6 +106,7 @@ def test_adaptive_weight_is_the_ratio_of_finite_differences():
     np.testing.assert_allclose(metrics["adaptive_weight"], 0.5 * rec / (adv + 1e-4), rtol=0.05)
 
 
+@pytest.mark.slow
 def test_the_game_begins_late():
     method, params = made(config_of(start=3))
     before, metrics, _ = loss_of(method, "autoencoder", params, context(step=2))
@@ -168,6 +170,7 @@ def test_codes_in_training():
         assert any(np.any(g) for g in jax.tree.leaves(grads[part])), part
 
 
+@pytest.mark.slow
 def test_lpips_is_a_term_whose_weights_are_an_argument(monkeypatch):
     monkeypatch.setattr(method_file.lpips, "distance", lambda p, a, b: p * jnp.mean((a - b) ** 2))
     shape = (16, 16, 3)

@@ -319,6 +319,7 @@ def test_step_that_was_not_saved(tmp_path, capfd):
     runs.fails(capfd, args, "no checkpoint of step 5", "[4, 8]")
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_for_the_metrics(tmp_path, capfd):
     run = runs.trained(tmp_path / "run")
     (run / "metrics.jsonl").unlink()
@@ -348,6 +349,7 @@ def test_a_disk_that_is_full(tmp_path, kilobytes):
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", ["1 steps", "100 steps"])
 def test_loss_that_is_not_finite(tmp_path, capfd, every):
     """A learning rate of 1e20 ends the run at once; the checkpoint before it is sound and last."""
@@ -361,6 +363,8 @@ def test_loss_that_is_not_finite(tmp_path, capfd, every):
     )
     assert runs.steps_saved(run) == [4, 8]
     assert all(np.isfinite(leaf).all() for leaf in runs.saved(run, 8).values())
+    if every == "1 steps":
+        return  # from the same checkpoint as below
     tame = [flag.replace("1e20", "1e-4") for flag in wild]
     runs.ok(*more, *tame)
     assert all(np.isfinite(leaf).all() for leaf in runs.saved(run, 20).values())

@@ -58,6 +58,7 @@ def test_sampling_scales_the_latents():
     assert np.abs(run.decode(params, latents, labels) - expected).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_encode_looks_at_each_image_alone():
     run = Run(tiny(group=4))
     params, x = params_of(run.start), images(7)
@@ -71,6 +72,7 @@ def test_encode_looks_at_each_image_alone():
     np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_encoder_may_be_told_the_class():
     config = tiny()
     config.encoder.per_class = True
@@ -99,6 +101,7 @@ def test_classes_are_drawn_evenly_and_change_the_image():
     assert np.abs(made[0] - made[1]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_unconditional_ignores_labels():
     run = run_of(classes=0)
     states = []

@@ -1,8 +1,6 @@
-"""The result does not depend on how many devices or processes share the work."""
+"""The result does not depend on how many devices share the work; tests/test_pods.py: processes."""
 
 import json
-import signal
-import time
 
 import jax
 import numpy as np
@@ -12,6 +10,9 @@ import tiny_runs as runs
 import ddgan_jax
 from ddgan_jax.main import parse
 from ddgan_jax.train import train
+
+# Whoever asks for the runs first compiles them.
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +44,10 @@ def test_losses_are_those_of_one_device(folders, count):
         np.testing.assert_allclose(one[name], many[name], 1e-3, 1e-5, err_msg=name)
 
 
-@pytest.mark.slow
 def test_accumulated_losses_are_those_of_one_device(tmp_path):
+    """With R1 in every step: one program instead of two, and the larger one."""
     flags = ["--config.train.accumulate=2", "--config.train.log_every=1 steps"]
+    flags += ["--config.r1.every=1"]
     config = parse([*runs.TINY, *flags, "--workdir=unused"])[1]
     for count in (1, 8):
         train(config, tmp_path / str(count), lambda text: None, jax.devices()[:count])
@@ -68,44 +70,3 @@ def test_samples_depend_on_key_and_index_alone(folders):
             same(model.sample(key, 21, batch_size))
     same(models[8].sample(key, 3))
     assert np.abs(models[1].sample(jax.random.key(4), 21) - images).max() > 0.1
-
-
-@pytest.mark.slow
-def test_two_processes_are_one_run(tmp_path, folders):
-    args = [*runs.TINY, "--config.train.log_every=1 steps", f"--workdir={tmp_path / 'run'}"]
-    ends = [runs.finish(process) for process in runs.start_many(2, *args)]
-    assert [code for code, _, _ in ends] == [0, 0], ends
-    assert "done: 8 steps" in ends[0][1] and "step" not in ends[1][1]  # one of them speaks
-    assert json.loads((tmp_path / "run" / "info.json").read_text())["processes"] == 2
-    assert_same_metrics(tmp_path / "run", folders[1])
-    images = ddgan_jax.load(tmp_path / "run").sample(jax.random.key(0), 5)
-    wanted = ddgan_jax.load(folders[1]).sample(jax.random.key(0), 5)
-    np.testing.assert_allclose(images, wanted, 1e-3, 1e-3)
-
-    sampled = [f"--workdir={tmp_path / 'run'}", "--mode=sample", "--num_images=5"]
-    ends = [runs.finish(process) for process in runs.start_many(2, *sampled)]
-    assert [code for code, _, _ in ends] == [0, 0], ends
-    with np.load(tmp_path / "run" / "samples" / "samples.npz") as file:
-        stored = np.clip(np.round((images + 1) * 127.5), 0, 255)
-        np.testing.assert_allclose(file["images"].astype(float), stored, atol=1)
-
-
-@pytest.mark.slow
-def test_a_signal_to_one_process_stops_both(tmp_path):
-    """Both save the same step, and both go on from it."""
-    workdir = tmp_path / "run"
-    args = [*runs.TINY, f"--workdir={workdir}", "--config.train.duration=3000 steps"]
-    args += ["--config.train.log_every=100 steps", "--config.train.checkpoint_every=100 steps"]
-    processes = runs.start_many(2, *args)
-    deadline = time.monotonic() + 120
-    while not runs.steps_saved(workdir) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    processes[1].send_signal(signal.SIGTERM)
-    ends = [runs.finish(process) for process in processes]
-    assert [code for code, _, _ in ends] == [143, 143], ends
-    step = max(runs.steps_saved(workdir))
-    assert f"stopped at step {step} and saved" in ends[0][1]
-    last = f"--config.train.duration={step + 2} steps"
-    ends = [runs.finish(process) for process in runs.start_many(2, *args, last)]
-    assert [code for code, _, _ in ends] == [0, 0], ends
-    assert f"resumed at step {step}" in ends[0][1] and max(runs.steps_saved(workdir)) == step + 2

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import jax
 import numpy as np
@@ -82,6 +83,7 @@ def test_raw_weights_are_others(run, report, tmp_path):
     assert other["metrics"][DISTANCE] != report["metrics"][DISTANCE]
 
 
+@pytest.mark.slow
 def test_data_against_itself(run, report, tmp_path):
     command = ("--mode=evaluate", f"--workdir={run}", f"--out={tmp_path}", "--samples=digits")
     runs.ok(*command, "--samples_split=train")
@@ -177,7 +179,8 @@ def test_names_of_inception_stay_its_own():
 def test_evaluation_during_training(run, tmp_path):
     evaluated = ("--config.eval.every=3 steps", "--config.eval.training_samples=24")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    runs.ok(*runs.TINY, f"--workdir={whole}", *evaluated)
+    saved = "--config.train.checkpoint_every=4 steps"
+    runs.ok(*runs.TINY, f"--workdir={whole}", *evaluated, saved)
     lines = [json.loads(line) for line in (whole / "evaluation.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [3, 6, 8]
     assert [line["images"] for line in lines] == [48, 96, 128]
@@ -190,8 +193,7 @@ def test_evaluation_during_training(run, tmp_path):
     after = json.loads((tmp_path / "evaluation.json").read_text())["metrics"]
     np.testing.assert_allclose(lines[-1][DISTANCE], after[DISTANCE], rtol=1e-4)
 
-    saved = "--config.train.checkpoint_every=4 steps"
-    runs.ok(*runs.TINY, f"--workdir={parts}", *evaluated, saved)
+    shutil.copytree(whole, parts)
     runs.rewind(parts, 4)
     runs.ok(*runs.TINY, f"--workdir={parts}", *evaluated, saved)
     resumed = [json.loads(line) for line in (parts / "evaluation.jsonl").read_text().splitlines()]

@@ -83,6 +83,7 @@ def test_encode_and_decode_scale():
     np.testing.assert_array_equal(space.encode(cached, frozen), cached / 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", [False, True])
 def test_cached_latents_are_fresh_ones(autoencoder, flip, tmp_path, monkeypatch):
     monkeypatch.setenv("DDGAN_CACHE", str(tmp_path))
@@ -118,6 +119,7 @@ def test_cached_latents_are_fresh_ones(autoencoder, flip, tmp_path, monkeypatch)
     assert not np.array_equal(changed.take(indices)["image"], feed.take(indices)["image"])
 
 
+@pytest.mark.slow
 def test_the_run_folder_suffices(finished, tmp_path):
     """Going on, sampling and export, when the autoencoder that was named is gone."""
     args, run = finished
@@ -134,6 +136,7 @@ def test_the_run_folder_suffices(finished, tmp_path):
     assert not (run / "autoencoder" / "checkpoints" / "8" / "state").exists()
 
 
+@pytest.mark.slow
 def test_latents_of_the_training_data_fill_the_unit_interval(finished):
     _, run = finished
     config = latents.with_own(run_folder.load_config(run), run)
@@ -144,6 +147,7 @@ def test_latents_of_the_training_data_fill_the_unit_interval(finished):
     np.testing.assert_allclose(jnp.abs(x).max(), 1, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_resume_is_bit_exact(finished, tmp_path):
     args, run = finished
     resumed = shutil.copytree(run, tmp_path / "resumed")

@@ -61,6 +61,7 @@ def test_big_parameters_are_split_along_their_longest_axis():
     assert state.carry == Carry({"x": P("data")}, {"variance": P()})
 
 
+@pytest.mark.slow
 def test_what_is_said_before_anything_compiles():
     one, eight = (prepare(config_of(*WIDE), jax.devices()[:n]) for n in (1, 8))
     split = prepare(config_of(*WIDE, FSDP))
@@ -104,9 +105,10 @@ def test_a_run_goes_on_with_other_devices_and_another_layout(tmp_path):
 
 @pytest.mark.slow
 def test_carried_images_go_on_with_other_devices(tmp_path):
-    """DDDG's chains, with their gradients in two parts."""
+    """DDDG's chains, with their gradients in two parts; R1 in every step: one program, not two."""
     args = [*runs.TINY_DDDG, "--config.train.log_every=1 steps", "--config.train.accumulate=2"]
-    for name, moves in (("alone", [(1, 4)]), ("moved", [(8, 2), (4, 4)])):
+    args.append("--config.r1.every=1")
+    for name, moves in (("alone", [(1, 4)]), ("moved", [(8, 2), (1, 4)])):
         for devices, steps in moves:
             config = config_of(*args, f"--config.train.duration={steps} steps")
             train(config, tmp_path / name, lambda text: None, jax.devices()[:devices])

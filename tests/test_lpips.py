@@ -197,6 +197,7 @@ def test_missing_weights_say_where_to_get_them(tmp_path, monkeypatch):
         load_lpips("")
 
 
+@pytest.mark.slow
 def test_reconstructions_have_lpips_where_it_can_be_computed(random_file, monkeypatch, tmp_path):
     monkeypatch.setenv("DDGAN_LPIPS", str(random_file))
     lpips, grey = lpips_for((16, 16, 1))

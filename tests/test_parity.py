@@ -29,7 +29,7 @@ def relative(ours, theirs) -> float:
     return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
 
 
-@pytest.fixture(params=["small", "large"])
+@pytest.fixture(scope="module", params=["small", "large"])
 def golden(request, reference):
     with np.load(reference(f"reference/ddgan_{request.param}.npz")) as file:
         arrays = dict(file)

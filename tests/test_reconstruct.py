@@ -40,6 +40,7 @@ def held_out():
     return to_floats(some["image"]), some["label"]
 
 
+@pytest.mark.slow
 def test_encode_and_decode(model, held_out):
     images, labels = held_out
     latents = model.encode(images, labels)
@@ -53,6 +54,7 @@ def test_encode_and_decode(model, held_out):
     np.testing.assert_allclose(model.decode(latents[7:8], labels[7:8]), decoded[7:8], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_any_number_of_images(model, held_out):
     images = np.concatenate([held_out[0]] * 5)  # more than config.sample.batch_size
     labels = np.concatenate([held_out[1]] * 5)
@@ -60,6 +62,7 @@ def test_any_number_of_images(model, held_out):
     np.testing.assert_allclose(latents[:20], latents[80:], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_path_ends_in_the_decoded_image(model, held_out):
     latents, labels = model.encode(*held_out), held_out[1]
     x, norm = model.path(latents, labels)
@@ -69,6 +72,7 @@ def test_path_ends_in_the_decoded_image(model, held_out):
     assert np.ptp(x[:, 0], axis=0).max() == 0  # x'_0 is one image for all
 
 
+@pytest.mark.slow
 def test_refinement_improves_every_image(model, held_out):
     images, labels = held_out
     latents = model.encode(images, labels)
@@ -85,6 +89,7 @@ def test_refinement_improves_every_image(model, held_out):
         model.decode(alone, labels[4:5]) - images[4:5]).mean(), rtol=1e-2)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_command(run, tmp_path, capfd, model, held_out):
     out = tmp_path / "out"
     command = ("--mode=reconstruct", f"--workdir={run}", f"--out={out}", "--num_images=20")
@@ -120,6 +125,7 @@ def test_the_command(run, tmp_path, capfd, model, held_out):
             assert picture.size == (columns * 68 + 4, rows * 68 + 4), name
 
 
+@pytest.mark.slow
 def test_everything_is_measured_by_all_that_there_is(model, held_out):
     images, labels = (x[:4] for x in held_out)
     lpips = Lpips({}, "", lambda params, a, b: abs(a - b).mean((1, 2, 3)))
@@ -145,6 +151,7 @@ def test_quality_by_hand():
     assert abs(quality(images, images + 5)["psnr"] - 10 * np.log10(4)) < 1e-4  # clipped to 1
 
 
+@pytest.mark.slow
 def test_mistakes(run, model, tmp_path, capfd):
     command = ["--mode=reconstruct", f"--workdir={run}"]
     runs.fails(capfd, [*command, "--refine=-1"], "--refine", "-1")
@@ -158,6 +165,7 @@ def test_mistakes(run, model, tmp_path, capfd):
         ddgan_jax.load(other).encode(np.zeros((2, 8, 8, 1), np.uint8))
 
 
+@pytest.mark.slow
 def test_sampling_is_decoding_of_the_prior(model):
     keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(5))
     latents, labels = model.method.prior(keys)

@@ -83,6 +83,7 @@ def truncate(folder):
 
 
 # Orbax leaves coroutines behind when a restore fails.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("harm", [truncate, lambda folder: shutil.rmtree(folder / "ema")])
 def test_training_goes_on_from_the_one_before(tmp_path, harm):
@@ -126,13 +127,11 @@ def test_a_run_in_a_bucket_is_that_on_a_disk(tmp_path, monkeypatch, capfd):
     names = {path.name for path in here.iterdir()}
     assert names == {*(p.name for p in whole.iterdir()), ".lock"} - {".lock"}
     assert json.loads((here / "config.json").read_text())["method"] == "ddgan"
-    assert runs.metrics(here)[-1] == runs.metrics(whole)[-1]
-    # The learning rates of 4 steps were others: two parts on the disk are what to compare with.
-    parts = [*args[:-1], f"--workdir={tmp_path / 'parts'}"]
-    runs.ok(*parts, "--config.train.duration=4 steps")
-    runs.ok(*parts)
-    runs.assert_same_state(here, tmp_path / "parts", 8)
-    assert runs.metrics(here) == runs.metrics(tmp_path / "parts")
+    # The same bits; its own are lines at the end of the first part and of the window cut short.
+    runs.assert_same_state(here, whole, 8)
+    lines = runs.metrics(here)
+    assert [line["step"] for line in lines] == [3, 4, 6, 8]
+    assert [lines[0], lines[3]] == [line for line in runs.metrics(whole) if line["step"] != 6]
 
     images = ddgan_jax.load(workdir).sample(jax.random.key(0), 3)
     np.testing.assert_array_equal(images, ddgan_jax.load(here).sample(jax.random.key(0), 3))

@@ -5,7 +5,6 @@ import functools
 import shutil
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +27,7 @@ from ddgan_jax.presets import (
 from ddgan_jax.train_step import create_state, train_step, which_regularise
 
 BATCH = 8
+STEPS = 7  # with the regulariser at 0, 3 and 6
 
 
 def mlp_config(preset=ddgan):
@@ -212,55 +212,68 @@ CASES = {
 }
 
 
-def make_case(name):
-    """A method with its tiny config, the state it starts from, and what takes it further."""
-    make_config, shape = CASES[name]
-    config = make_config()
-    method = build_method(config, shape, Length(100, 10))
-    roles = tuple(phase.role for phase in method.phases)
-    optimisers = make_optimisers(config.optim, roles, 100, 10)
-    traces = []
+class Case:
+    """A method with its tiny config, the state it starts from, and what takes it further.
 
-    def counted(state, batch, frozen, **static):
-        traces.append(static["regularise"])
-        return train_step(state, batch, frozen, **static)
+    What is compiled and run is shared by all tests of a case.
+    """
 
-    @functools.cache
-    def compiled(regularise, accumulate=1):
-        return jax.jit(
-            functools.partial(
-                counted,
-                method=method,
-                optimisers=optimisers,
-                ema_decay=0.9,
-                regularise=regularise,
-                accumulate=accumulate,
-            )
-        )
+    def __init__(self, name):
+        make_config, self.shape = CASES[name]
+        self.config = make_config()
+        self.method = build_method(self.config, self.shape, Length(100, 10))
+        roles = tuple(phase.role for phase in self.method.phases)
+        self.optimisers = make_optimisers(self.config.optim, roles, 100, 10)
+        self.frozen = frozen_of(self.config, self.shape)
+        create = functools.partial(create_state, method=self.method, optimisers=self.optimisers)
+        self.start = jax.jit(create)(jax.random.key(0))
+        self.traces = []  # variants of the step, when they are traced
+        self._compiled = {}
+        self._copy = jax.jit(lambda state: jax.tree.map(jnp.copy, state))
 
-    def batch(step):
+    def jitted(self, step=0, method=None, accumulate=1, function=train_step, **options):
+        """The train step as step number `step` needs it; `options` are those of `jax.jit`."""
+        method = method or self.method
+        static = dict(method=method, optimisers=self.optimisers, accumulate=accumulate)
+        static |= dict(ema_decay=0.9, regularise=which_regularise(method, step))
+        return jax.jit(functools.partial(function, **static), **options)
+
+    def step(self, state, batch=None, like=None):
+        """The next state and metrics; a copy of `state` is donated, as in training.
+
+        `like` is the number of a step whose variant is to run, whatever the number of the state.
+        """
+
+        def counted(*args, regularise, **static):
+            self.traces.append(regularise)
+            return train_step(*args, regularise=regularise, **static)
+
+        number = int(state.step)
+        like = number if like is None else like
+        variant = which_regularise(self.method, like)
+        if variant not in self._compiled:
+            self._compiled[variant] = self.jitted(like, function=counted, donate_argnums=0)
+        batch = self.batch(number) if batch is None else batch
+        return self._compiled[variant](self._copy(state), batch, self.frozen)
+
+    def batch(self, step):
         rng = np.random.default_rng(step)
-        if len(shape) == 3:
-            image = rng.integers(0, 256, (BATCH, *shape), np.uint8)
+        if len(self.shape) == 3:
+            image = rng.integers(0, 256, (BATCH, *self.shape), np.uint8)
         else:
-            image = rng.standard_normal((BATCH, *shape)).astype(np.float32)
+            image = rng.standard_normal((BATCH, *self.shape)).astype(np.float32)
         return {"image": image, "label": np.arange(BATCH, dtype=np.int32) % 2}
 
-    def step(state):
-        number = int(state.step)
-        return compiled(which_regularise(method, number))(state, batch(number), frozen)
+    def run(self, state, steps):
+        """The states from this one on, steps + 1 of them, and the metrics of each step."""
+        states, history = [state], []
+        for _ in range(steps):
+            state, metrics = self.step(state)
+            states.append(state)
+            history.append(jax.device_get(metrics))
+        return states, history
 
-    create = jax.jit(functools.partial(create_state, method=method, optimisers=optimisers))
-    frozen = frozen_of(config, shape)
-    return SimpleNamespace(
-        frozen=frozen,
-        config=config,
-        shape=shape,
-        method=method,
-        optimisers=optimisers,
-        start=create(jax.random.key(0)),
-        step=step,
-        batch=batch,
-        compiled=compiled,
-        traces=traces,
-    )
+    @functools.cached_property
+    def straight(self):
+        """The run of STEPS steps from the start."""
+        return self.run(self.start, STEPS)

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import compiling
 import jax
 import numpy as np
 
@@ -88,9 +89,9 @@ def environment(devices=1, path="", variables=()):
         "JAX_NUM_CPU_DEVICES": str(devices),
         "JAX_COMPILATION_CACHE_DIR": str(_SCRATCH / "processes"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # as in conftest.py
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # this and the next as in conftest.py
+        "XLA_FLAGS": compiling.xla_flags(),
     }
-    env.pop("XLA_FLAGS", None)
     return env
 
 
