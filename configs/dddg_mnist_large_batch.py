@@ -9,7 +9,8 @@ Source:    configs/dddg_mnist.py with a sixteenth of its steps; what changes is 
 
 Running means of the same length in images: the variance of the latents moves sixteen times as fast,
 the average of the weights four times (their noise is smaller too). The rate stays: Adam moves every
-weight by about the rate a step, whatever the batch.
+weight by about the rate a step, whatever the batch. If the discriminator's loss stays at 2 log 2,
+raise it: short runs at 14x14 needed three to six times the rate (docs/results.md).
 """
 
 from ddgan_jax.presets import dddg
