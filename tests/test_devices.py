@@ -45,9 +45,7 @@ def test_losses_are_those_of_one_device(folders, count):
 
 
 def test_accumulated_losses_are_those_of_one_device(tmp_path):
-    """With R1 in every step: one program instead of two, and the larger one."""
     flags = ["--config.train.accumulate=2", "--config.train.log_every=1 steps"]
-    flags += ["--config.r1.every=1"]
     config = parse([*runs.TINY, *flags, "--workdir=unused"])[1]
     for count in (1, 8):
         train(config, tmp_path / str(count), lambda text: None, jax.devices()[:count])

@@ -5,8 +5,7 @@ import collections
 import fault_campaign as campaign
 import pytest
 
-# `kill -9` alone is in tests/test_resume.py; a truncated checkpoint begins with it as well.
-SOME = ("newest checkpoint truncated", "folder vanished while running")
+SOME = ("kill -9", "newest checkpoint truncated", "folder vanished while running")
 
 
 def test_the_hundred():
