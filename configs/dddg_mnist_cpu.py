@@ -4,7 +4,7 @@ Command:   python -m ddgan_jax.main --config=configs/dddg_mnist_cpu.py --workdir
            python -m ddgan_jax.main --mode=reconstruct --workdir=runs/dddg_mnist_cpu --refine=100
 Data:      python -m ddgan_jax.data.prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one CPU core
-Time:      about 6 min of training on a free core
+Time:      under 7 min of training on a free core
 Expected:  Fréchet distance 10.7 (10,000 samples, MNIST classifier); 297 test digits rebuilt with
            PSNR 17.3 dB, 25.1 dB after 100 steps of refinement. Our measurement, docs/results.md;
            the paper's numbers are for 28x28, configs/dddg_mnist.py
