@@ -1,6 +1,7 @@
 """A run before it runs: all that config, data and devices determine, checked and described."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -177,9 +178,16 @@ def describe(run: Run) -> dict[str, Any]:
         # Of parameters, averages, moments and what is carried; activations come on top.
         "state_bytes_per_device": meshes.bytes_per_device(run.abstract),
         "processes": jax.process_count(),
+        "cores": _cores(),
         "jax": jax.__version__,
         "python": sys.version.split()[0],
     }
+
+
+def _cores() -> int:
+    """CPU cores that this process may use: over so many threads XLA splits the sums of a CPU."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def first_state(create: Create, abstract: TrainState, seed: int) -> TrainState:

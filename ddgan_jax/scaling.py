@@ -49,7 +49,6 @@ from ddgan_jax.types import Array, PyTree
 
 UTILISATION = 0.4  # of the peak; an assumption, until `--mode=benchmark` has measured it on a chip
 CHIPS = (1, 4, 16, 64, 256)
-FEW = (4, 16, 64)  # of them, where configs stand side by side
 
 
 class Chip(NamedTuple):
@@ -264,21 +263,24 @@ def side_by_side(
     configs: Mapping[str, ConfigDict], kinds: Sequence[str], say: Callable[[str], None] = print
 ) -> None:
     """Print a row for each config: the work of a step, and what `predict` says in short."""
-    each = [f"{kind}: ms on 1 | efficiency on {', '.join(map(str, FEW))}" for kind in kinds]
+    many = ", ".join(map(str, CHIPS[1:]))
+    each = [f"{kind}: ms on 1 | efficiency on {many} | the same batch on each" for kind in kinds]
     say(f"| config | batch | GFLOP | GB accessed | MB of gradients | MB of state | "
         f"GB of activations | "
-        f"{' | '.join(each)} |\n|{'---|' * (7 + 2 * len(kinds))}")  # fmt: skip
+        f"{' | '.join(each)} |\n|{'---|' * (7 + 3 * len(kinds))}")  # fmt: skip
     for name, config in configs.items():
         work, size = work_of(config), config.train.batch_size
         cells = [size, f"{work.flops / 1e9:.3g}", f"{work.bytes_accessed / 1e9:.3g}",
                  f"{sum(work.gradients) / 1e6:.3g}", f"{work.state / 1e6:.3g}",
                  f"{work.activations / 1e9:.3g}"]  # fmt: skip
         for kind in kinds:
-            alone, efficiencies = sum(predicted(work, 1, KINDS[kind])), []
-            for chips in FEW:
-                share = alone / (chips * sum(predicted(work, chips, KINDS[kind])))
-                efficiencies.append(f"{100 * share:.0f}" if size % chips == 0 else "-")
-            cells += [f"{1e3 * alone:.3g}", f"{', '.join(efficiencies)} %"]
+            alone, strong, weak = sum(predicted(work, 1, KINDS[kind])), [], []
+            for chips in CHIPS[1:]:
+                compute, sent = predicted(work, chips, KINDS[kind])
+                share = alone / (chips * (compute + sent))
+                strong.append(f"{100 * share:.0f}" if size % chips == 0 else "-")
+                weak.append(f"{100 * alone / (alone + sent):.0f}")
+            cells += [f"{1e3 * alone:.3g}", f"{', '.join(strong)} %", f"{', '.join(weak)} %"]
         say(f"| `{name}` | {' | '.join(map(str, cells))} |")
 
 

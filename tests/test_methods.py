@@ -79,9 +79,10 @@ def test_one_trace_per_variant(case):
 
 
 @without_conv
-def test_any_number_of_devices_computes_the_same_run(case):
+@pytest.mark.parametrize("count", [2, 8])
+def test_any_number_of_devices_computes_the_same_run(case, count):
     """State replicated, batch split, as in training; whole runs are in tests/test_devices.py."""
-    mesh = meshes.make_mesh(jax.devices()[:8])
+    mesh = meshes.make_mesh(jax.devices()[:count])
     same = meshes.replicated(mesh)
     layouts = (same, meshes.over_batch(mesh), same)
     spread = case.jitted(in_shardings=layouts, out_shardings=(same, same))
