@@ -56,9 +56,9 @@ def get_config(generator="mlp"):
     config.encoder.variance_decay = 0.98
     config.data.name = "digits"
     config.train.batch_size = 64
-    config.train.duration = "10000 steps"
+    config.train.duration = "5000 steps"
     config.train.log_every = "500 steps"
     config.train.checkpoint_every = "2500 steps"
-    config.train.sample_every = "2500 steps"
+    config.train.sample_every = "1000 steps"
     config.eval.num_samples = 1500  # as many as there are digits to train on
     return config

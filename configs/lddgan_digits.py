@@ -28,9 +28,9 @@ def get_config():
         r1_gamma=1.0,
         r1_every=4,
     )
-    # The largest latent is four standard deviations away: divided by it, latents would be a quarter of
-    # the noise, and the discriminator sees next to nothing (docs/results.md).
-    config.space.scale = 1.0
+    # The largest latent is four deviations away: divided by that, latents are a quarter of the
+    # noise, and the discriminator sees next to nothing (docs/results.md).
+    config.space.unit = "deviation"
     config.data.name = "digits"
     config.train.batch_size = 128
     config.train.duration = "6000 steps"

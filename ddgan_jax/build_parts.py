@@ -64,6 +64,8 @@ def _latent(config: ConfigDict, shape: Shape) -> Space:
     folder, scale = place(config.space.autoencoder), config.space.scale
     allowed = isinstance(scale, int | float) and 0 <= scale < math.inf
     check(config, "space.scale", allowed, "a number >= 0 (0: measured)")
+    unit = config.space.get("unit", "largest")
+    check(config, "space.unit", unit in ("largest", "deviation"), "'largest' or 'deviation'")
     has = (folder / "config.json").exists() and (folder / "info.json").exists()
     check(config, "space.autoencoder", has and config.space.autoencoder != "",
           "the run folder of a trained autoencoder (configs/autoencoder_*.py)")  # fmt: skip

@@ -87,6 +87,15 @@ def agreed(action: Callable[[], T]) -> T:
     return cast(T, result)
 
 
+def everywhere(holds: bool) -> bool:
+    """Whether `holds` is true in every process; all of them have to ask."""
+    if jax.process_count() == 1:
+        return holds
+    from jax.experimental import multihost_utils
+
+    return bool(np.all(multihost_utils.process_allgather(np.asarray(holds))))
+
+
 def led(action: Callable[[], T]) -> T | None:
     """Process 0 does `action` and the others wait for it.
 

@@ -103,6 +103,20 @@ def read_scale(folder: AnyPath) -> float | None:
         raise UserError(f"{path} cannot be read ({error!r})") from None
 
 
+def newest(folder: AnyPath) -> str:
+    """Name of the last checkpoint; not asked of orbax, which takes all processes.
+
+    Raises:
+      UserError: there is none.
+    """
+    checkpoints = folder / "checkpoints"
+    names = [path.name for path in checkpoints.iterdir()] if checkpoints.is_dir() else []
+    saved = [name for name in names if name.isdecimal()]
+    if not saved:
+        raise UserError(f"no checkpoint in {checkpoints}; train first with --mode=train")
+    return max(saved, key=int)
+
+
 def adopt(config: ConfigDict, scale: float, workdir: AnyPath) -> None:
     """Copy what decoding needs of the autoencoder into the run folder, once, with the scale.
 
@@ -112,9 +126,7 @@ def adopt(config: ConfigDict, scale: float, workdir: AnyPath) -> None:
     if (own / SCALE).exists():
         return
     epath.Path(own).rmtree(missing_ok=True)  # of a run that was killed here
-    # Not asked of orbax, which would wait for processes that are not here.
-    saved = (path.name for path in (source / "checkpoints").iterdir())
-    step = max((name for name in saved if name.isdecimal()), key=int)
+    step = newest(source)
     copy_tree(source / "checkpoints" / step, own / "checkpoints" / step, ("state", "window"))
     for name in ("config.json", "info.json"):
         (own / name).write_bytes((source / name).read_bytes())
@@ -123,7 +135,10 @@ def adopt(config: ConfigDict, scale: float, workdir: AnyPath) -> None:
 
 
 def encoded(config: ConfigDict, source: Source, frozen: Mapping[str, Any]) -> tuple[Source, float]:
-    """The latents of all images of `source` as a source of their own, and the largest of them.
+    """The latents of all images of `source` as a source of their own, and their measured scale.
+
+    The scale: the largest absolute latent, or the root of the mean square, as `config.space.unit`
+    has it.
 
     With `config.data.flip` the mirrored images are encoded too (the latents of a mirrored image are
     no mirrored latents): the source is twice as long, and an epoch sees one half of it.
@@ -158,10 +173,13 @@ def encoded(config: ConfigDict, source: Source, frozen: Mapping[str, Any]) -> tu
     def take(indices: np.ndarray) -> Batch:
         return {"image": np.asarray(latents[indices]), "label": labels[indices % source.size]}
 
-    largest = max(
-        float(np.abs(latents[i : i + CHUNK]).max()) for i in range(0, len(latents), CHUNK)
-    )
-    return Source(f"latents of {source.name}", halves * source.size, shape, take), largest
+    chunks = [latents[i : i + CHUNK] for i in range(0, len(latents), CHUNK)]  # still on the disk
+    if config.space.get("unit", "largest") == "largest":
+        scale = max(float(np.abs(chunk).max()) for chunk in chunks)
+    else:
+        squares = sum(float(np.sum(np.square(chunk, dtype=np.float64))) for chunk in chunks)
+        scale = (squares / latents.size) ** 0.5
+    return Source(f"latents of {source.name}", halves * source.size, shape, take), scale
 
 
 def _write(
@@ -193,7 +211,7 @@ def _write(
             for images in images_of(source, size):
                 seen = images[:, :, ::-1] if half else images
                 padded = np.resize(seen, (size, *seen.shape[1:]))
-                found = np.asarray(encode(padded, params))[: len(images)]
+                found = np.asarray(encode(meshes.spread(padded, mesh), params))[: len(images)]
                 out[done : done + len(images)] = found
                 done += len(images)
         out.flush()

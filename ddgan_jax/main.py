@@ -6,6 +6,8 @@ Change any field of the config on the way:
   ... --config.optim.gen.learning_rate=1e-4 --config.train.duration="20 epochs"
 Sample from its last checkpoint; the run folder knows its config:
   python -m ddgan_jax.main --mode=sample --workdir=runs/digits --num_images=100
+Of one class, where the run has them (--config.classes):
+  ... --mode=sample --workdir=runs/dddg_digits --label=3
 Copy what sampling needs, a fifth of a run folder, to share it:
   python -m ddgan_jax.main --mode=export --workdir=runs/digits --out=digits_to_share
 The same from weights that were published as PyTorch files:
@@ -69,6 +71,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--mode", default="train", help=f"what to do: {', '.join(MODES)}; default: train")
     add("--num_images", type=int, default=64, help="sample, reconstruct: how many; default: 64")
     add("--seed", type=int, default=0, help="sample: image i depends on (seed, i); default: 0")
+    add("--label", type=int, default=-1, help="sample: the class to draw, of a class-conditional "
+        "model; -1, default: each in turn")  # fmt: skip
     add("--step", type=int, default=-1, help="of the checkpoint; -1, default: the last")
     add("--out", default="", help="output folder; default: WORKDIR/samples, "
         "WORKDIR/reconstructions; evaluate: WORKDIR")  # fmt: skip
@@ -151,6 +155,8 @@ def check_flags(values: argparse.Namespace) -> None:
         raise UserError(f"--num_images is {values.num_images}; a positive number is needed")
     if not 0 <= values.seed < 2**32:
         raise UserError(f"--seed is {values.seed}; an integer in [0, 2^32) is needed")
+    if values.label < -1:
+        raise UserError(f"--label is {values.label}; a class, or -1 for each in turn, is needed")
     if values.step < -1:
         raise UserError(f"--step is {values.step}; a saved step, or -1 for the last, is needed")
     if values.refine < 0:
@@ -203,7 +209,13 @@ def run(argv: Sequence[str]) -> int:
 
         out = Path(values.out or workdir / "samples")
         return sample_to_folder(
-            workdir, out, values.num_images, values.seed, step=step, config=config
+            workdir,
+            out,
+            values.num_images,
+            values.seed,
+            label=None if values.label < 0 else values.label,
+            step=step,
+            config=config,
         )
     if values.mode == "reconstruct":
         from ddgan_jax.reconstruct import reconstruct

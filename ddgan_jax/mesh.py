@@ -103,6 +103,15 @@ def round_up(count: int, mesh: Mesh) -> int:
     return -(-count // mesh.size) * mesh.size
 
 
+def spread(rows: np.ndarray, mesh: Mesh) -> Array:
+    """Rows that every process has, all of them -> one array split over the devices.
+
+    A compiled function does the same with numpy arrays by itself, but not where there are several
+    processes.
+    """
+    return jax.make_array_from_callback(rows.shape, over_batch(mesh), rows.__getitem__)
+
+
 def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, Array]:
     """The rows of the global batch that this process has -> arrays split over the devices."""
     sharding = over_batch(mesh)

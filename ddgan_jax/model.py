@@ -28,21 +28,35 @@ class Model(NamedTuple):
     mesh: jax.sharding.Mesh
     frozen: PyTree  # what sampling needs besides: a frozen autoencoder
 
-    def sample(self, key: jax.Array, count: int, batch_size: int | None = None) -> np.ndarray:
+    def sample(
+        self,
+        key: jax.Array,
+        count: int,
+        batch_size: int | None = None,
+        labels: np.ndarray | int | None = None,
+    ) -> np.ndarray:
         """Draw `count` samples, float32 [count, ...], images in [-1, 1].
 
-        Image i depends on (key, i) alone: not on the batch, nor on the number of devices.
+        Image i depends on (key, i, labels[i]) alone, not on the batch or the number of devices.
 
         Args:
           key: typed PRNG key, `jax.random.key(seed)`.
           count: any number.
           batch_size: images per compiled call; `config.sample.batch_size` if None. Rounded up to
             a multiple of the devices.
+          labels: of a class-conditional model, one for all or int32 [count]; None: drawn evenly.
+
+        Raises:
+          UserError: labels that the model does not know, or a number below 1.
         """
-        return np.concatenate(list(self.batches(key, count, batch_size)), axis=0)
+        return np.concatenate(list(self.batches(key, count, batch_size, labels)), axis=0)
 
     def batches(
-        self, key: jax.Array, count: int, batch_size: int | None = None
+        self,
+        key: jax.Array,
+        count: int,
+        batch_size: int | None = None,
+        labels: np.ndarray | int | None = None,
     ) -> Iterator[np.ndarray]:
         """What `sample` draws, a batch at a time: any number of images fits in memory."""
         if count < 1:
@@ -51,29 +65,86 @@ class Model(NamedTuple):
             raise UserError(f"batch_size is {batch_size}; a positive number is needed")
         size = min(batch_size or self.config.sample.batch_size, count)
         size = meshes.round_up(size, self.mesh)
-        compiled = compiled_sampler(self.method, self.mesh)
-        return sample_batches(compiled, self.params, self.frozen, key, count, size)
+        if labels is not None and not self.classes:
+            raise UserError("a class was asked for; this model is unconditional (config.classes=0)")
+        asked = None if labels is None else self._labels(labels, count)
+        compiled = compiled_sampler(self.method, self.mesh, of_classes=asked is not None)
+        return sample_batches(compiled, self.params, self.frozen, key, count, size, asked)
 
     def encode(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Latents of images, float32 [N, t_max, d_z], by the encoder alone.
 
         Args:
           images: uint8, or float32 in [-1, 1], [N, H, W, C].
-          labels: int32 [N], for a class-conditional model; None: all 0.
+          labels: of a class-conditional model, one for all or int32 [N]; None for others.
 
         Raises:
-          UserError: the method has no inversion, or images of another shape.
+          UserError: the method has no inversion, images of another shape, or labels that are
+            missing or not known to the model.
         """
         encode = self._inversion("encode")
-        return self._map(encode, self._images(images), _labels(labels, len(images)))
+        return self._map(encode, self._images(images), self._labels(labels, len(images)))
 
     def decode(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Images float32 [N, H, W, C] in [-1, 1] of latents [N, t_max, d_z]; labels as in `encode`.
 
         Raises:
-          UserError: the method has no inversion.
+          UserError: the method has no inversion, or labels that are missing or not known.
         """
-        return self._map(self._inversion("decode"), latents, _labels(labels, len(latents)))
+        return self._map(self._inversion("decode"), latents, self._labels(labels, len(latents)))
+
+    def interpolate(
+        self,
+        first: np.ndarray,
+        second: np.ndarray,
+        labels: np.ndarray | int | None = None,
+        steps: int = 8,
+    ) -> np.ndarray:
+        """Images on the way from one row of latents to another, float32 [N, steps, H, W, C].
+
+        Args:
+          first, second: latents [N, t_max, d_z]; the first and the last image are what they decode
+            to.
+          labels: as in `encode`.
+          steps: at least 2, evenly spaced.
+
+        Raises:
+          UserError: see `decode`.
+        """
+        share = np.linspace(0, 1, steps, dtype=np.float32)
+        between = np.stack([(1 - s) * first + s * second for s in share], axis=1)
+        return self._decode_each(between, labels)
+
+    def edit(
+        self,
+        latents: np.ndarray,
+        t: int,
+        index: int,
+        values: np.ndarray,
+        labels: np.ndarray | int | None = None,
+    ) -> np.ndarray:
+        """Images of latents with one number changed, float32 [N, K, H, W, C].
+
+        Args:
+          latents: [N, t_max, d_z].
+          t, index: which number; `model.params["latent"]["variance"]` [t_max, d_z] says how much of
+            each the encoder finds in images.
+          values: float32 [K], what it becomes; in training it is N(0, 1).
+          labels: as in `encode`.
+
+        Raises:
+          UserError: see `decode`.
+        """
+        changed = np.repeat(latents[:, None], len(values), axis=1)
+        changed[:, :, t, index] = values
+        return self._decode_each(changed, labels)
+
+    def _decode_each(self, latents: np.ndarray, labels: np.ndarray | int | None) -> np.ndarray:
+        """Latents [N, K, t_max, d_z], labels of the N -> images [N, K, H, W, C]."""
+        count, each = latents.shape[:2]
+        repeated = np.repeat(self._labels(labels, count), each)
+        images = self.decode(latents.reshape(count * each, *latents.shape[2:]), repeated)
+        return images.reshape(count, each, *images.shape[1:])
 
     def refine(
         self,
@@ -95,7 +166,7 @@ class Model(NamedTuple):
         def refined(params: Params, x: Array, y: Array, z: Array) -> Array:
             return refine(params, x, y, z, steps, learning_rate)
 
-        x, y = self._images(images), _labels(labels, len(images))
+        x, y = self._images(images), self._labels(labels, len(images))
         return self._map(refined, x, y, latents, jit=False)  # it compiles its own step
 
     def path(self, latents: np.ndarray, labels: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
@@ -112,13 +183,36 @@ class Model(NamedTuple):
         def over_time(params: Params, z: Array, y: Array) -> tuple[Array, ...]:
             return tuple(jnp.moveaxis(x, 0, 1) for x in path(params, z, y))
 
-        return self._map(over_time, latents, _labels(labels, len(latents)))
+        return self._map(over_time, latents, self._labels(labels, len(latents)))
 
     def _inversion(self, name: str) -> Callable[..., Any]:
         function = getattr(self.method, name)
         if function is None:
             raise UserError(f"method {self.config.method!r} cannot {name} images; 'dddg' can")
         return function
+
+    @property
+    def classes(self) -> int:
+        """How many; 0: the model is unconditional."""
+        return int(self.config.get("classes", 0))
+
+    def _labels(self, labels: np.ndarray | int | None, count: int) -> np.ndarray:
+        """Int32 [count]; zeros for a model that does not look at them."""
+        classes = self.classes
+        if labels is None and not classes:
+            return np.zeros(count, np.int32)
+        if labels is None:
+            raise UserError(f"labels are missing; this model knows 0..{classes - 1}")
+        given = np.asarray(labels)
+        if not classes and given.any():
+            raise UserError("labels were given; this model is unconditional (config.classes=0)")
+        if given.dtype.kind not in "iu" or given.shape not in ((), (count,)):
+            raise UserError(
+                f"labels are {given.dtype} {given.shape}; integers [{count}] are needed"
+            )
+        if classes and (given.min() < 0 or given.max() >= classes):
+            raise UserError(f"labels are {given.min()}..{given.max()}; 0..{classes - 1} are known")
+        return np.broadcast_to(given, (count,)).astype(np.int32)
 
     def _images(self, images: np.ndarray) -> np.ndarray:
         if images.ndim != 4 or images.shape[1:] != self.shape:
@@ -140,10 +234,6 @@ class Model(NamedTuple):
             out = compiled(self.params, *(jax.device_put(a, split) for a in padded))
             parts.append(jax.device_get(out))
         return jax.tree.map(lambda *xs: np.concatenate(xs)[:count], *parts)
-
-
-def _labels(labels: np.ndarray | None, count: int) -> np.ndarray:
-    return np.zeros(count, np.int32) if labels is None else np.asarray(labels, np.int32)
 
 
 def load(

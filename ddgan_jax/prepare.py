@@ -16,7 +16,8 @@ from ddgan_jax.build import Length, build_method, tracing
 from ddgan_jax.config import adam, check, require, steps_per_epoch, to_steps, validate
 from ddgan_jax.data import load_source
 from ddgan_jax.data.source import Source
-from ddgan_jax.metrics.lpips import load_lpips, lpips_shapes
+from ddgan_jax.distributed import agreed
+from ddgan_jax.metrics.lpips import Lpips, load_lpips, lpips_shapes
 from ddgan_jax.optim import make_optimisers
 from ddgan_jax.storage import AnyPath, place
 from ddgan_jax.train_step import Optimisers, Regularise, create_state, train_step
@@ -80,11 +81,30 @@ def prepare(
       devices: to use; all if None.
       workdir: the run folder, if it may hold networks that the run needs.
 
+    What can fail in one process alone is agreed upon by all before anything is put on devices: that
+    takes all of them.
+
     Raises:
       UserError: whatever the user can mend, in one line.
     """
-    validate(config)
     mesh = meshes.make_mesh(devices)
+    source, plan, own, lpips = agreed(lambda: _checked(config, mesh, workdir))
+    method, optimisers, create, shapes = assemble(own, source.shape, plan.total, plan.epoch)
+    abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
+    feed, frozen = source, load_frozen(own, mesh, lpips)
+    if latents.in_latents(own):
+        feed, measured = agreed(lambda: latents.encoded(own, source, frozen))
+        if latents.read_scale(place(own.space.autoencoder)) is None:
+            scale = np.float32(own.space.scale or measured)
+            frozen["scale"] = jax.device_put(scale, meshes.replicated(mesh))
+    return Run(config, source, feed, plan, method, optimisers, mesh, create, abstract, frozen)
+
+
+def _checked(
+    config: ConfigDict, mesh: jax.sharding.Mesh, workdir: AnyPath | None
+) -> tuple[Source, Plan, ConfigDict, Lpips | None]:
+    """The data, the plan, the config with its own autoencoder, and LPIPS if training needs it."""
+    validate(config)
     batch_size, parts = config.train.batch_size, config.train.accumulate
     meshes.check_divides("train.batch_size", batch_size, mesh)
     meshes.check_divides("train.batch_size / accumulate", batch_size // parts, mesh)
@@ -98,33 +118,35 @@ def prepare(
         allowed = f"0, or more than the largest label of {source.name}, {largest},"
         check(config, "classes", largest < classes, allowed)
     own = latents.with_own(config, workdir) if workdir else config
-    method, optimisers, create, shapes = assemble(own, source.shape, plan.total, plan.epoch)
-    abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
-    feed, frozen = source, load_frozen(own, mesh)
+    assemble(own, source.shape, plan.total, plan.epoch)  # says whether networks and data fit
     if latents.in_latents(own):
-        feed, measured = latents.encoded(own, source, frozen)
-        if latents.read_scale(place(own.space.autoencoder)) is None:
-            scale = np.float32(own.space.scale or measured)
-            frozen["scale"] = jax.device_put(scale, meshes.replicated(mesh))
-    return Run(config, source, feed, plan, method, optimisers, mesh, create, abstract, frozen)
+        latents.newest(place(own.space.autoencoder))
+    return source, plan, own, load_lpips("") if _needs_lpips(config) else None
 
 
-def load_frozen(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Any]:
+def _needs_lpips(config: ConfigDict) -> bool:
+    return bool(config.method == "autoencoder" and config.loss.lpips > 0)
+
+
+def load_frozen(
+    config: ConfigDict, mesh: jax.sharding.Mesh, lpips: Lpips | None = None
+) -> dict[str, Any]:
     """The weights that training reads and never moves, on all devices.
 
     Raises:
       UserError: they are not there.
     """
     frozen = latents.load_frozen(config, mesh)
-    if config.method == "autoencoder" and config.loss.lpips > 0:
-        frozen["lpips"] = jax.device_put(load_lpips("").params, meshes.replicated(mesh))
+    if _needs_lpips(config):
+        params = (lpips or load_lpips("")).params
+        frozen["lpips"] = jax.device_put(jax.device_get(params), meshes.replicated(mesh))
     return frozen
 
 
 def frozen_shapes(config: ConfigDict) -> dict[str, Any]:
     """Shapes of what `load_frozen` loads, without loading it."""
     shapes = latents.frozen_shapes(config)
-    if config.method == "autoencoder" and config.loss.lpips > 0:
+    if _needs_lpips(config):
         shapes["lpips"] = lpips_shapes()
     return shapes
 

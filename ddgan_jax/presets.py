@@ -126,11 +126,14 @@ def wddgan(**fields: Any) -> ConfigDict:
 def lddgan(*, autoencoder: str, **fields: Any) -> ConfigDict:
     """`ddgan(**fields)` in the latents of an autoencoder, whose run folder `autoencoder` is.
 
-    `config.space.scale`, by which latents are divided: 0 for the largest absolute latent of the
-    training data, measured when training begins.
+    `config.space.scale`, by which latents are divided: 0 for what is measured of the training data
+    when training begins. `config.space.unit` says what: "largest", the largest absolute latent, or
+    "deviation", the root of the mean square.
     """
     config = ddgan(**fields)
-    config.space = ConfigDict(dict(kind="latent", autoencoder=autoencoder, scale=0.0))
+    config.space = ConfigDict(
+        dict(kind="latent", autoencoder=autoencoder, scale=0.0, unit="largest")
+    )
     config.reconstruction.kind = "weighted"
     return config
 

@@ -30,7 +30,9 @@ def rebuilder(method: Method, mesh: jax.sharding.Mesh, batch_size: int) -> Rebui
         for start in range(0, len(images), size):
             some = images[start : start + size]
             padded = np.resize(some, (size, *some.shape[1:]))  # repeats: one compilation
-            yield np.asarray(compiled(params, padded, np.zeros(size, np.int32)))[: len(some)]
+            labels = np.zeros(size, np.int32)
+            made = compiled(params, meshes.spread(padded, mesh), meshes.spread(labels, mesh))
+            yield np.asarray(made)[: len(some)]
 
     return rebuild
 
@@ -49,6 +51,8 @@ def closeness(
 ) -> dict[str, float]:
     """Means over images of psnr, ssim (from 7 pixels) and lpips (from 16, if its file is there).
 
+    That of grey images has a name of its own: the network was made for colour.
+
     Args:
       pairs: uint8 [b, H, W, C] and float32 [b, H, W, C] in about [-1, 1], clipped here.
       shape: of one image.
@@ -61,5 +65,6 @@ def closeness(
         if min(shape[:2]) >= 7:
             found.setdefault("ssim", []).append(ssim(a, b))
         if network:
-            found.setdefault("lpips", []).append(distances(network, a, b))
+            name = "lpips" if shape[-1] == 3 else "lpips_grey_as_colour"
+            found.setdefault(name, []).append(distances(network, a, b))
     return {name: float(np.concatenate(values).mean()) for name, values in found.items()}

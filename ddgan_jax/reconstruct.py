@@ -26,6 +26,7 @@ from ddgan_jax.sampling import sample_keys
 from ddgan_jax.spaces.pixels import pixels
 
 SHOWN = 10  # images in the figures
+EDITED = 3  # latents of every t in the figure of edits
 PCA_IMAGES = 10_000  # of the training data, evenly spaced
 
 
@@ -89,41 +90,61 @@ def progress_figure(
 
 
 def interpolation_figure(
-    model: Model, images: np.ndarray, latents: np.ndarray, labels: np.ndarray, steps: int = 8
+    model: Model, images: np.ndarray, latents: np.ndarray, labels: np.ndarray
 ) -> np.ndarray:
     """Between the latents of one image and the next of its class, real images at both ends."""
-    rows = []
-    for first in range(min(SHOWN, len(images))):
+    shown = min(SHOWN, len(images))
+    following = np.empty(shown, int)
+    for first in range(shown):
         same = np.flatnonzero(labels == labels[first])
-        second = same[(np.searchsorted(same, first) + 1) % len(same)]
-        share = np.linspace(0, 1, steps, dtype=np.float32).reshape(-1, *[1] * (latents.ndim - 1))
-        between = (1 - share) * latents[first] + share * latents[second]
-        made = model.decode(between, np.full(steps, labels[first]))
-        rows.append(np.concatenate([images[first][None], made, images[second][None]]))
-    return strip(np.stack(rows))
+        following[first] = same[(np.searchsorted(same, first) + 1) % len(same)]
+    made = model.interpolate(latents[:shown], latents[following], labels[:shown])
+    return strip(np.concatenate([images[:shown, None], made, images[following, None]], axis=1))
+
+
+def largest_latents(model: Model) -> list[dict[str, Any]]:
+    """The `EDITED` latents of largest learned variance of every t: [{"t", "index", "variance"}]."""
+    variance = np.asarray(model.params["latent"]["variance"])
+    return [
+        {"t": t, "index": int(index), "variance": float(row[index])}
+        for t, row in enumerate(variance)
+        for index in np.argsort(-row)[:EDITED]
+    ]
 
 
 def edit_figure(
     model: Model, image: np.ndarray, latents: np.ndarray, label: int, reach: float = 3.0
 ) -> np.ndarray:
-    """A row for every t: the latent of largest learned variance moved from -reach to reach.
+    """A row for each of `largest_latents`, moved from -reach to reach.
 
     Args:
       model: one with learned variances.
-      image: the real one, at the left of every row.
-      latents: its own, [t_max, d_z].
+      image: the real one [1, H, W, C], at the left of every row.
+      latents: its own, [1, t_max, d_z].
       label: its class.
       reach: in standard deviations of the prior.
     """
-    variance = np.asarray(model.params["latent"]["variance"])
-    moves = np.linspace(-reach, reach, 7, dtype=np.float32)
+    values = np.linspace(-reach, reach, 7, dtype=np.float32)
     rows = []
-    for t, chosen in enumerate(variance.argmax(axis=1)):
-        edited = np.repeat(latents[None], len(moves), axis=0)
-        edited[:, t, chosen] = moves
-        made = model.decode(edited, np.full(len(moves), label))
-        rows.append(np.concatenate([image[None], made]))
+    for which in largest_latents(model):
+        made = model.edit(latents, which["t"], which["index"], values, np.array([label]))
+        rows.append(np.concatenate([image, made[0]]))
     return strip(np.stack(rows))
+
+
+def disagreement(model: Model, latents: np.ndarray, labels: np.ndarray) -> list[float]:
+    """RMS of reduce_info(x'_{t+1}, t) - x'_t over images decoded from `latents`, t = 0..t_max-1.
+
+    0 up to rounding where the degradation is a projection (equation 2 of the paper); blur is none.
+    """
+    degrade = model.method.degrade
+    assert degrade is not None  # a method that encodes has it
+    x, _ = model.path(latents, labels)
+    found = []
+    for t in range(x.shape[1] - 1):
+        again = np.asarray(degrade(jnp.asarray(x[:, t + 1]), jnp.int32(t)))
+        found.append(float(np.sqrt(np.mean(np.square(again - x[:, t])))))
+    return found
 
 
 def measure(
@@ -188,6 +209,9 @@ def reconstruct(
     Raises:
       UserError: the method has no inversion; see also `model.load`.
     """
+    if jax.process_count() > 1:
+        raise UserError("--mode=reconstruct is for one process: start it on one host alone, with "
+                        "--coordinator=none")  # fmt: skip
     model = load(workdir, step, config)
     if model.method.encode is None:
         raise UserError(
@@ -213,6 +237,7 @@ def reconstruct(
         "interpolation": interpolation_figure(model, images, best, labels),
         "reconstructions": strip(np.stack(rows)[:, shown]),
     }
+    inside: dict[str, Any] = {}
     if model.method.prior is not None:  # decoding goes through degraded images
         keys = sample_keys(jax.random.key(seed), 0, SHOWN)
         drawn, drawn_labels = (np.asarray(x) for x in model.method.prior(keys))
@@ -221,10 +246,15 @@ def reconstruct(
             "degradation": degradation_figure(model, images[shown], some_labels),
             "path": path_figure(model, drawn[:4], drawn_labels[:4]),
             "progress": progress_figure(model, images[shown], latents, some_labels),
-            "edits": edit_figure(model, images[0], best[0], int(labels[0])),
+            "edits": edit_figure(model, images[:1], best[:1], int(labels[0])),
+        }
+        inside = {
+            "disagreement_rms": disagreement(model, made["latents"], labels),
+            "edits": largest_latents(model),
         }
     report: dict[str, Any] = {
         "quality": found,
+        **inside,
         "protocol": {
             "images": len(images),
             "split": f"{source.name}, {split}",
@@ -242,6 +272,9 @@ def reconstruct(
         width = max(map(len, found))
         for name, values in found.items():
             say(f"{name:<{width}}  " + "  ".join(f"{k} {v:8.4f}" for k, v in values.items()))
+        if inside:
+            errors = ", ".join(f"{error:.2g}" for error in inside["disagreement_rms"])
+            say(f"RMS of reduce_info(x'_(t+1), t) - x'_t, t = 0, 1, ...: {errors}")
         said = report["protocol"]
         say(
             f"{said['images']} images of {said['split']}, {said['numbers_per_image']} numbers each;"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ddgan_jax.errors import UserError
@@ -25,10 +26,11 @@ def sample_keys(key: Array, start: int, count: int) -> Array:
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(start, start + count))
 
 
-def compiled_sampler(method: Method, mesh: jax.sharding.Mesh) -> Any:
+def compiled_sampler(method: Method, mesh: jax.sharding.Mesh, of_classes: bool = False) -> Any:
     """`method.sample`, jitted: keys split over the devices, samples on all of them.
 
-    Parameters may come split, as training leaves them with `config.train.fsdp`.
+    Parameters may come split, as training leaves them with `config.train.fsdp`. `of_classes`: it
+    takes labels too.
 
     Raises:
       UserError: the method draws no samples.
@@ -37,24 +39,30 @@ def compiled_sampler(method: Method, mesh: jax.sharding.Mesh) -> Any:
         raise UserError("this method draws no samples; --mode=reconstruct shows what it rebuilds")
     draw, same, split = method.sample, replicated(mesh), over_batch(mesh)
 
-    def sample(params: Params, keys: Array, frozen: PyTree) -> Array:
-        return draw(jax.lax.with_sharding_constraint(params, same), keys, frozen)
+    def sample(params: Params, keys: Array, frozen: PyTree, *labels: Array) -> Array:
+        return draw(jax.lax.with_sharding_constraint(params, same), keys, frozen, *labels)
 
-    return jax.jit(sample, in_shardings=(None, split, same), out_shardings=same)
+    layouts = (None, split, same) + of_classes * (split,)
+    return jax.jit(sample, in_shardings=layouts, out_shardings=same)
 
 
 def sample_batches(
-    sample: Callable[[Params, Array, PyTree], Array],
+    sample: Callable[..., Array],
     params: Params,
     frozen: PyTree,
     key: Array,
     count: int,
     batch_size: int,
+    labels: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield `count` samples in all, on the host, float32, in batches of at most `batch_size`.
 
-    `sample` is compiled for `batch_size` only: the last batch is filled up and cut.
+    `sample` is compiled for `batch_size` only: the last batch is filled up and cut. `labels`: int32
+    [count], the classes asked for.
     """
     for start in range(0, count, batch_size):
-        images = sample(params, sample_keys(key, start, batch_size), frozen)
+        asked: tuple[Array, ...] = ()
+        if labels is not None:
+            asked = (jnp.asarray(np.resize(labels[start : start + batch_size], batch_size)),)
+        images = sample(params, sample_keys(key, start, batch_size), frozen, *asked)
         yield np.asarray(images)[: count - start]

@@ -50,7 +50,7 @@ def train(
     """
     if jax.process_index() != 0:
         say = _silent
-    run = agreed(lambda: prepare(config, devices, workdir))
+    run = prepare(config, devices, workdir)
     evaluator = agreed(lambda: make_evaluator(config, run.mesh)) if run.plan.eval else None
     changes = agreed(lambda: run_folder.check_same_run(workdir, config))
     info = describe(run)

@@ -85,10 +85,11 @@ class Method(NamedTuple):
     Attributes:
       init: key -> `Params`.
       phases: the players' turns, in order.
-      sample: (params, keys [B], frozen) -> float32 data [B, ...] in the data's own range ([-1, 1]
-        for images). One key per sample: sample i depends on keys[i] alone, whatever the batch and
-        however it is laid out over devices. None: the method rebuilds data by `encode` and
-        `decode`, and what it rebuilds is looked at and evaluated.
+      sample: (params, keys [B], frozen, labels) -> float32 data [B, ...] in the data's own range
+        ([-1, 1] for images). One key per sample: sample i depends on keys[i] (and labels[i]) alone,
+        whatever the batch and however it is laid out over devices. `labels`, int32 [B], for
+        class-conditional models; without them classes are drawn evenly. None: the method rebuilds
+        data by `encode` and `decode`, and what it rebuilds is looked at and evaluated.
       ema_roles: roles whose exponential moving average is kept, and used for sampling.
       carry_init, carry_update: what the method remembers between steps. `carry_update` sees the
         `Aux.outputs` of every phase, by role.
@@ -106,7 +107,7 @@ class Method(NamedTuple):
 
     init: Callable[[Array], dict[str, PyTree]]
     phases: tuple[Phase, ...]
-    sample: Callable[[Params, Array, PyTree], Array] | None
+    sample: Callable[..., Array] | None
     ema_roles: tuple[str, ...]
     nfe: int
     carry_init: Callable[[Array], Carry] = _no_carry

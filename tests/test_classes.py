@@ -9,6 +9,7 @@ import tiny_runs as runs
 
 import ddgan_jax
 from ddgan_jax.build import build_method
+from ddgan_jax.errors import UserError
 from ddgan_jax.methods import parts
 from ddgan_jax.sampling import sample_keys
 from ddgan_jax.types import Context
@@ -103,6 +104,17 @@ def test_samples_have_classes(method):
     assert all(10 <= np.sum(change) <= 30 for change in changes)
 
 
+@pytest.mark.slow
+def test_the_class_that_is_asked_for(method):
+    """What was drawn is one of those that can be asked for."""
+    params, keys = conditional_params(method), sample_keys(jax.random.key(5), 0, 12)
+    sample = jax.jit(method.sample)
+    drawn = np.asarray(sample(params, keys, ()))
+    asked = [sample(params, keys, (), jnp.full(12, label, jnp.int32)) for label in range(CLASSES)]
+    same = np.abs(np.stack(asked) - drawn).max(axis=2) < 1e-5
+    assert (same.sum(axis=0) == 1).all() and (same.sum(axis=1) > 0).all()
+
+
 def test_labels_are_even_and_a_function_of_the_key():
     keys = sample_keys(jax.random.key(0), 0, 3000)
     labels = parts.draw_labels(keys, 7, 4)
@@ -131,3 +143,7 @@ def test_a_run_with_classes(tmp_path, capfd):
     model = ddgan_jax.load(tmp_path / "run")
     assert model.params["gen"]["trunk"]["block_0_emb"]["kernel"].shape[0] == 8 + 4 + 10
     assert np.isfinite(model.sample(jax.random.key(0), 5)).all()
+    assert model.sample(jax.random.key(0), 5, labels=[0, 1, 2, 3, 9]).shape == (5, 8, 8, 1)
+    plain = runs.trained(tmp_path / "plain")
+    with pytest.raises(UserError, match="unconditional"):
+        ddgan_jax.load(plain).sample(jax.random.key(0), 5, labels=0)

@@ -7,7 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_runs import ROOT, assert_same_state, fails, metrics, ok, one_line, rewind
+from tiny_runs import (
+    ROOT,
+    TINY_AUTOENCODER,
+    assert_same_state,
+    fails,
+    flags,
+    metrics,
+    ok,
+    one_line,
+    rewind,
+    tiny_lddgan,
+)
 from torch_writer import write_torch
 
 from ddgan_jax import latents, run_folder
@@ -24,30 +35,12 @@ from ddgan_jax.model import load
 from ddgan_jax.overrides import load_config_file, override
 from ddgan_jax.spaces.latent import latent
 
-DIGITS = f"{ROOT}/configs/autoencoder_digits.py"
-SHARED = ("train.batch_size=16", "train.grid=4", "train.log_every=3 steps")
-AUTOENCODER = [
-    *("autoencoder.width=16", "autoencoder.blocks=1", "disc.width=4", "loss.adversarial_start=4"),
-    *(*SHARED, "train.duration=8 steps", "eval.num_samples=40"),
-]
-SIZES = [f"{role}.{size}" for role in ("gen", "disc") for size in ("width=16", "blocks=1")]
-LDDGAN = [*SIZES, *SHARED, "latent_size=4", "r1.every=4", "train.duration=8 steps"]
-
-
-def flags(fields):
-    return [f"--config.{field}" for field in fields]
-
-
-def lddgan(folder, *fields):
-    config = f"--config={ROOT}/configs/lddgan_digits.py"
-    return [config, *flags([*LDDGAN, f"space.autoencoder={folder}", *fields])]
-
 
 @pytest.fixture(scope="module")
 def autoencoder(tmp_path_factory):
     """The run folder of a trained autoencoder, not to be changed."""
     folder = tmp_path_factory.mktemp("autoencoder") / "run"
-    ok(f"--config={DIGITS}", *flags(AUTOENCODER), f"--workdir={folder}")
+    ok(*TINY_AUTOENCODER, f"--workdir={folder}")
     return folder
 
 
@@ -56,7 +49,7 @@ def finished(autoencoder, tmp_path_factory):
     """A run in its latents: 8 steps, checkpoints at 4 and 8; the autoencoder's folder is gone."""
     base = tmp_path_factory.mktemp("lddgan")
     named = shutil.copytree(autoencoder, base / "named")
-    args = lddgan(named, "train.checkpoint_every=4 steps")
+    args = tiny_lddgan(named, "train.checkpoint_every=4 steps")
     ok(*args, f"--workdir={base / 'run'}")
     shutil.rmtree(named)
     return args, base / "run"
@@ -137,14 +130,28 @@ def test_the_run_folder_suffices(finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_latents_of_the_training_data_fill_the_unit_interval(finished):
+@pytest.mark.parametrize("unit", ["largest", "deviation"])
+def test_latents_of_the_training_data_are_of_unit_size(finished, unit):
+    _, run = finished
+    config = latents.with_own(run_folder.load_config(run), run)
+    config.space.unit = unit
+    frozen = latents.load_frozen(config, meshes.make_mesh())
+    source = load_source(config.data)
+    frozen["scale"] = jnp.float32(latents.encoded(config, source, frozen)[1])
+    images = jnp.asarray(source.take(np.arange(source.size))["image"])
+    x = np.asarray(build_space(config, source.shape).encode(images, frozen))
+    size = np.abs(x).max() if unit == "largest" else np.sqrt(np.square(x).mean())
+    np.testing.assert_allclose(size, 1, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_scale_of_a_run_is_the_measured_one(finished):
     _, run = finished
     config = latents.with_own(run_folder.load_config(run), run)
     frozen = latents.load_frozen(config, meshes.make_mesh())
-    source = load_source(config.data)
-    images = jnp.asarray(source.take(np.arange(source.size))["image"])
-    x = build_space(config, source.shape).encode(images, frozen)
-    np.testing.assert_allclose(jnp.abs(x).max(), 1, rtol=1e-4)
+    assert config.space.unit == "deviation"
+    measured = latents.encoded(config, load_source(config.data), frozen)[1]
+    np.testing.assert_allclose(frozen["scale"], measured, rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -186,13 +193,13 @@ def test_reconstruction_of_the_autoencoder(autoencoder, tmp_path):
 def test_bad_input_is_one_line(autoencoder, finished, tmp_path, capfd):
     run = f"--workdir={tmp_path / 'run'}"
     field = "config.space.autoencoder is"
-    fails(capfd, [*lddgan(tmp_path / "none"), run], field, "none", "autoencoder_*.py")
-    fails(capfd, [*lddgan(finished[1]), run], field, "'autoencoder', not of 'ddgan'")
-    small = lddgan(autoencoder, "data.image_size=4")
+    fails(capfd, [*tiny_lddgan(tmp_path / "none"), run], field, "none", "autoencoder_*.py")
+    fails(capfd, [*tiny_lddgan(finished[1]), run], field, "'autoencoder', not of 'ddgan'")
+    small = tiny_lddgan(autoencoder, "data.image_size=4")
     fails(capfd, [*small, run], field, "(4, 4, 1)", "(8, 8, 1)")
     empty = shutil.copytree(autoencoder, tmp_path / "empty")
     shutil.rmtree(empty / "checkpoints")
-    fails(capfd, [*lddgan(empty), run], "no checkpoint", str(empty))
+    fails(capfd, [*tiny_lddgan(empty), run], "no checkpoint", str(empty))
     broken = shutil.copytree(finished[1], tmp_path / "broken")
     (broken / "autoencoder" / "scale.json").write_text("{")
     fails(capfd, ["--mode=sample", f"--workdir={broken}"], "scale.json cannot be read")

@@ -1,6 +1,7 @@
 """Several processes on this machine, as on the hosts of a cluster: one run, whatever dies."""
 
 import json
+import shutil
 import signal
 import time
 
@@ -31,13 +32,13 @@ def start_in_slurm(count, *args):
     ]
 
 
-def assert_close(one, other):
+def assert_close(one, other, rtol=1e-5):
     a, b = runs.metrics(one), runs.metrics(other)
     assert [line["step"] for line in a] == [line["step"] for line in b]
     for line, other_line in zip(a, b, strict=True):
         assert line.keys() == other_line.keys()
         for name in line:
-            np.testing.assert_allclose(line[name], other_line[name], 1e-5, 1e-6, err_msg=name)
+            np.testing.assert_allclose(line[name], other_line[name], rtol, 1e-6, err_msg=name)
 
 
 @pytest.mark.slow
@@ -155,6 +156,55 @@ def test_a_mistake_of_one_process_stops_all_with_its_line(tmp_path):
         code, out, err = runs.finish(process, timeout=120)
         assert code == 1 and "not_here.npz" in err and "Traceback" not in out + err, (code, err)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_autoencoder_and_latents_on_two_hosts(tmp_path):
+    """Of two devices each, and with a cache of its own: latents, features of the data.
+
+    Both runs are those of one process, whatever the caches hold; data are rebuilt, samples drawn
+    and both evaluated on the way.
+    """
+
+    def on_both(*args, ends=0, second=()):
+        together = [f"--coordinator=localhost:{runs.free_port()}", "--num_processes=2"]
+        hosts = [
+            runs.start(
+                *(*args, *together, f"--process_id={i}", *(second if i else ())),
+                devices=2,
+                variables={"DDGAN_CACHE": str(tmp_path / f"cache{i}")},
+            )
+            for i in range(2)
+        ]
+        found = [runs.finish(host) for host in hosts]
+        assert [code for code, _, _ in found] == [ends] * 2, found
+        return found
+
+    checked = runs.flags(["eval.every=4 steps", "eval.training_samples=32", "eval.metrics=frechet"])
+    both, alone = tmp_path / "both", tmp_path / "alone"
+    on_both(*runs.TINY_AUTOENCODER, *checked, f"--workdir={both / 'ae'}")
+    runs.ok(*runs.TINY_AUTOENCODER, *checked, f"--workdir={alone / 'ae'}")
+    assert_close(both / "ae", alone / "ae", 1e-3)
+
+    latent = [*runs.tiny_lddgan(alone / "ae"), *checked]
+    wrong = ["--config.space.autoencoder=not_here"]
+    for _, out, err in on_both(*latent, f"--workdir={both / 'gan'}", ends=1, second=wrong):
+        assert "not_here" in err and "Traceback" not in out + err, err
+    on_both(*latent, f"--workdir={both / 'gan'}")
+    runs.ok(*latent, f"--workdir={alone / 'gan'}")
+    assert_close(both / "gan", alone / "gan", 1e-3)
+
+    shutil.rmtree(tmp_path / "cache1")  # one host has what the other has to compute
+    few = runs.flags(["eval.num_samples=40", "eval.metrics=frechet", "eval.trials=1"])
+    on_both("--mode=evaluate", f"--workdir={both / 'gan'}", *few)
+    runs.ok("--mode=evaluate", f"--workdir={alone / 'gan'}", *few)
+    one, two = (
+        json.loads((folder / "gan" / "evaluation.json").read_text())["metrics"]
+        for folder in (alone, both)
+    )
+    assert one.keys() == two.keys()
+    for name in one:
+        np.testing.assert_allclose(two[name], one[name], 1e-2, err_msg=name)
 
 
 # --- one process -----------------------------------------------------------------------------

@@ -13,11 +13,13 @@ from ddgan_jax.data import digits
 from ddgan_jax.errors import UserError
 from ddgan_jax.metrics.lpips import Lpips
 from ddgan_jax.reconstruct import measure, pca, quality, to_floats
+from ddgan_jax.sampling import sample_keys
 
 TINY = [
     runs.DIGITS.replace("ddgan_digits", "dddg_digits"),
     *runs.NETWORKS,
-    *("--config.latent_size=2", "--config.degradation.levels=2,5", "--config.train.grid=4"),
+    *("--config.latent_size=2", "--config.degradation.kind=dct", "--config.degradation.levels=2,5"),
+    *("--config.train.grid=4",),
     *("--config.train.batch_size=16", "--config.train.duration=7 steps"),
 ]
 
@@ -52,6 +54,59 @@ def test_encode_and_decode(model, held_out):
     np.testing.assert_allclose(model.encode(raw, labels), latents, atol=1e-5)
     np.testing.assert_allclose(model.encode(images[3:5], labels[3:5]), latents[3:5], atol=1e-5)
     np.testing.assert_allclose(model.decode(latents[7:8], labels[7:8]), decoded[7:8], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_interpolate_and_edit(model, held_out):
+    images, labels = (x[:3] for x in held_out)
+    latents = model.encode(images, labels)
+    other = latents[[1, 2, 0]]
+    between = model.interpolate(latents, other, labels, steps=5)
+    assert between.shape == (3, 5, 8, 8, 1)
+    np.testing.assert_allclose(between[:, 0], model.decode(latents, labels), atol=1e-5)
+    np.testing.assert_allclose(between[:, -1], model.decode(other, labels), atol=1e-5)
+    middle = model.decode((latents + other) / 2, labels)
+    np.testing.assert_allclose(between[:, 2], middle, atol=1e-5)
+    made = model.edit(latents, 1, 0, np.array([-2.0, 0.5], np.float32), labels)
+    latents[:, 1, 0] = 0.5
+    np.testing.assert_allclose(made[:, 1], model.decode(latents, labels), atol=1e-5)
+    assert np.abs(made[:, 0] - made[:, 1]).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_samples_of_a_class(model, run, tmp_path, capfd):
+    key = jax.random.key(4)
+    latents, drawn = model.method.prior(sample_keys(key, 0, 6))
+    of_three = model.sample(key, 6, labels=3)
+    expected = model.decode(np.asarray(latents), np.full(6, 3))
+    np.testing.assert_allclose(of_three, expected, atol=1e-5)
+    as_drawn = model.sample(key, 6, batch_size=4, labels=np.asarray(drawn))
+    np.testing.assert_allclose(as_drawn, model.sample(key, 6), atol=1e-5)
+
+    command = ["--mode=sample", f"--workdir={run}", f"--out={tmp_path}", "--num_images=12"]
+    runs.ok(*command, "--label=3", "--seed=4")
+    with np.load(tmp_path / "samples.npz") as found:
+        assert found["labels"].tolist() == [3] * 12
+        floats = found["images"][:6] / 127.5 - 1
+        np.testing.assert_allclose(floats, np.clip(of_three, -1, 1), atol=0.005)
+    runs.ok(*command)
+    with np.load(tmp_path / "samples.npz") as found:
+        assert found["labels"].tolist() == [*range(10), 0, 1]
+    runs.fails(capfd, [*command, "--label=10"], "labels are 10..10", "0..9")
+
+
+@pytest.mark.slow
+def test_labels_are_asked_for(model, held_out):
+    """Class 0 would be a wrong answer without a word."""
+    images, labels = held_out
+    with pytest.raises(UserError, match=r"missing; this model knows 0\.\.9"):
+        model.encode(images)
+    with pytest.raises(UserError, match=r"labels are 0\.\.12; 0\.\.9 are known"):
+        model.decode(model.encode(images, labels), np.arange(20) % 13)
+    with pytest.raises(UserError, match=r"integers \[20\]"):
+        model.encode(images, labels[:3])
+    with pytest.raises(UserError, match=r"integers \[20\]"):
+        model.encode(images, labels + 0.5)
 
 
 @pytest.mark.slow
@@ -107,6 +162,10 @@ def test_the_command(run, tmp_path, capfd, model, held_out):
     assert found["refined"]["psnr"] > found["encoder"]["psnr"]
     known = [found[name]["psnr"] for name in ("mean_image", "pca_of_1", "pca_of_3", "pca_of_6")]
     assert known == sorted(known) and known[0] < known[-1]
+    largest = [(found["t"], found["index"]) for found in report["edits"]]
+    variance = np.asarray(model.params["latent"]["variance"])
+    assert largest == [(t, i) for t in range(3) for i in np.argsort(-variance[t])]
+    assert len(report["disagreement_rms"]) == 3 and max(report["disagreement_rms"]) < 1e-5  # DCT
     said = capfd.readouterr().out
     assert f"{found['refined']['ssim']:8.4f}" in said and "LPIPS: none: 8x8 pixels" in said
     with np.load(out / "reconstructions.npz") as arrays:
@@ -117,7 +176,7 @@ def test_the_command(run, tmp_path, capfd, model, held_out):
         "path": (8, 3),
         "progress": (10, 4),
         "interpolation": (10, 10),
-        "edits": (3, 8),
+        "edits": (6, 8),  # both latents of every t
         "reconstructions": (3, 10),
     }
     for name, (rows, columns) in tiles.items():

@@ -31,8 +31,33 @@ TINY = [
 ]
 TINY_DDDG = [  # three steps, 0 to 2, of 16 carried images
     *(f"--config={ROOT}/configs/dddg_digits.py", *NETWORKS, "--config.latent_size=3"),
-    *("--config.degradation.levels=1,4", *TINY[-4:]),
+    *("--config.degradation.kind=dct", "--config.degradation.levels=1,4", *TINY[-4:]),
 ]
+
+
+def flags(fields):
+    return [f"--config.{field}" for field in fields]
+
+
+_SHARED = ("train.batch_size=16", "train.grid=4", "train.log_every=3 steps")
+TINY_AUTOENCODER = [
+    f"--config={ROOT}/configs/autoencoder_digits.py",
+    *flags(["autoencoder.width=16", "autoencoder.blocks=1", "disc.width=4"]),
+    *flags(["loss.adversarial_start=4", *_SHARED, "train.duration=8 steps"]),
+    "--config.eval.num_samples=40",
+]
+
+
+def tiny_lddgan(folder, *fields):
+    """In the latents of the autoencoder whose run folder `folder` is."""
+    sizes = [f"{role}.{size}" for role in ("gen", "disc") for size in ("width=16", "blocks=1")]
+    rest = ["latent_size=4", "r1.every=4", "train.duration=8 steps"]
+    return [
+        f"--config={ROOT}/configs/lddgan_digits.py",
+        *flags([*sizes, *_SHARED, *rest, f"space.autoencoder={folder}", *fields]),
+    ]
+
+
 SPEED = ("images_per_second", "seconds")  # what differs from one run to the next
 
 # Runs of equal config share what XLA compiled, in this process and in those that are started.

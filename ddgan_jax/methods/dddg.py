@@ -207,9 +207,10 @@ def make_dddg(
         """Latents [B, t_max, d_z] and labels int32 [B] -> float32 images [B, H, W, C]."""
         return walk(params, latents, labels, unroll=False)[0][-1]
 
-    def sample(params: Params, keys: Array, frozen: PyTree) -> Array:
+    def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
         del frozen
-        return decode(params, *prior(keys))
+        latents, drawn = prior(keys)
+        return decode(params, latents, drawn if labels is None else labels)
 
     def path(params: Params, latents: Array, labels: Array) -> tuple[Array, Array]:
         """x'_0..x'_{t_max} [t_max+1, B, H, W, C] and x^norm_1..x^norm_{t_max} [t_max, ...]."""

@@ -108,10 +108,10 @@ def make_ddgan(
         weight = reconstruction(context.step)
         return loss + weight * l1, Aux({"l1": l1, "l1_weight": weight})
 
-    def sample(params: Params, keys: Array, frozen: PyTree) -> Array:
+    def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
         generate = partial(generator.apply, {"params": params["gen"]})
         x_T = per_sample_normal(keys, process.num_steps, 0, space.shape)
-        labels = draw_labels(keys, process.num_steps + 1, classes)
+        labels = draw_labels(keys, process.num_steps + 1, classes, labels)
 
         def denoise(x: Array, t: Array) -> tuple[Array, None]:
             times = jnp.full((keys.shape[0],), t)

@@ -65,9 +65,9 @@ def make_ddpm(
         predicted = generator.apply(variables, x_t, t - 1, z, True, rngs={"dropout": key_dropout})
         return jnp.mean(jnp.square(predicted - noise)), Aux()
 
-    def sample(params: Params, keys: Array, frozen: PyTree) -> Array:
+    def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
         x_T = per_sample_normal(keys, sample_steps, 0, space.shape)
-        labels = draw_labels(keys, sample_steps + 1, classes)
+        labels = draw_labels(keys, sample_steps + 1, classes, labels)
         z = with_class(no_latent(keys.shape[0]), labels, classes)
 
         def denoise(x: Array, step: tuple[Array, Array]) -> tuple[Array, None]:

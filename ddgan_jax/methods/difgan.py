@@ -141,8 +141,10 @@ def make_difgan(
         """x_T [B, ...] and labels int32 [B] -> float32 data [B, ...]."""
         return space.decode(walk(params, latents, labels)[0], ())
 
-    def sample(params: Params, keys: Array, frozen: PyTree) -> Array:
-        return space.decode(walk(params, *prior(keys))[0], frozen)
+    def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
+        noise, drawn = prior(keys)
+        x, _ = walk(params, noise, drawn if labels is None else labels)
+        return space.decode(x, frozen)
 
     def path(params: Params, latents: Array, labels: Array) -> tuple[Array, Array]:
         """x_T..x_0 [T + 1, B, ...], and those that the generator made, x_{T-1}..x_0."""

@@ -111,8 +111,9 @@ def make_gan(
         d_fake = judge(params, context, 2, fake_images(params, context))
         return losses.generator_loss(d_fake), Aux()
 
-    def sample(params: Params, keys: Array, frozen: PyTree) -> Array:
-        noise, labels = per_sample_normal(keys, 0, 0, noise_shape), draw_labels(keys, 1, classes)
+    def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
+        noise = per_sample_normal(keys, 0, 0, noise_shape)
+        labels = draw_labels(keys, 1, classes, labels)
         made = generator.apply({"params": params["gen"]}, *inputs(noise, labels))
         return space.decode(made, frozen)
 

@@ -45,8 +45,13 @@ def of_class(values: Array, labels: Array) -> Array:
     return jnp.take_along_axis(values, labels[:, None], axis=1)[:, 0]
 
 
-def draw_labels(keys: Array, step: int, classes: int) -> Array:
-    """Classes drawn evenly, int32 [B]: row i a function of (keys[i], step); 0 without classes."""
+def draw_labels(keys: Array, step: int, classes: int, asked: Array | None = None) -> Array:
+    """The classes asked for, or else drawn evenly, int32 [B]: row i a function of (keys[i], step).
+
+    0 without classes.
+    """
+    if asked is not None:
+        return asked
 
     def draw(key: Array) -> Array:
         return jax.random.randint(jax.random.fold_in(key, step), (), 0, max(classes, 1))

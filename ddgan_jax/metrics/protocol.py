@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ddgan_jax import mesh as meshes
 from ddgan_jax.data.source import Source
+from ddgan_jax.distributed import everywhere
 from ddgan_jax.errors import UserError
 from ddgan_jax.metrics.classes import class_report
 from ddgan_jax.metrics.extractor import Extractor
@@ -111,8 +112,7 @@ def extract(
             count = len(images)
             full = np.pad(images, ((0, size - count), (0, 0), (0, 0), (0, 0)))
             full = to_channels(full, extractor, repeat_grey)
-            on_devices = jax.make_array_from_callback(full.shape, split, full.__getitem__)
-            out = jax.device_get(apply(params, on_devices))
+            out = jax.device_get(apply(params, meshes.spread(full, mesh)))
             features.append(out.features[:count])
             if out.logits is not None:
                 logits.append(out.logits[:count])
@@ -172,7 +172,8 @@ def reference(
     name = hashlib.sha256(repr((*parts, KEPT)).encode()).hexdigest()[:24]
     path = cache_folder() / "statistics" / f"{name}.npz"
     cached = _read(path)
-    if cached is not None:
+    # Extracting takes all processes, and each looks into the cache of its own machine.
+    if everywhere(cached is not None) and cached is not None:
         return Reference(*cached, images_hash)
     found = extract(
         extractor,
@@ -185,8 +186,7 @@ def reference(
     ).features
     chosen = np.linspace(0, len(found) - 1, min(len(found), KEPT)).round().astype(int)
     result = Reference(moments(found), found[chosen], images_hash)
-    if jax.process_index() == 0:
-        _write(path, result)
+    _write(path, result)
     return result
 
 
@@ -202,8 +202,10 @@ def _read(path: Path) -> tuple[Moments, np.ndarray] | None:
 def _write(path: Path, result: Reference) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomically(path) as temporary:
+        mine = path.with_name(f"{path.stem}.{jax.process_index()}.npz")  # the folder may be shared
+        with atomically(mine) as temporary:
             np.savez(temporary, **result.moments._asdict(), features=result.features)
+        os.replace(mine, path)
     except OSError:  # a cache that cannot be written to costs time, not the evaluation
         pass
 
