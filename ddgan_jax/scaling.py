@@ -242,7 +242,8 @@ def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None]
     work, size = work_of(config), config.train.batch_size
     sums = ", ".join(f"{gradient / 1e6:.1f}" for gradient in work.gradients)
     say(f"batch {size}: {work.flops / 1e9:.1f} GFLOP, at most {work.bytes_accessed / 1e9:.1f} GB "
-        f"accessed a step; gradients {sums} MB, state {work.state / 1e6:.1f} MB")  # fmt: skip
+        f"accessed a step; gradients {sums} MB, state {work.state / 1e6:.1f} MB, activations of "
+        f"the whole batch {work.activations / 1e6:.1f} MB")  # fmt: skip
     say("| chip | chips | batch of each | ms a step | communication | efficiency | the same batch "
         "on each chip | with fsdp |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
     for kind in kinds:
@@ -331,11 +332,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--autoencoder", help="config of the one whose latents --config works in; no weights needed"
     )
-    flags, rest = parser.parse_known_args(argv)
     try:
         from ddgan_jax.main import split_overrides
 
-        others, changes = split_overrides(rest)
+        given, changes = split_overrides(sys.argv[1:] if argv is None else argv)
+        flags, others = parser.parse_known_args(given)
         kinds = flags.chip.split(",")
         if others or not set(kinds) <= KINDS.keys():
             wrong = others[0] if others else f"--chip={flags.chip}"

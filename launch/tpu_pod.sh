@@ -3,7 +3,8 @@
 #
 #   export TPU=my-pod ZONE=us-east5-b TYPE=v5litepod-32      # and, if not gcloud's own, PROJECT
 #   launch/tpu_pod.sh create       # asks for the slice and waits until it is there; SPOT=1: cheaper
-#   launch/tpu_pod.sh copy         # this clone to all hosts, with its dependencies
+#   launch/tpu_pod.sh copy         # what is committed here to all hosts, with its dependencies
+#   launch/tpu_pod.sh all 'gcloud storage cp -r gs://bucket/tfds/cifar10 tensorflow_datasets/'  # data
 #   launch/tpu_pod.sh run --config=configs/ddgan_cifar10.py --workdir=gs://bucket/runs/cifar10
 #   launch/tpu_pod.sh logs         # follows process 0
 #   launch/tpu_pod.sh stop         # SIGTERM: saves a checkpoint; run goes on from it
@@ -12,7 +13,7 @@
 # A slice that was taken away (spot) is made again by delete, create, copy, run: the same --workdir
 # goes on from its last checkpoint, also on a slice of another size.
 set -euo pipefail
-verb=${1:?usage: launch/tpu_pod.sh create|copy|run|logs|stop|delete [flags of ddgan_jax.main]}
+verb=${1:?usage: launch/tpu_pod.sh create|copy|all|run|logs|stop|delete [flags of ddgan_jax.main]}
 shift
 : "${TPU:?the name of the slice}" "${ZONE:?a zone that has such slices}"
 where=(--zone="$ZONE")
@@ -28,7 +29,7 @@ create)
     [ -z "${SPOT:-}" ] || kind=(--spot)
     gcloud compute tpus queued-resources create "$TPU" --node-id="$TPU" "${where[@]}" \
         --accelerator-type="${TYPE:?such as v5litepod-32}" \
-        --runtime-version="${RUNTIME:-v2-alpha-tpuv5-lite}" "${kind[@]}"
+        --runtime-version="${RUNTIME:-v2-alpha-tpuv5-lite}" ${kind[@]+"${kind[@]}"}
     until state=$(gcloud compute tpus queued-resources describe "$TPU" "${where[@]}" \
         --format="value(state.state)") && [ "$state" = ACTIVE ]; do
         case $state in FAILED | SUSPENDED) echo "the request is $state" >&2; exit 1 ;; esac
@@ -37,21 +38,29 @@ create)
     done
     ;;
 copy)
+    cd "$(dirname "$0")/.."
+    git diff --quiet HEAD || echo "what is not committed stays here" >&2
     archive=$(mktemp)
     trap 'rm -f "$archive"' EXIT
     git archive --format=tar.gz --output="$archive" HEAD
     gcloud compute tpus tpu-vm scp "$archive" "$TPU:ddgan_jax.tar.gz" "${where[@]}" --worker=all
     on all "mkdir -p ddgan_jax && tar -xzf ddgan_jax.tar.gz -C ddgan_jax &&
-        pip install --quiet -e './ddgan_jax[tpu]' gcsfs"
+        pip install --quiet uv && python3 -m uv venv --quiet --clear --python=3.12 venv &&
+        python3 -m uv pip install --quiet --python=venv -e './ddgan_jax[tpu]' gcsfs"
     ;;
+all) on all "$*" ;;
 run)
-    # In the background of each host, so that a lost connection does not end the run.
+    # In the background of each host, so that a lost connection does not end the run. The image's own
+    # Python may be too old: `copy` brings one.
     printf -v flags ' %q' "$@"
-    on all "cd ddgan_jax && { nohup python3 -m ddgan_jax.main$flags >../ddgan_jax.log 2>&1 & } &&
+    on all "if kill -0 \$(cat ddgan_jax.pid 2>/dev/null) 2>/dev/null; then
+        echo 'a run is under way; stop comes first' >&2; exit 1; fi
+        . venv/bin/activate && cd ddgan_jax &&
+        { nohup python -m ddgan_jax.main$flags >../ddgan_jax.log 2>&1 & } &&
         echo \$! >../ddgan_jax.pid"
     ;;
 logs) on 0 "tail -n 100 -F ddgan_jax.log" ;;
 stop) on all "kill -TERM \$(cat ddgan_jax.pid)" ;;
 delete) gcloud compute tpus queued-resources delete "$TPU" "${where[@]}" --force --quiet ;;
-*) echo "unknown: $verb; create, copy, run, logs, stop or delete is needed" >&2; exit 2 ;;
+*) echo "unknown: $verb; create, copy, all, run, logs, stop or delete is needed" >&2; exit 2 ;;
 esac

@@ -66,18 +66,25 @@ def run(script, *args, folder, **variables):
     return done, calls.read_text() if calls.exists() else ""
 
 
-@pytest.mark.parametrize("verb", ["create", "run", "logs", "stop", "delete"])
+@pytest.mark.parametrize("verb", ["create", "copy", "all", "run", "logs", "stop", "delete"])
 def test_tpu_pod(tmp_path, verb):
     stand_in(tmp_path, "gcloud", GCLOUD)
     flags = ["--config=configs/ddgan_digits.py", "--config.train.duration=5 steps"]
-    flags = flags if verb == "run" else []
+    flags = {"run": flags, "all": ["nproc && uptime"]}.get(verb, [])
     where = dict(TPU="pod", ZONE="zone-b", TYPE="v5litepod-32", PROJECT="mine")
     done, calls = run("tpu_pod.sh", verb, *flags, folder=tmp_path, **where)
     assert done.returncode == 0, done.stderr
     assert "pod" in calls and "--zone=zone-b --project=mine" in calls
     if verb == "run":
-        assert "--worker=all" in calls and f"python3 {COMMAND} --config=configs" in calls
+        assert "--worker=all" in calls and f"python {COMMAND} --config=configs" in calls
+        assert "kill -0" in calls  # a second run is refused
         assert r"--config.train.duration=5\ steps" in calls  # quoted for the other side
+    if verb == "copy":
+        sent, installed = calls.splitlines()[0], calls.splitlines()[1:]
+        assert " scp " in sent and sent.endswith("--worker=all") and "ddgan_jax[tpu]" in calls
+        assert any("--python=3.12" in line for line in installed)  # setup.cfg wants 3.11 or later
+    if verb == "all":
+        assert calls.rstrip().endswith("--worker=all --command=nproc && uptime")
     if verb == "create":
         assert "queued-resources create pod" in calls and "--accelerator-type=v5litepod-32" in calls
 
@@ -88,14 +95,20 @@ def test_tpu_pod_of_no_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "status, requeued", [(0, False), (1, False), (75, True), (134, True), (143, True)]
+    "status, restarts, requeued",
+    [
+        *((status, 0, False) for status in (0, 1)),
+        *((status, 99, True) for status in (75, 134, 137, 143)),
+        (75, 100, False),
+    ],
 )
-def test_slurm_requeues_what_can_go_on(tmp_path, status, requeued):
+def test_slurm_requeues_what_can_go_on(tmp_path, status, restarts, requeued):
     record = '#!/usr/bin/env bash\nprintf "%s\\n" "{} $*" >>"$CALLS"\nexit {}\n'
     stand_in(tmp_path, "srun", record.format("srun", status))
     stand_in(tmp_path, "scontrol", record.format("scontrol", 0))
     args = ["--config=configs/ddgan_digits.py", "--config.train.duration=5 steps"]
-    done, calls = run("slurm.sh", *args, folder=tmp_path, SLURM_JOB_ID="17")
+    job = {"SLURM_JOB_ID": "17", "SLURM_RESTART_COUNT": str(restarts)}
+    done, calls = run("slurm.sh", *args, folder=tmp_path, **job)
     assert done.returncode == status
     assert f"python {COMMAND} {' '.join(args)}" in calls
     assert ("scontrol requeue 17" in calls) == requeued

@@ -1,5 +1,7 @@
 """The model of time, what it is told, and the collectives that compiled steps have."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,6 +109,15 @@ def test_work_in_latents_and_with_lpips_needs_no_weights(capsys):
         assert row[1] == "32" and strong[2:] == ["-", "-"]  # 32 does not divide by 64 or 256
         assert all(int(a) >= int(b) for a, b in zip(weak, strong[:2], strict=False))
     assert int(strong[0]) > 50  # of 4 chips: convolutions are worth them
+
+
+@pytest.mark.slow
+def test_one_config_in_detail(capsys):
+    assert scaling.main([*runs.TINY, "--chip=H100"]) == 0
+    first, *table = capsys.readouterr().out.splitlines()
+    assert first.startswith("batch 16: ") and "; gradients " in first
+    assert re.search(r"state \d+\.\d MB, activations of the whole batch \d+\.\d MB$", first)
+    assert [line.split(" | ")[1:3] for line in table[2:]] == [["1", "16"], ["4", "4"], ["16", "1"]]
 
 
 @pytest.mark.slow

@@ -6,6 +6,13 @@ file is executed):
       --config=configs/ddgan_cifar10.py --workdir=runs/official
 The config has to describe the same network, with changes if need be:
   ... --config.gen.multipliers=1,2,4 --config.data.image_size=64
+A latent DDGAN needs its autoencoder first, and the number that its latents were divided by (the
+published code has 105 for CIFAR-10, 6 and 60 for the others; see the config that it came with):
+  python -m ddgan_jax.convert --source=ldm_autoencoder --checkpoint=autoencoder.ckpt \
+      --config=configs/autoencoder_cifar10.py --workdir=runs/ae
+  python -m ddgan_jax.convert --source=lddgan --checkpoint=netG_1200.pth \
+      --config=configs/lddgan_cifar10.py --config.space.autoencoder=runs/ae \
+      --config.space.scale=105 --workdir=runs/official
 Then, as for any run:
   python -m ddgan_jax.main --mode=sample --workdir=runs/official
   python -m ddgan_jax.main --mode=evaluate --workdir=runs/official
