@@ -158,6 +158,8 @@ def evaluate_samples(
         whole = np.concatenate(list(_of_shape(batches(), source.shape)))
         metrics |= evaluator.modes(whole)
         said["reference"] = {"name": source.name}
+        if len(source.shape) == 3:
+            said["digits_read_by"] = f"mnist-classifier, {load_classifier('mnist').weights_hash}"
     for extractor, names in evaluator.extractors:
         data = protocol.reference(
             source,

@@ -1,9 +1,12 @@
 """GAN, Diffusion-GAN and DifGAN with networks whose results are known in closed form."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_methods as tiny
 
 from ddgan_jax import instance_noise
 from ddgan_jax.build import build_method
@@ -331,3 +334,26 @@ def test_mistakes_are_one_line(config, word):
     with pytest.raises(UserError, match=word.replace("(", r"\(")) as caught:
         build_method(config, SHAPE)
     assert "\n" not in str(caught.value) and "is needed" in str(caught.value)
+
+
+# --- as they are used for images ------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "make_config",
+    [tiny.gan_config, tiny.diffusion_gan_config, tiny.difgan_config, tiny.ddpm_config],
+    ids=["gan", "diffusion_gan", "difgan", "ddpm"],
+)
+def test_with_convolutions(make_config):
+    """NCSN++ told nothing of x_{t+1}, and the ResBlock discriminator with its R1, for a step."""
+    case = tiny.Case(functools.partial(make_config, tiny.conv_config), (4, 4, 1))
+    state, metrics = case.step(case.start)
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert ("disc/r1" in metrics) == ("disc" in state.params)
+    for role, before in case.start.params.items():
+        moved = jax.tree.map(lambda a, b: np.any(a != b), before, state.params[role])
+        # Not all: what sees nothing but zeros (the canvas of the GAN) learns nothing.
+        assert np.mean(jax.tree.leaves(moved)) > 0.8, (role, moved)
+    images = jax.jit(case.method.sample)(state.params, sample_keys(jax.random.key(1), 0, 4), ())
+    assert images.shape == (4, 4, 4, 1) and np.isfinite(images).all()

@@ -26,7 +26,7 @@ without_conv = pytest.mark.parametrize(
     params=[pytest.param(c, marks=() if c in QUICK else pytest.mark.slow) for c in CASES],
 )
 def case(request):
-    return Case(request.param)
+    return Case(*CASES[request.param])
 
 
 def changed(before, after) -> bool:

@@ -152,8 +152,8 @@ def difgan_config(networks=mlp_config):
     return family(difgan(num_steps=2, **ADVERSARIAL), networks)
 
 
-def ddpm_config():
-    config = ddpm(gen=mlp_config().gen, learning_rate=1e-3, clip=True)
+def ddpm_config(networks=mlp_config):
+    config = ddpm(gen=networks().gen, learning_rate=1e-3, clip=True)
     config.diffusion.num_steps, config.sampler.steps = 10, 5
     return config
 
@@ -218,9 +218,8 @@ class Case:
     What is compiled and run is shared by all tests of a case.
     """
 
-    def __init__(self, name):
-        make_config, self.shape = CASES[name]
-        self.config = make_config()
+    def __init__(self, make_config, shape):
+        self.config, self.shape = make_config(), shape
         self.method = build_method(self.config, self.shape, Length(100, 10))
         roles = tuple(phase.role for phase in self.method.phases)
         self.optimisers = make_optimisers(self.config.optim, roles, 100, 10)
