@@ -18,7 +18,8 @@ def mnist(monkeypatch):
     def prepared(name, split, directory, how):
         assert (name, directory) == ("mnist", "somewhere") and split in ("train", "test")
         labels = np.arange(NUMBER) % 10
-        images = np.broadcast_to((10 * labels + 1)[:, None, None, None], (NUMBER, 28, 28, 1))
+        side = how.size or 28
+        images = np.broadcast_to((10 * labels + 1)[:, None, None, None], (NUMBER, side, side, 1))
         return array_source("mnist", images.astype(np.uint8), labels)
 
     monkeypatch.setattr(stacked, "prepared_source", prepared)
@@ -48,6 +49,14 @@ def test_channels_are_digits_and_the_label_is_their_triple(mnist):
     assert [len(np.unique(digits[:, c])) for c in range(3)] == [10, 10, 10]
 
 
+def test_smaller_digits_fill_the_picture(mnist):
+    small, padded = load(image_size=14), load()
+    assert small.shape == (14, 14, 3)
+    a, b = everything(small), everything(padded)
+    np.testing.assert_array_equal(a["label"], b["label"])
+    np.testing.assert_array_equal(a["image"], b["image"][:, 9:23, 9:23])
+
+
 def test_an_example_is_a_function_of_its_index(mnist):
     first, again, test = load(), load(), load(split="test")
     whole = everything(first)
@@ -63,6 +72,7 @@ def test_mistakes(mnist):
     for fields, word in (
         (dict(split="valid"), "data.split='valid'"),
         (dict(image_size=64), "data.image_size=64"),
+        (dict(image_size=28), "data.image_size=28"),
         (dict(channels=1), "data.channels=1"),
     ):
         with pytest.raises(UserError, match=word):
