@@ -1,4 +1,4 @@
-"""Autoencoder of the 8x8 digits that the package ships, for latent DDGAN: a minute on CPU.
+"""Autoencoder of the 8x8 digits that the package ships, for latent DDGAN: minutes on CPU.
 
 Command:   python -m ddgan_jax.main --config=configs/autoencoder_digits.py --workdir=runs/ae
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/ae --config.eval.split=test

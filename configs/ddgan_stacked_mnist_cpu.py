@@ -1,12 +1,12 @@
-"""DDGAN on stacked MNIST shrunk to 14x14, within minutes on two CPU cores: 1,000 modes to cover.
+"""DDGAN on stacked MNIST at 14x14, within minutes on two CPU cores: 1,000 modes to cover.
 
-Command:   python -m ddgan_jax.main --config=configs/ddgan_stacked_mnist_cpu.py --workdir=runs/stacked
-           python -m ddgan_jax.main --mode=evaluate --workdir=runs/stacked
+Command:   python -m ddgan_jax.main --config=configs/ddgan_stacked_mnist_cpu.py --workdir=runs/st
+           python -m ddgan_jax.main --mode=evaluate --workdir=runs/st
 Data:      python -m ddgan_jax.data.prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one CPU core
 Time:      TIME_STACKED
 Expected:  EXPECTED_STACKED
-Source:    our measurement, docs/results.md; configs/ddgan_stacked_mnist.py is the one for accelerators
+Source:    our measurement, docs/results.md; configs/ddgan_stacked_mnist.py is for accelerators
 
 configs/ddgan_mnist_cpu.py with three channels.
 """

@@ -13,7 +13,7 @@ _SEEDS = {"train": 1000, "test": 1001}
 
 
 def stacked_mnist(split: str, directory: str, how: Fit) -> Source:
-    """Triples of MNIST digits as R, G and B, padded to 32x32, or scaled down to fewer than 28 pixels.
+    """Triples of MNIST digits as R, G and B, padded to 32x32 or scaled down to below 28 pixels.
 
     Which three digits example i shows is drawn once from a fixed seed, with replacement, so that it
     is the same everywhere and always; only the digits are kept in memory.
