@@ -1,11 +1,13 @@
 """LPIPS-VGG: parity with the published one, properties, and its files of weights."""
 
+import json
 import os
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_runs as runs
 from torch_writer import write_torch
 
 from ddgan_jax.convert import lpips as convert
@@ -220,3 +222,29 @@ def test_reconstructions_have_lpips_where_it_can_be_computed(random_file, monkey
     (tmp_path / "gone.npz").write_bytes(b"damaged")
     with pytest.raises(UserError, match="gone"):
         lpips_for((16, 16, 1))
+
+
+@pytest.mark.slow
+def test_an_autoencoder_of_colour_images_trains_with_it_and_reports_it(
+    random_file, monkeypatch, tmp_path
+):
+    """Convolutions, patch discriminator and LPIPS, from the command line."""
+    monkeypatch.setenv("DDGAN_LPIPS", str(random_file))
+    pictures = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "data.npz", images=pictures)
+    config = f"--config={runs.ROOT}/configs/autoencoder_cifar10.py"
+    data = [f"data.name=npz:{tmp_path / 'data.npz'}", "data.image_size=16", "data.flip=false"]
+    small = ["autoencoder.width=4", "autoencoder.blocks=1", "autoencoder.attention=()"]
+    small += ["disc.width=4", "disc.layers=1", "loss.adversarial_start=1"]
+    short = ["train.batch_size=8", "train.grid=4", "train.duration=2 steps"]
+    short += ["train.log_every=1 steps", "train.checkpoint_every=2 steps"]
+    run = f"--workdir={tmp_path / 'run'}"
+    runs.ok(config, *runs.flags([*data, *small, *short]), run)
+    lines = runs.metrics(tmp_path / "run")
+    assert all(line["autoencoder/lpips"] > 0 for line in lines) and len(lines) == 2
+    assert all(np.isfinite(value) for line in lines for value in line.values())
+
+    runs.ok("--mode=reconstruct", run, "--num_images=8", "--split=train", f"--out={tmp_path}")
+    report = json.loads((tmp_path / "reconstruction.json").read_text())
+    assert report["quality"]["encoder"]["lpips"] > 0
+    assert report["protocol"]["lpips"].startswith("LPIPS-VGG")
