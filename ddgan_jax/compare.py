@@ -20,6 +20,9 @@ from ddgan_jax.metrics_log import duration, read_lines
 PROTOCOL = ("samples", "reference", "extractors", "weights", "rounding")
 
 
+Table = Sequence[Sequence[str]]  # the header is the first row
+
+
 class Entry(NamedTuple):
     """One run of the page."""
 
@@ -90,6 +93,31 @@ def rows_of(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
+def over_seeds(entries: Sequence[Entry]) -> list[list[str]]:
+    """A table, header first, of the means (smallest to largest) of runs that differ in the seed.
+
+    Those are runs called NAME_seedN, as launch/compare.sh calls them; empty if no name has two.
+    """
+    groups: dict[str, list[dict[str, float]]] = {}
+    for entry in entries:
+        name, seed, number = entry.name.rpartition("_seed")
+        if seed and number.isdecimal():
+            groups.setdefault(name, []).append(entry.report["metrics"])
+    if all(len(group) < 2 for group in groups.values()):
+        return []
+    found = dict.fromkeys(name for group in groups.values() for run in group for name in run)
+    names = [name for name in found if "_std" not in name]
+    table = [["over seeds", "runs", *(name.replace("_", " ") for name in names)]]
+    for group, runs in groups.items():
+        row = [group, str(len(runs))]
+        for name in names:
+            values = [run[name] for run in runs if name in run]
+            spread = f" ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
+            row.append(f"{sum(values) / len(values):.4g}{spread}" if values else "")
+        table.append(row)
+    return table
+
+
 def _cell(metrics: dict[str, float], name: str) -> str:
     """A metric, with its standard deviation where it has one."""
     if name not in metrics:
@@ -129,18 +157,18 @@ def compare(workdirs: Sequence[Path], out: Path, say: Callable[[str], None] = pr
         raise UserError(f"--runs has two folders of one name: {', '.join(names)}; rename one")
     run_folder.check_writable("--out", out)
     header, rows = rows_of(entries)
+    tables = [[header, *rows], *filter(None, [over_seeds(entries)])]
     warnings = differences(entries)
     try:
         figures = _figures(entries, out)
         run_folder.write_atomically(
-            out / "comparison.md", _markdown(entries, header, rows, warnings, figures)
+            out / "comparison.md", _markdown(entries, tables, warnings, figures)
         )
-        run_folder.write_atomically(
-            out / "index.html", _page(entries, header, rows, warnings, figures)
-        )
+        run_folder.write_atomically(out / "index.html", _page(entries, tables, warnings, figures))
     except OSError as error:
         raise UserError(f"--out={out} cannot be written to: {error.strerror}") from error
-    say(_markdown_table(header, rows))
+    for table in tables:
+        say(_markdown_table(table))
     for warning in warnings:
         say(warning)
     say(f"page: {out / 'index.html'}")
@@ -172,19 +200,19 @@ def _only_losses(line: dict[str, float]) -> dict[str, float]:
     return {k: v for k, v in line.items() if k.endswith("/loss") or k in curves.NOT_METRICS}
 
 
-def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _markdown_table(table: Table) -> str:
+    header, *rows = table
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _markdown(
     entries: Sequence[Entry],
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
+    tables: Sequence[Table],
     warnings: Sequence[str],
     figures: dict[str, Path],
 ) -> str:
-    parts = ["# Comparison", _markdown_table(header, rows), *warnings]
+    parts = ["# Comparison", *map(_markdown_table, tables), *warnings]
     for entry in entries:
         parts.append(f"`{entry.name}`: `{json.dumps(entry.report['protocol'])}`")
     parts += [f"![{caption}]({path.name})" for caption, path in figures.items()]
@@ -206,8 +234,7 @@ figure { margin: 0 } img { max-width: 100% } .grids img { width: 360px; image-re
 
 def _page(
     entries: Sequence[Entry],
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
+    tables: Sequence[Table],
     warnings: Sequence[str],
     figures: dict[str, Path],
 ) -> str:
@@ -222,9 +249,10 @@ def _page(
             f"<figcaption>{shown}</figcaption></figure>"
         )
 
-    body = ["<h1>Comparison</h1>", '<div class="wide"><table>', cells("th", header)]
-    body += [cells("td", row) for row in rows]
-    body += ["</table></div>"]
+    body = ["<h1>Comparison</h1>"]
+    for header, *rows in tables:
+        body += ['<div class="wide"><table>', cells("th", header)]
+        body += [*(cells("td", row) for row in rows), "</table></div>"]
     body += [f'<p class="warning">{html.escape(text)}</p>' for text in warnings]
     for caption, path in figures.items():
         body += [f"<h2>{html.escape(caption)}</h2>", picture(path, caption)]

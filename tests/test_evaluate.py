@@ -12,7 +12,7 @@ import tiny_runs as runs
 import ddgan_jax
 from ddgan_jax import mesh as meshes
 from ddgan_jax import plots
-from ddgan_jax.compare import differences, read_entry
+from ddgan_jax.compare import Entry, differences, over_seeds, read_entry
 from ddgan_jax.data import digits
 from ddgan_jax.errors import UserError
 from ddgan_jax.evaluate import MODES, eight_bits, evaluate_samples, make_evaluator
@@ -279,6 +279,21 @@ def test_mistakes_are_one_line(run, changes, words, capfd, monkeypatch, tmp_path
     monkeypatch.setenv("DDGAN_INCEPTION", str(tmp_path / "inception.npz"))
     flags = [f"--config.eval.{change}" for change in changes]
     runs.fails(capfd, ["--mode=evaluate", f"--workdir={run}", *flags], *words)
+
+
+def test_means_over_seeds():
+    def entry(name, **metrics):
+        return Entry(name, {"metrics": metrics, "protocol": {}}, {}, [], [], None)
+
+    once = [entry("gan_seed0", fid=3.0), entry("ddgan", fid=1.0), entry("ddgan_seedling", fid=5.0)]
+    assert over_seeds(once) == []
+    assert over_seeds(
+        [*once, entry("gan_seed1", fid=4.0, recall=0.5), entry("a_seed0", fid=2.0)]
+    ) == [
+        ["over seeds", "runs", "fid", "recall"],
+        ["gan", "2", "3.5 (3 to 4)", "0.5"],
+        ["a", "1", "2", ""],
+    ]
 
 
 def test_samples_that_cannot_be_compared(run, tmp_path, capfd):
