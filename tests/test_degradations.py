@@ -178,6 +178,29 @@ def test_one_function_however_it_is_run(kind):
     np.testing.assert_array_equal(scalar(x, jnp.int32(d.t_max)), x)
 
 
+def test_the_normalisation_however_it_is_run(kind):
+    d, raw, x_t = build(kind), images(16), images(16, seed=1)
+    t = np.arange(16, dtype=np.int32) % d.t_max
+
+    def normalised(raw, x_t, t):
+        return normalise_output(d.reduce_info, raw, x_t, t)
+
+    alone = [normalised(raw[i], x_t[i], int(t[i])) for i in range(16)]
+    wanted = [np.stack(part) for part in zip(*alone, strict=True)]
+
+    def same(got):
+        for a, b in zip(got, wanted, strict=True):
+            np.testing.assert_allclose(np.asarray(a).reshape(b.shape), b, atol=2e-6)
+
+    same(normalised(raw, x_t, t))
+    same(jax.jit(normalised)(raw, x_t, t))
+    same(jax.vmap(normalised)(raw, x_t, t))
+    parts = [x.reshape(8, 2, *x.shape[1:]) for x in (raw, x_t, t)]
+    same(jax.pmap(normalised)(*parts))
+    split = meshes.over_batch(meshes.make_mesh())
+    same(jax.jit(normalised, in_shardings=split, out_shardings=split)(raw, x_t, t))
+
+
 @pytest.mark.parametrize(
     "kind, levels, says",
     [
