@@ -12,6 +12,7 @@ import tiny_runs as runs
 
 import ddgan_jax
 from ddgan_jax import distributed
+from ddgan_jax import mesh as meshes
 from ddgan_jax.errors import UserError
 from ddgan_jax.main import parse
 from ddgan_jax.train import train
@@ -156,6 +157,26 @@ def test_a_mistake_of_one_process_stops_all_with_its_line(tmp_path):
         code, out, err = runs.finish(process, timeout=120)
         assert code == 1 and "not_here.npz" in err and "Traceback" not in out + err, (code, err)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_parameters_split_over_two_hosts(tmp_path):
+    """Each holds and saves its half of the big ones; it is the run of one process all the same."""
+    wide = runs.flags(["gen.width=128", "disc.width=128", "train.fsdp=true"])
+    both, alone = tmp_path / "both", tmp_path / "alone"
+    ends = [runs.finish(p) for p in runs.start_many(2, *runs.TINY, *wide, f"--workdir={both}")]
+    assert [code for code, _, _ in ends] == [0, 0], ends
+    runs.ok(*runs.TINY, *wide, f"--workdir={alone}")
+    assert_close(both, alone, 1e-4)
+    one, two = runs.saved(alone, 8), runs.saved(both, 8)
+    assert one.keys() == two.keys() and max(x.size for x in one.values()) >= meshes.SMALL
+    for name in one:
+        np.testing.assert_allclose(two[name], one[name], 1e-3, 1e-5, err_msg=name)
+    sizes = [
+        json.loads((folder / "info.json").read_text())["state_bytes_per_device"]
+        for folder in (both, alone)
+    ]
+    assert sizes[0] > sizes[1]  # a half against an eighth
 
 
 @pytest.mark.slow
