@@ -4,8 +4,9 @@ Command:   python -m ddgan_jax.main --config=configs/ddgan_stacked_mnist_cpu.py 
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/st
 Data:      python -m ddgan_jax.data.prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one CPU core
-Time:      TIME_STACKED
-Expected:  EXPECTED_STACKED
+Time:      13 min with evaluation, other programs on the other core
+Expected:  950 of 1,000 modes, KL 0.61 nats (26,000 samples; the training triples themselves: 1,000
+           and 0.038); published at 32x32 with another network: 1,000 and 0.071
 Source:    our measurement, docs/results.md; configs/ddgan_stacked_mnist.py is for accelerators
 
 configs/ddgan_mnist_cpu.py with three channels.
