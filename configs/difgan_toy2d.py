@@ -6,14 +6,11 @@ Hardware:  one CPU core
 Time:      3 min 47 s of training on a shared core
 Expected:  14 of 25 modes, 73.8 % of 10,000 samples within 3 sigma:
            our measurement, docs/comparison.md
-Source:    networks and rates of configs/ddgan_toy2d.py (presets.GAUSSIANS)
+Source:    presets.GAUSSIANS: our choice, docs/comparison.md
 """
 
 from ddgan_jax.presets import GAUSSIANS, difgan, on_gaussians
 
 
 def get_config():
-    # With T = 4 it diverges: gradients through four times the sines of `octaves`.
-    config = on_gaussians(difgan(num_steps=2, **GAUSSIANS))
-    config.train.duration = "6000 steps"
-    return config
+    return on_gaussians(difgan(num_steps=2, **GAUSSIANS))

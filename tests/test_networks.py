@@ -169,6 +169,17 @@ def test_waves_are_the_input_and_its_octaves():
     np.testing.assert_array_equal(mlp.waves(x, 0, fade=0.0), x)
 
 
+def test_waves_on_the_latent_leave_the_rest_alone():
+    fields = dict(width=8, blocks=1, t_width=4, octaves=0, tanh=False)
+    plain, waved = mlp.MLPGenerator(**fields), mlp.MLPGenerator(**fields, z_octaves=3)
+    x, t, z = jnp.ones((2, 5)), jnp.zeros(2, jnp.int32), jnp.array([[0.3, -1.0], [2.0, 0.1]])
+    variables = waved.init(jax.random.key(0), x, t, z)
+    assert variables["params"]["trunk"]["block_0_emb"]["kernel"].shape == (4 + 2 * 7, 8)
+    assert variables["params"]["trunk"]["in"]["kernel"].shape == (5, 8)
+    expected = plain.apply(variables, x, t, mlp.waves(z, 3, fade=0.0))
+    np.testing.assert_allclose(waved.apply(variables, x, t, z), expected, rtol=1e-6)
+
+
 def test_equalised_weights_start_at_one_and_are_scaled_when_used():
     x = jax.random.normal(jax.random.key(0), (64, 5, 5, 48))
     plain = dict(dtype=jnp.float32, param_dtype=jnp.float32)

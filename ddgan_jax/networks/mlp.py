@@ -20,6 +20,8 @@ def waves(x: Array, octaves: int, fade: float) -> Array:
 
     An MLP is slow to learn detail much finer than its input's range; these hand it the detail.
     """
+    if not octaves:
+        return x
     k = jnp.arange(octaves, dtype=x.dtype)
     angles = x[:, :, None] * 2.0**k
     features = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
@@ -57,6 +59,7 @@ class MLPGenerator(nn.Module):
       t_width: of the time embedding.
       octaves: of `waves` on the input; 0 for images.
       tanh: output through tanh, for images; else linear.
+      z_octaves: of `waves` on the latent, which help a single step to tear it into modes.
       equalised: learning rate of all weights, see `layers.conv`.
     """
 
@@ -65,6 +68,7 @@ class MLPGenerator(nn.Module):
     t_width: int
     octaves: int
     tanh: bool
+    z_octaves: int = 0
     equalised: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
@@ -74,6 +78,7 @@ class MLPGenerator(nn.Module):
         """X float32 [B, ...], t int32 [B], z float32 [B, nz] -> float32 like x."""
         del train
         temb = sinusoidal_embedding(t, self.t_width)
+        z = waves(z, self.z_octaves, fade=0.0)
         emb = jnp.concatenate([temb, z], axis=-1).astype(self.dtype)
         flat = waves(x.reshape(x.shape[0], -1), self.octaves, fade=0.0).astype(self.dtype)
         kwargs = dict(param_dtype=self.param_dtype, equalised=self.equalised)
