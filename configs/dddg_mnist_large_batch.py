@@ -9,8 +9,8 @@ Source:    configs/dddg_mnist.py with a sixteenth of its steps; what changes is 
 
 Running means of the same length in images: the variance of the latents moves sixteen times as fast,
 the average of the weights four times (their noise is smaller too). Adam moves every weight by about
-the rate a step, whatever the batch, so fewer steps need a higher one: three times for the generator,
-six for the discriminator, which at 14x14 comes close to batch 16 (docs/results.md).
+the rate a step, whatever the batch, so fewer steps need a higher one, annealed: three times for the
+generator, six for the discriminator, which at 14x14 comes close to batch 16 (docs/results.md).
 """
 
 from ddgan_jax.presets import dddg
