@@ -1,4 +1,4 @@
-"""DDGAN on stacked MNIST at 14x14, within minutes on two CPU cores: 1,000 modes to cover.
+"""DDGAN on stacked MNIST at 14x14, within minutes on a CPU core: 1,000 modes to cover.
 
 Command:   python -m ddgan_jax.main --config=configs/ddgan_stacked_mnist_cpu.py --workdir=runs/st
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/st

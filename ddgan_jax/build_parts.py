@@ -66,6 +66,9 @@ def _latent(config: ConfigDict, shape: Shape) -> Space:
     check(config, "space.scale", allowed, "a number >= 0 (0: measured)")
     unit = config.space.get("unit", "largest")
     check(config, "space.unit", unit in ("largest", "deviation"), "'largest' or 'deviation'")
+    bounded = "gen" in config and config.gen.get("tanh", True)
+    check(config, "gen.tanh", not (unit == "deviation" and bounded),
+          "false with config.space.unit='deviation' (latents reach beyond 1)")  # fmt: skip
     has = (folder / "config.json").exists() and (folder / "info.json").exists()
     check(config, "space.autoencoder", has and config.space.autoencoder != "",
           "the run folder of a trained autoencoder (configs/autoencoder_*.py)")  # fmt: skip

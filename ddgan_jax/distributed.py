@@ -96,6 +96,15 @@ def everywhere(holds: bool) -> bool:
     return bool(np.all(multihost_utils.process_allgather(np.asarray(holds))))
 
 
+def of_first(value: float) -> float:
+    """What process 0 has; all of them have to ask."""
+    if jax.process_count() == 1:
+        return value
+    from jax.experimental import multihost_utils
+
+    return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
+
+
 def led(action: Callable[[], T]) -> T | None:
     """Process 0 does `action` and the others wait for it.
 

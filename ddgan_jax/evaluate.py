@@ -157,7 +157,7 @@ def evaluate_samples(
     if evaluator.modes:
         whole = np.concatenate(list(_of_shape(batches(), source.shape)))
         metrics |= evaluator.modes(whole)
-        said["reference"] = {"name": source.name}
+        said["reference"] = {"name": source.name, "shape": list(source.shape)}
         if len(source.shape) == 3:
             said["digits_read_by"] = f"mnist-classifier, {load_classifier('mnist').weights_hash}"
     for extractor, names in evaluator.extractors:

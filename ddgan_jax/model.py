@@ -111,6 +111,8 @@ class Model(NamedTuple):
         Raises:
           UserError: see `decode`.
         """
+        if steps < 2:
+            raise UserError(f"steps is {steps}; both ends, 2, are the least")
         share = np.linspace(0, 1, steps, dtype=np.float32)
         between = np.stack([(1 - s) * first + s * second for s in share], axis=1)
         return self._decode_each(between, labels)
@@ -135,7 +137,9 @@ class Model(NamedTuple):
         Raises:
           UserError: see `decode`.
         """
-        changed = np.repeat(latents[:, None], len(values), axis=1)
+        if not (0 <= t < latents.shape[1] and 0 <= index < latents.shape[2]):
+            raise UserError(f"t is {t}, index {index}; latents are {latents.shape}")
+        changed = np.repeat(np.asarray(latents)[:, None], len(values), axis=1)
         changed[:, :, t, index] = values
         return self._decode_each(changed, labels)
 

@@ -16,7 +16,7 @@ from ddgan_jax.build import Length, build_method, tracing
 from ddgan_jax.config import adam, check, require, steps_per_epoch, to_steps, validate
 from ddgan_jax.data import load_source
 from ddgan_jax.data.source import Source
-from ddgan_jax.distributed import agreed
+from ddgan_jax.distributed import agreed, of_first
 from ddgan_jax.metrics.lpips import Lpips, load_lpips, lpips_shapes
 from ddgan_jax.optim import make_optimisers
 from ddgan_jax.storage import AnyPath, place
@@ -95,7 +95,8 @@ def prepare(
     if latents.in_latents(own):
         feed, measured = agreed(lambda: latents.encoded(own, source, frozen))
         if latents.read_scale(place(own.space.autoencoder)) is None:
-            scale = np.float32(own.space.scale or measured)
+            # Every host measured its own latents, which may differ in the last bit.
+            scale = np.float32(own.space.scale or of_first(measured))
             frozen["scale"] = jax.device_put(scale, meshes.replicated(mesh))
     return Run(config, source, feed, plan, method, optimisers, mesh, create, abstract, frozen)
 

@@ -131,7 +131,7 @@ def lddgan(*, autoencoder: str, **fields: Any) -> ConfigDict:
 
     `config.space.scale`, by which latents are divided: 0 for what is measured of the training data
     when training begins. `config.space.unit` says what: "largest", the largest absolute latent, or
-    "deviation", the root of the mean square.
+    "deviation", the root of the mean square, which wants gen.tanh=False.
     """
     config = ddgan(**fields)
     config.space = ConfigDict(

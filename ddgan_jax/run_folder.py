@@ -99,7 +99,10 @@ def load_config(workdir: AnyPath) -> ConfigDict:
     if not isinstance(loaded, dict):
         raise UserError(f"{path} cannot be read: it holds no config")
     defaults = base().to_dict() | LATER.get(str(loaded.get("method")), {})
-    return ConfigDict(_with_defaults(_tuples(loaded), defaults))
+    config = _with_defaults(_tuples(loaded), defaults)
+    if config.get("space", {}).get("kind") == "latent":
+        config["space"].setdefault("unit", "largest")  # as it was before there was a choice
+    return ConfigDict(config)
 
 
 def _with_defaults(config: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

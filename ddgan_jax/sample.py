@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -46,7 +47,11 @@ def sample_to_folder(
     stored = np.concatenate([plots.to_uint8(b) if b.ndim == 4 else b for b in batches])
     seconds = time.perf_counter() - start
     if jax.process_index() == 0:
-        found = {"images": stored, "seed": np.asarray(seed), "step": np.asarray(model.step)}
+        found: dict[str, Any] = {
+            "images": stored,
+            "seed": np.asarray(seed),
+            "step": np.asarray(model.step),
+        }
         found |= {} if labels is None else {"labels": labels}
         png, npz = out / "samples.png", out / "samples.npz"
         try:
@@ -54,7 +59,7 @@ def sample_to_folder(
                 shown = stored[:GRID_LIMIT] if stored.ndim == 4 else stored
                 plots.save_png(path, plots.picture(shown))
             with run_folder.atomically(npz) as path:
-                np.savez_compressed(path, allow_pickle=False, **found)
+                np.savez_compressed(path, **found)
         except OSError as error:
             raise UserError(f"--out={out} cannot be written to: {error.strerror}") from error
         say(

@@ -25,7 +25,7 @@ srun --kill-on-bad-exit=1 python -m ddgan_jax.main "$@" || status=$?
 case $status in
 75 | 134 | 137 | 143)
     if [ "${SLURM_RESTART_COUNT:-0}" -ge "${MAX_RESTARTS:-100}" ]; then
-        echo "ended with status $status after ${SLURM_RESTART_COUNT} restarts: for a person" >&2
+        echo "ended with status $status after ${SLURM_RESTART_COUNT:-0} restarts: for a person" >&2
     else
         echo "ended with status $status: back into the queue" >&2
         scontrol requeue "$SLURM_JOB_ID"

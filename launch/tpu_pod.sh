@@ -4,13 +4,13 @@
 #   export TPU=my-pod ZONE=us-east5-b TYPE=v5litepod-32      # and, if not gcloud's own, PROJECT
 #   launch/tpu_pod.sh create       # asks for the slice and waits until it is there; SPOT=1: cheaper
 #   launch/tpu_pod.sh copy         # what is committed here to all hosts, with its dependencies
-#   launch/tpu_pod.sh all 'gcloud storage cp -r gs://bucket/tfds/cifar10 tensorflow_datasets/'  # data
+#   launch/tpu_pod.sh all 'mkdir -p tensorflow_datasets && gcloud storage cp -r gs://bucket/tfds/cifar10 tensorflow_datasets/'
 #   launch/tpu_pod.sh run --config=configs/ddgan_cifar10.py --workdir=gs://bucket/runs/cifar10
 #   launch/tpu_pod.sh logs         # follows process 0
 #   launch/tpu_pod.sh stop         # SIGTERM: saves a checkpoint; run goes on from it
 #   launch/tpu_pod.sh delete
 #
-# A slice that was taken away (spot) is made again by delete, create, copy, run: the same --workdir
+# A slice that was taken away (spot) is made again by delete, create, copy, all, run: the same --workdir
 # goes on from its last checkpoint, also on a slice of another size.
 set -euo pipefail
 verb=${1:?usage: launch/tpu_pod.sh create|copy|all|run|logs|stop|delete [flags of ddgan_jax.main]}

@@ -37,7 +37,7 @@ def test_a_run_folder_holds_everything(run):
         for role in sizes:
             sizes[role] += leaf.size * name.startswith(f"['state']['params']['{role}']")
     assert info["parameters"] == sizes
-    assert info["cores"] == len(os.sched_getaffinity(0))
+    assert 1 <= info["cores"] <= os.cpu_count()
     with Image.open(run / "samples" / "step_00000008.png") as picture:
         assert picture.mode == "RGB" and np.asarray(picture).std() > 10
 

@@ -69,6 +69,7 @@ def run(script, *args, folder, **variables):
 @pytest.mark.parametrize("verb", ["create", "copy", "all", "run", "logs", "stop", "delete"])
 def test_tpu_pod(tmp_path, verb):
     stand_in(tmp_path, "gcloud", GCLOUD)
+    stand_in(tmp_path, "git", "#!/usr/bin/env bash\n")  # the tests may run without a clone
     flags = ["--config=configs/ddgan_digits.py", "--config.train.duration=5 steps"]
     flags = {"run": flags, "all": ["nproc && uptime"]}.get(verb, [])
     where = dict(TPU="pod", ZONE="zone-b", TYPE="v5litepod-32", PROJECT="mine")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ddgan_jax.data import array_source, load_source, stacked
+from ddgan_jax.data.images import Fit
 from ddgan_jax.errors import UserError
 
 NUMBER = 50
@@ -19,6 +20,7 @@ def mnist(monkeypatch):
         assert (name, directory) == ("mnist", "somewhere") and split in ("train", "test")
         labels = np.arange(NUMBER) % 10
         side = how.size or 28
+        assert how == Fit(how.size) and how.size in (0, 14)
         images = np.broadcast_to((10 * labels + 1)[:, None, None, None], (NUMBER, side, side, 1))
         return array_source("mnist", images.astype(np.uint8), labels)
 

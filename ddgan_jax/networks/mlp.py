@@ -59,7 +59,8 @@ class MLPGenerator(nn.Module):
       t_width: of the time embedding.
       octaves: of `waves` on the input; 0 for images.
       tanh: output through tanh, for images; else linear.
-      z_octaves: of `waves` on the latent, which help a single step to tear it into modes.
+      z_octaves: of `waves` on the latent and what stands behind it; they help a single step to
+        tear it into modes.
       equalised: learning rate of all weights, see `layers.conv`.
     """
 
