@@ -154,6 +154,16 @@ def test_the_scale_of_a_run_is_the_measured_one(finished):
     np.testing.assert_allclose(frozen["scale"], measured, rtol=1e-6)
 
 
+def test_run_folders_from_before_there_was_a_choice_of_unit(tmp_path):
+    config = load_config_file(f"{ROOT}/configs/lddgan_digits.py").to_dict()
+    del config["space"]["unit"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert run_folder.load_config(tmp_path).space.unit == "largest"
+    config["space"] = {"kind": "pixels"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert "unit" not in run_folder.load_config(tmp_path).space
+
+
 @pytest.mark.slow
 def test_resume_is_bit_exact(finished, tmp_path):
     args, run = finished
@@ -195,6 +205,8 @@ def test_bad_input_is_one_line(autoencoder, finished, tmp_path, capfd):
     field = "config.space.autoencoder is"
     fails(capfd, [*tiny_lddgan(tmp_path / "none"), run], field, "none", "autoencoder_*.py")
     fails(capfd, [*tiny_lddgan(finished[1]), run], field, "'autoencoder', not of 'ddgan'")
+    bounded = [*tiny_lddgan(autoencoder, "gen.tanh=true"), run]
+    fails(capfd, bounded, "config.gen.tanh is True", "space.unit='deviation'")
     small = tiny_lddgan(autoencoder, "data.image_size=4")
     fails(capfd, [*small, run], field, "(4, 4, 1)", "(8, 8, 1)")
     empty = shutil.copytree(autoencoder, tmp_path / "empty")
