@@ -90,7 +90,7 @@ def test_views_of_the_discriminator():
 
 def test_intermediate_images_end_in_the_sample():
     """Of DifGAN, whose path begins with noise."""
-    case = tiny_methods.Case("difgan-mlp")
+    case = tiny_methods.Case(*tiny_methods.CASES["difgan-mlp"])
 
     class Model:
         method, config = case.method, case.config

@@ -46,7 +46,7 @@ def test_it_can_be_sampled_from_and_inverted(run):
     assert model.step == 6
     images = model.sample(jax.random.key(0), 4)
     assert images.shape == (4, 8, 8, 1) and np.isfinite(images).all()
-    assert model.encode(images).shape == (4, 3, 3)
+    assert model.encode(images, np.arange(4)).shape == (4, 3, 3)
 
 
 @pytest.mark.slow
