@@ -109,7 +109,12 @@ def frozen_shapes(config, shape, path, tmp_path):
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in SLOW else ()) for p in CONFIGS],
+    [
+        pytest.param(
+            p, id=p.stem, marks=pytest.mark.slow if p.stem in SLOW | {"ddgan_mnist"} else ()
+        )
+        for p in CONFIGS
+    ],
 )
 def test_config(path, tmp_path):
     module = load(path)

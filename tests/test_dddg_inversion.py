@@ -25,7 +25,9 @@ from ddgan_jax.networks.encoder import MLPEncoder
 from ddgan_jax.sampling import sample_keys
 
 
-@pytest.mark.parametrize("kind", LEVELS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=() if k == "blur" else pytest.mark.slow) for k in LEVELS]
+)
 def test_path_ends_in_the_sample_and_every_image_degrades_to_those_before(kind):
     run = run_of(kind)
     params = params_of(run.after(3))

@@ -35,6 +35,7 @@ def same(one, other, step=8):
     assert pictures[1] <= pictures[0]  # a part that ended early has a last one of its own
 
 
+@pytest.mark.slow
 def test_the_comparison_sees_a_difference(tmp_path):
     run = runs.trained(tmp_path / "run")
     runs.ok(*runs.TINY, "--config.seed=1", EVERY + "8 steps", f"--workdir={tmp_path / 'other'}")
@@ -57,6 +58,7 @@ def test_stopped_by_a_signal_within_a_window_of_metrics(tmp_path):
     same(workdir, runs.trained(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 def test_crashed_after_lines_beyond_the_checkpoint(tmp_path):
     config, workdir = config_of(EVERY + "4 steps"), tmp_path / "run"
     with pytest.raises(RuntimeError, match="crash"):
