@@ -59,12 +59,12 @@ def _wavelet(config: ConfigDict, shape: Shape) -> Space:
 
 def _latent(config: ConfigDict, shape: Shape) -> Space:
     """The space of the autoencoder whose run folder `config.space.autoencoder` is."""
-    require(config, ("space.autoencoder", "space.scale"), "space 'latent'")
+    require(config, ("space.autoencoder", "space.scale", "space.unit"), "space 'latent'")
     check(config, "space.autoencoder", isinstance(config.space.autoencoder, str), "text")
     folder, scale = place(config.space.autoencoder), config.space.scale
     allowed = isinstance(scale, int | float) and 0 <= scale < math.inf
     check(config, "space.scale", allowed, "a number >= 0 (0: measured)")
-    unit = config.space.get("unit", "largest")
+    unit = config.space.unit
     check(config, "space.unit", unit in ("largest", "deviation"), "'largest' or 'deviation'")
     bounded = "gen" in config and config.gen.get("tanh", True)
     check(config, "gen.tanh", not (unit == "deviation" and bounded),

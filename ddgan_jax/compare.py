@@ -19,7 +19,6 @@ from ddgan_jax.metrics_log import duration, read_lines
 # What has to be equal for two numbers to be comparable.
 PROTOCOL = ("samples", "reference", "extractors", "digits_read_by", "weights", "rounding")
 
-
 Table = Sequence[Sequence[str]]  # the header is the first row
 
 

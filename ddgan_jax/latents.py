@@ -174,7 +174,7 @@ def encoded(config: ConfigDict, source: Source, frozen: Mapping[str, Any]) -> tu
         return {"image": np.asarray(latents[indices]), "label": labels[indices % source.size]}
 
     chunks = [latents[i : i + CHUNK] for i in range(0, len(latents), CHUNK)]  # still on the disk
-    if config.space.get("unit", "largest") == "largest":
+    if config.space.unit == "largest":
         scale = max(float(np.abs(chunk).max()) for chunk in chunks)
     else:
         squares = sum(float(np.sum(np.square(chunk, dtype=np.float64))) for chunk in chunks)

@@ -16,6 +16,8 @@ from ddgan_jax.prepare import assemble
 from ddgan_jax.sampling import compiled_sampler, sample_batches
 from ddgan_jax.types import Array, Method, Params, PyTree
 
+Labels = np.ndarray | int | None  # one for each, one for all, or none
+
 
 class Model(NamedTuple):
     """What `load` returns."""
@@ -33,7 +35,7 @@ class Model(NamedTuple):
         key: jax.Array,
         count: int,
         batch_size: int | None = None,
-        labels: np.ndarray | int | None = None,
+        labels: Labels = None,
     ) -> np.ndarray:
         """Draw `count` samples, float32 [count, ...], images in [-1, 1].
 
@@ -56,7 +58,7 @@ class Model(NamedTuple):
         key: jax.Array,
         count: int,
         batch_size: int | None = None,
-        labels: np.ndarray | int | None = None,
+        labels: Labels = None,
     ) -> Iterator[np.ndarray]:
         """What `sample` draws, a batch at a time: any number of images fits in memory."""
         if count < 1:
@@ -71,7 +73,7 @@ class Model(NamedTuple):
         compiled = compiled_sampler(self.method, self.mesh, of_classes=asked is not None)
         return sample_batches(compiled, self.params, self.frozen, key, count, size, asked)
 
-    def encode(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    def encode(self, images: np.ndarray, labels: Labels = None) -> np.ndarray:
         """Latents of images, float32 [N, t_max, d_z], by the encoder alone.
 
         Args:
@@ -85,7 +87,7 @@ class Model(NamedTuple):
         encode = self._inversion("encode")
         return self._map(encode, self._images(images), self._labels(labels, len(images)))
 
-    def decode(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    def decode(self, latents: np.ndarray, labels: Labels = None) -> np.ndarray:
         """Images float32 [N, H, W, C] in [-1, 1] of latents [N, t_max, d_z]; labels as in `encode`.
 
         Raises:
@@ -97,7 +99,7 @@ class Model(NamedTuple):
         self,
         first: np.ndarray,
         second: np.ndarray,
-        labels: np.ndarray | int | None = None,
+        labels: Labels = None,
         steps: int = 8,
     ) -> np.ndarray:
         """Images on the way from one row of latents to another, float32 [N, steps, H, W, C].
@@ -109,7 +111,7 @@ class Model(NamedTuple):
           steps: at least 2, evenly spaced.
 
         Raises:
-          UserError: see `decode`.
+          UserError: see `decode`; or fewer steps.
         """
         if steps < 2:
             raise UserError(f"steps is {steps}; both ends, 2, are the least")
@@ -123,7 +125,7 @@ class Model(NamedTuple):
         t: int,
         index: int,
         values: np.ndarray,
-        labels: np.ndarray | int | None = None,
+        labels: Labels = None,
     ) -> np.ndarray:
         """Images of latents with one number changed, float32 [N, K, H, W, C].
 
@@ -135,7 +137,7 @@ class Model(NamedTuple):
           labels: as in `encode`.
 
         Raises:
-          UserError: see `decode`.
+          UserError: see `decode`; or there is no such number.
         """
         if not (0 <= t < latents.shape[1] and 0 <= index < latents.shape[2]):
             raise UserError(f"t is {t}, index {index}; latents are {latents.shape}")
@@ -143,7 +145,7 @@ class Model(NamedTuple):
         changed[:, :, t, index] = values
         return self._decode_each(changed, labels)
 
-    def _decode_each(self, latents: np.ndarray, labels: np.ndarray | int | None) -> np.ndarray:
+    def _decode_each(self, latents: np.ndarray, labels: Labels) -> np.ndarray:
         """Latents [N, K, t_max, d_z], labels of the N -> images [N, K, H, W, C]."""
         count, each = latents.shape[:2]
         repeated = np.repeat(self._labels(labels, count), each)
@@ -154,7 +156,7 @@ class Model(NamedTuple):
         self,
         images: np.ndarray,
         latents: np.ndarray,
-        labels: np.ndarray | None = None,
+        labels: Labels = None,
         steps: int = 100,
         learning_rate: float = 0.05,
     ) -> np.ndarray:
@@ -173,7 +175,7 @@ class Model(NamedTuple):
         x, y = self._images(images), self._labels(labels, len(images))
         return self._map(refined, x, y, latents, jit=False)  # it compiles its own step
 
-    def path(self, latents: np.ndarray, labels: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+    def path(self, latents: np.ndarray, labels: Labels = None) -> tuple[np.ndarray, ...]:
         """What `decode` passes through: x'_0..x'_{t_max} and x^norm_1..x^norm_{t_max}.
 
         Returns:
@@ -200,7 +202,7 @@ class Model(NamedTuple):
         """How many; 0: the model is unconditional."""
         return int(self.config.get("classes", 0))
 
-    def _labels(self, labels: np.ndarray | int | None, count: int) -> np.ndarray:
+    def _labels(self, labels: Labels, count: int) -> np.ndarray:
         """Int32 [count]; zeros for a model that does not look at them."""
         classes = self.classes
         if labels is None and not classes:

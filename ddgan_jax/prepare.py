@@ -24,6 +24,7 @@ from ddgan_jax.train_step import Optimisers, Regularise, create_state, train_ste
 from ddgan_jax.types import Array, Aux, Context, LossFn, Method, Params, Phase, PyTree, TrainState
 
 Create = Callable[[Array], TrainState]
+Assembled = tuple[Method, Optimisers, Create, TrainState]
 
 
 class Plan(NamedTuple):
@@ -88,8 +89,8 @@ def prepare(
       UserError: whatever the user can mend, in one line.
     """
     mesh = meshes.make_mesh(devices)
-    source, plan, own, lpips = agreed(lambda: _checked(config, mesh, workdir))
-    method, optimisers, create, shapes = assemble(own, source.shape, plan.total, plan.epoch)
+    source, plan, own, assembled, lpips = agreed(lambda: _checked(config, mesh, workdir))
+    method, optimisers, create, shapes = assembled
     abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
     feed, frozen = source, load_frozen(own, mesh, lpips)
     if latents.in_latents(own):
@@ -103,8 +104,10 @@ def prepare(
 
 def _checked(
     config: ConfigDict, mesh: jax.sharding.Mesh, workdir: AnyPath | None
-) -> tuple[Source, Plan, ConfigDict, Lpips | None]:
-    """The data, the plan, the config with its own autoencoder, and LPIPS if training needs it."""
+) -> tuple[Source, Plan, ConfigDict, Assembled, Lpips | None]:
+    """The data, the plan, the config with its own autoencoder, what `assemble` makes of it, and
+    LPIPS if training needs it.
+    """
     validate(config)
     batch_size, parts = config.train.batch_size, config.train.accumulate
     meshes.check_divides("train.batch_size", batch_size, mesh)
@@ -119,10 +122,10 @@ def _checked(
         allowed = f"0, or more than the largest label of {source.name}, {largest},"
         check(config, "classes", largest < classes, allowed)
     own = latents.with_own(config, workdir) if workdir else config
-    assemble(own, source.shape, plan.total, plan.epoch)  # says whether networks and data fit
+    assembled = assemble(own, source.shape, plan.total, plan.epoch)
     if latents.in_latents(own):
         latents.newest(place(own.space.autoencoder))
-    return source, plan, own, load_lpips("") if _needs_lpips(config) else None
+    return source, plan, own, assembled, load_lpips("") if _needs_lpips(config) else None
 
 
 def _needs_lpips(config: ConfigDict) -> bool:
@@ -159,9 +162,7 @@ def data_shape(config: ConfigDict) -> tuple[int, ...]:
     return load_source(config.data).shape
 
 
-def assemble(
-    config: ConfigDict, shape: tuple[int, ...], total: int, epoch: int
-) -> tuple[Method, Optimisers, Create, TrainState]:
+def assemble(config: ConfigDict, shape: tuple[int, ...], total: int, epoch: int) -> Assembled:
     """The method, its optimisers, key -> first state, and that state's shapes.
 
     Args:

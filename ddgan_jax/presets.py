@@ -83,11 +83,10 @@ def on_digits(config: ConfigDict) -> ConfigDict:
 
 def on_gaussians(config: ConfigDict) -> ConfigDict:
     """`config` with 25 Gaussians, and the lengths of the comparison."""
-    for role in config.optim:  # a constant rate: annealed, it stops short (docs/results.md)
-        config.optim[role].final_learning_rate = config.optim[role].learning_rate
-    if "disc" in config.optim:  # it has to follow at once where the generator goes
-        for role in config.optim:
-            config.optim[role].beta1, config.optim[role].beta2 = 0.0, 0.99
+    for role in config.optim.values():
+        role.final_learning_rate = role.learning_rate  # annealed, it stops short (docs/results.md)
+        if "disc" in config.optim:  # each has to follow at once where the other goes
+            role.beta1, role.beta2 = 0.0, 0.99
     config.data.name = "gaussians25"
     config.train.batch_size = 256
     config.train.duration = "12000 steps"

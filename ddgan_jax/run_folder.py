@@ -19,9 +19,12 @@ MUST_STAY = ("train.batch_size", "train.accumulate")
 
 
 @contextlib.contextmanager
-def atomically(path: Path) -> Iterator[Path]:
-    """A file to write instead of `path`; takes its place in the end, or disappears on an error."""
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+def atomically(path: Path, writer: int = 0) -> Iterator[Path]:
+    """A file to write instead of `path`; takes its place in the end, or disappears on an error.
+
+    `writer`: which process this is, where several may write the same path.
+    """
+    temporary = path.with_name(f".{path.stem}.tmp{writer or ''}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)

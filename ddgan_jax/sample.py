@@ -49,8 +49,8 @@ def sample_to_folder(
     if jax.process_index() == 0:
         found: dict[str, Any] = {
             "images": stored,
-            "seed": np.asarray(seed),
-            "step": np.asarray(model.step),
+            "seed": seed,
+            "step": model.step,
         }
         found |= {} if labels is None else {"labels": labels}
         png, npz = out / "samples.png", out / "samples.npz"

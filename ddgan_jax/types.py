@@ -95,7 +95,8 @@ class Method(NamedTuple):
         `Aux.outputs` of every phase, by role.
       learned: carry -> what sampling needs of it, as roles of their own that stand beside the
         averages in `TrainState.ema`, and so in every checkpoint and in the `Params` of `sample`.
-      prior: keys [B] -> (latents [B, ...], labels int32 [B]), what `sample` decodes.
+      prior: (keys [B], labels) -> (latents [B, ...], labels int32 [B]), what `sample` decodes; its
+        labels are those given, or drawn.
       encode: (params, images, labels) -> latents.
       decode: (params, latents, labels) -> images.
       refine: (params, images, labels, latents, steps, learning_rate) -> latents that decode to
@@ -113,7 +114,7 @@ class Method(NamedTuple):
     carry_init: Callable[[Array], Carry] = _no_carry
     carry_update: Callable[[Carry, Mapping[str, PyTree], Context], Carry] = _keep_carry
     learned: Callable[[Carry], dict[str, PyTree]] = _nothing_learned
-    prior: Callable[[Array], tuple[Array, Array]] | None = None
+    prior: Callable[..., tuple[Array, Array]] | None = None
     encode: Callable[[Params, Array, Array], Array] | None = None
     decode: Callable[[Params, Array, Array], Array] | None = None
     refine: Callable[[Params, Array, Array, Array, int, float], Array] | None = None

@@ -81,7 +81,12 @@ def test_encode_and_decode_scale():
 def test_cached_latents_are_fresh_ones(autoencoder, flip, tmp_path, monkeypatch):
     monkeypatch.setenv("DDGAN_CACHE", str(tmp_path))
     config = run_folder.load_config(autoencoder)
-    config.space = {"kind": "latent", "autoencoder": str(autoencoder), "scale": 0.0}
+    config.space = {
+        "kind": "latent",
+        "autoencoder": str(autoencoder),
+        "scale": 0.0,
+        "unit": "largest",
+    }
     config.data.flip = flip
     source = load_source(config.data)
     frozen = latents.load_frozen(config, meshes.make_mesh())

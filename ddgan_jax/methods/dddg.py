@@ -198,10 +198,10 @@ def make_dddg(
         over_time = (jnp.arange(t_max), jnp.moveaxis(scaled, 1, 0))
         return jax.lax.scan(step, x_0, over_time, unroll=t_max if unroll else 1)[1]
 
-    def prior(keys: Array) -> tuple[Array, Array]:
+    def prior(keys: Array, labels: Array | None = None) -> tuple[Array, Array]:
         """z_0..z_{t_max-1} ~ N(0, I), [B, t_max, d_z], and classes drawn evenly, int32 [B]."""
         z = [per_sample_normal(keys, t, 0, (latent_size,)) for t in range(t_max)]
-        return jnp.stack(z, axis=1), draw_labels(keys, t_max, classes)
+        return jnp.stack(z, axis=1), draw_labels(keys, t_max, classes, labels)
 
     def decode(params: Params, latents: Array, labels: Array) -> Array:
         """Latents [B, t_max, d_z] and labels int32 [B] -> float32 images [B, H, W, C]."""
@@ -209,8 +209,7 @@ def make_dddg(
 
     def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
         del frozen
-        latents, drawn = prior(keys)
-        return decode(params, latents, drawn if labels is None else labels)
+        return decode(params, *prior(keys, labels))
 
     def path(params: Params, latents: Array, labels: Array) -> tuple[Array, Array]:
         """x'_0..x'_{t_max} [t_max+1, B, H, W, C] and x^norm_1..x^norm_{t_max} [t_max, ...]."""

@@ -132,19 +132,17 @@ def make_difgan(
 
         return jax.lax.scan(down, x_T, jnp.arange(num_steps), reverse=True)
 
-    def prior(keys: Array) -> tuple[Array, Array]:
+    def prior(keys: Array, labels: Array | None = None) -> tuple[Array, Array]:
         """x_T ~ N(0, I) [B, ...], and classes drawn evenly, int32 [B]."""
         noise = per_sample_normal(keys, num_steps, 0, space.shape)
-        return noise, draw_labels(keys, num_steps + 1, classes)
+        return noise, draw_labels(keys, num_steps + 1, classes, labels)
 
     def decode(params: Params, latents: Array, labels: Array) -> Array:
         """x_T [B, ...] and labels int32 [B] -> float32 data [B, ...]."""
         return space.decode(walk(params, latents, labels)[0], ())
 
     def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
-        noise, drawn = prior(keys)
-        x, _ = walk(params, noise, drawn if labels is None else labels)
-        return space.decode(x, frozen)
+        return space.decode(walk(params, *prior(keys, labels))[0], frozen)
 
     def path(params: Params, latents: Array, labels: Array) -> tuple[Array, Array]:
         """x_T..x_0 [T + 1, B, ...], and those that the generator made, x_{T-1}..x_0."""

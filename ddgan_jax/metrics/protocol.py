@@ -173,7 +173,8 @@ def reference(
     path = cache_folder() / "statistics" / f"{name}.npz"
     cached = _read(path)
     # Extracting takes all processes, and each looks into the cache of its own machine.
-    if everywhere(cached is not None) and cached is not None:
+    if everywhere(cached is not None):
+        assert cached is not None
         return Reference(*cached, images_hash)
     found = extract(
         extractor,
@@ -202,10 +203,8 @@ def _read(path: Path) -> tuple[Moments, np.ndarray] | None:
 def _write(path: Path, result: Reference) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        mine = path.with_name(f"{path.stem}.{jax.process_index()}.npz")  # the folder may be shared
-        with atomically(mine) as temporary:
+        with atomically(path, jax.process_index()) as temporary:  # the folder may be shared
             np.savez(temporary, **result.moments._asdict(), features=result.features)
-        os.replace(mine, path)
     except OSError:  # a cache that cannot be written to costs time, not the evaluation
         pass
 
