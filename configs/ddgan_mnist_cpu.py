@@ -12,26 +12,8 @@ At 28x28 the same networks had drawn nothing but noise after 1,000 steps, and co
 weaker R1 of the digits.
 """
 
-from ddgan_jax.presets import ddgan
+from ddgan_jax.presets import ddgan_on_small_mnist
 
 
 def get_config():
-    config = ddgan(
-        num_steps=2,
-        latent_size=64,
-        gen=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0, tanh=True),
-        disc=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0, group=4),
-        lr_gen=5e-4,
-        lr_disc=5e-4,
-        r1_gamma=0.1,
-        r1_every=15,
-    )
-    config.data.name = "tfds:mnist"
-    config.data.image_size = 14
-    config.data.channels = 1
-    config.train.batch_size = 128
-    config.train.duration = "8000 steps"
-    config.train.log_every = "500 steps"
-    config.train.checkpoint_every = "2000 steps"
-    config.train.sample_every = "1000 steps"
-    return config
+    return ddgan_on_small_mnist("tfds:mnist", channels=1)

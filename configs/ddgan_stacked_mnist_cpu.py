@@ -12,27 +12,10 @@ Source:    our measurement, docs/results.md; configs/ddgan_stacked_mnist.py is f
 configs/ddgan_mnist_cpu.py with three channels.
 """
 
-from ddgan_jax.presets import ddgan
+from ddgan_jax.presets import ddgan_on_small_mnist
 
 
 def get_config():
-    config = ddgan(
-        num_steps=2,
-        latent_size=64,
-        gen=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0, tanh=True),
-        disc=dict(network="mlp", width=256, blocks=4, t_width=64, octaves=0, group=4),
-        lr_gen=5e-4,
-        lr_disc=5e-4,
-        r1_gamma=0.1,
-        r1_every=15,
-    )
-    config.data.name = "stacked_mnist"
-    config.data.image_size = 14
-    config.data.channels = 3
-    config.train.batch_size = 128
-    config.train.duration = "8000 steps"
-    config.train.log_every = "500 steps"
-    config.train.checkpoint_every = "2000 steps"
-    config.train.sample_every = "1000 steps"
+    config = ddgan_on_small_mnist("stacked_mnist", channels=3)
     config.eval.num_samples = 26_000  # what modes and KL are published for
     return config

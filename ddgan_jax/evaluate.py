@@ -19,14 +19,13 @@ from ddgan_jax import mesh as meshes
 from ddgan_jax import plots, run_folder
 from ddgan_jax.benchmark import sampling_speed
 from ddgan_jax.data import load_source
-from ddgan_jax.data.gaussians import CENTRES, SIGMA
 from ddgan_jax.data.source import Source
 from ddgan_jax.errors import UserError
 from ddgan_jax.metrics import protocol
 from ddgan_jax.metrics.classes import load_classifier
 from ddgan_jax.metrics.extractor import Extractor
 from ddgan_jax.metrics.inception import load_inception
-from ddgan_jax.metrics.modes import mode_coverage, stacked_labels, stacked_modes
+from ddgan_jax.metrics.modes import KNOWN, Count
 from ddgan_jax.model import Model, load
 from ddgan_jax.prepare import Run
 from ddgan_jax.rebuild import closeness, of_source, rebuilder
@@ -34,28 +33,6 @@ from ddgan_jax.sampling import compiled_sampler, sample_batches
 from ddgan_jax.types import Params, TrainState
 
 Say = Callable[[str], None]
-
-
-def _modes_of_gaussians(points: np.ndarray) -> dict[str, float]:
-    found = mode_coverage(points, CENTRES, SIGMA)
-    return {
-        "modes_covered": float(found.covered),
-        "modes_share": found.share,
-        "modes_balance": found.balance,
-    }
-
-
-def _modes_of_stacked(images: np.ndarray) -> dict[str, float]:
-    found = stacked_modes(stacked_labels(images, load_classifier("mnist")))
-    return {
-        "modes_covered": float(found.covered),
-        "modes_kl": found.kl,
-        "modes_kl_bias": found.bias,
-    }
-
-
-# The data whose modes we know.
-MODES = {"gaussians25": _modes_of_gaussians, "stacked_mnist": _modes_of_stacked}
 
 
 class Evaluator(NamedTuple):
@@ -72,7 +49,7 @@ class Evaluator(NamedTuple):
     settings: ConfigDict
     source: Source
     extractors: tuple[tuple[Extractor, tuple[str, ...]], ...]
-    modes: Callable[[np.ndarray], dict[str, float]] | None
+    modes: Count | None
     mesh: jax.sharding.Mesh
 
 
@@ -85,7 +62,7 @@ def make_evaluator(config: ConfigDict, mesh: jax.sharding.Mesh) -> Evaluator:
     wanted = config.eval
     data = ConfigDict({**config.data.to_dict(), "split": wanted.split})
     source = load_source(data)
-    modes = MODES.get(source.name)
+    modes = KNOWN.get(source.name)
     if len(source.shape) != 3:
         if modes is None:
             raise UserError(
@@ -156,10 +133,9 @@ def evaluate_samples(
     metrics: dict[str, float] = {}
     if evaluator.modes:
         whole = np.concatenate(list(_of_shape(batches(), source.shape)))
-        metrics |= evaluator.modes(whole)
-        said["reference"] = {"name": source.name, "shape": list(source.shape)}
-        if len(source.shape) == 3:
-            said["digits_read_by"] = f"mnist-classifier, {load_classifier('mnist').weights_hash}"
+        found, how = evaluator.modes(whole)
+        metrics |= found
+        said |= {"reference": {"name": source.name, "shape": list(source.shape)}, **how}
     for extractor, names in evaluator.extractors:
         data = protocol.reference(
             source,

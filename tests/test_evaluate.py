@@ -15,12 +15,12 @@ from ddgan_jax import plots
 from ddgan_jax.compare import Entry, differences, over_seeds, read_entry
 from ddgan_jax.data import digits
 from ddgan_jax.errors import UserError
-from ddgan_jax.evaluate import MODES, eight_bits, evaluate_samples, make_evaluator
+from ddgan_jax.evaluate import eight_bits, evaluate_samples, make_evaluator
 from ddgan_jax.metrics import protocol
 from ddgan_jax.metrics.classes import load_classifier
 from ddgan_jax.metrics.extractor import Extracted
 from ddgan_jax.metrics.frechet import frechet_distance, moments
-from ddgan_jax.metrics.modes import stacked_labels
+from ddgan_jax.metrics.modes import KNOWN, stacked_labels
 from ddgan_jax.run_folder import load_config
 
 FEW = ("--config.eval.num_samples=40", "--config.eval.trials=2")
@@ -214,7 +214,8 @@ def test_stacked_digits_have_modes():
     some = digits("train").take(np.arange(3))["image"]
     images = np.zeros((30, 32, 32, 3), np.uint8)
     images[:, 8:24, 8:24] = np.concatenate([some] * 10).repeat(2, 1).repeat(2, 2)
-    found = MODES["stacked_mnist"](images)
+    found, how = KNOWN["stacked_mnist"](images)
+    assert how["digits_read_by"].startswith("mnist-classifier, ")
     labels = stacked_labels(images, load_classifier("mnist"))
     assert found["modes_covered"] == len(np.unique(labels, axis=0)) <= 3
     assert found["modes_kl"] >= np.log(1000 / 3) - 1e-6
