@@ -229,6 +229,7 @@ def evaluate(
         metrics, said = evaluate_samples(
             evaluator, lambda: eight_bits(model.batches(key, count)), count
         )
+        metrics |= label_accuracy(evaluator, model, key, count)
         name, row = sampling_speed(
             model.method, model.params, model.frozen, model.mesh, settings.trials
         )
@@ -321,6 +322,34 @@ def state_evaluator(run: Run, evaluator: Evaluator) -> Callable[[TrainState], di
         )[0]
 
     return measure
+
+
+def label_accuracy(
+    evaluator: Evaluator, model: Model, key: jax.Array, count: int
+) -> dict[str, float]:
+    """Share of samples that show the class asked for, each class asked for equally often.
+
+    As read by the classifiers of `evaluator` that know as many classes as the model; nothing of an
+    unconditional model.
+    """
+    found = {}
+    for extractor, names in evaluator.extractors:
+        if "classes" not in names or extractor.classes != model.classes:
+            continue
+        asked = np.arange(count) % model.classes
+        logits = protocol.extract(
+            extractor,
+            eight_bits(model.batches(key, count, labels=asked)),
+            evaluator.mesh,
+            batch_size=evaluator.settings.batch_size,
+            total=count,
+            repeat_grey=evaluator.settings.repeat_grey,
+            label=f"{extractor.name} of each class",
+        ).logits
+        assert logits is not None  # it knows classes
+        name = f"label_accuracy_{extractor.name.replace('-', '_')}"
+        found[name] = float(np.mean(logits.argmax(axis=1) == asked))
+    return found
 
 
 def evaluation_line(step: int, metrics: Mapping[str, float]) -> str:

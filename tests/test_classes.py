@@ -1,5 +1,8 @@
 """Class-conditional variants: what a class decides, and that without classes nothing changes."""
 
+import json
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +12,12 @@ import tiny_runs as runs
 
 import ddgan_jax
 from ddgan_jax.build import build_method
+from ddgan_jax.data import digits
 from ddgan_jax.errors import UserError
+from ddgan_jax.evaluate import label_accuracy, make_evaluator
+from ddgan_jax.mesh import make_mesh
 from ddgan_jax.methods import parts
+from ddgan_jax.presets import DIGITS, gan, on_digits
 from ddgan_jax.sampling import sample_keys
 from ddgan_jax.types import Context
 
@@ -115,6 +122,28 @@ def test_the_class_that_is_asked_for(method):
     assert (same.sum(axis=0) == 1).all() and (same.sum(axis=1) > 0).all()
 
 
+def test_label_accuracy():
+    """Of a model that gives back images of the data: all right, unless it shows the next class."""
+    config = on_digits(gan(noise="image", **DIGITS))
+    evaluator = make_evaluator(config, make_mesh())
+    images = digits("train").take(np.arange(300))
+
+    def model(shift, classes=10):
+        def batches(key, count, labels):
+            for label in labels:
+                of_label = np.flatnonzero(images["label"] == (label + shift) % 10)
+                yield images["image"][of_label[:1]] / np.float32(127.5) - 1
+
+        return SimpleNamespace(classes=classes, batches=batches)
+
+    def accuracy(model):
+        return label_accuracy(evaluator, model, jax.random.key(0), 40)
+
+    assert accuracy(model(0)) == {"label_accuracy_digits_classifier": 1.0}
+    assert accuracy(model(1)) == {"label_accuracy_digits_classifier": 0.0}
+    assert accuracy(model(0, classes=0)) == accuracy(model(0, classes=3)) == {}
+
+
 def test_labels_are_even_and_a_function_of_the_key():
     keys = sample_keys(jax.random.key(0), 0, 3000)
     labels = parts.draw_labels(keys, 7, 4)
@@ -144,6 +173,9 @@ def test_a_run_with_classes(tmp_path, capfd):
     assert model.params["gen"]["trunk"]["block_0_emb"]["kernel"].shape[0] == 8 + 4 + 10
     assert np.isfinite(model.sample(jax.random.key(0), 5)).all()
     assert model.sample(jax.random.key(0), 5, labels=[0, 1, 2, 3, 9]).shape == (5, 8, 8, 1)
+    runs.ok("--mode=evaluate", f"--workdir={tmp_path / 'run'}", "--config.eval.trials=1")
+    metrics = json.loads((tmp_path / "run/evaluation.json").read_text())["metrics"]
+    assert 0 <= metrics["label_accuracy_digits_classifier"] < 0.5  # it has hardly been trained
     plain = runs.trained(tmp_path / "plain")
     with pytest.raises(UserError, match="unconditional"):
         ddgan_jax.load(plain).sample(jax.random.key(0), 5, labels=0)
