@@ -209,6 +209,8 @@ def _difgan(config: ConfigDict, shape: Shape, length: Length) -> Method:
         check(config, field, ok, "one number >= 0 for each step, not all 0")
     same = len(eta_disc) == len(eta_gen)
     check(config, weights[0], same, f"as many weights as in config.{weights[1]}")
+    saturating = config.difgan.saturating
+    check(config, "difgan.saturating", isinstance(saturating, bool), "true or false")
     space = build_space(config, shape)
     return make_difgan(
         generator=build_generator(config, space.shape),
@@ -216,7 +218,7 @@ def _difgan(config: ConfigDict, shape: Shape, length: Length) -> Method:
         space=space,
         weights_disc=eta_disc,
         weights_gen=eta_gen,
-        saturating=config.difgan.saturating,
+        saturating=saturating,
         r1_gamma=config.r1.gamma,
         r1_every=config.r1.every,
         classes=config.classes,

@@ -10,7 +10,7 @@ from ddgan_jax.build import build_method
 from ddgan_jax.errors import UserError
 from ddgan_jax.methods.ddpm import make_ddpm
 from ddgan_jax.presets import ddpm
-from ddgan_jax.sampling import sample_keys
+from ddgan_jax.sampling import per_sample_normal, sample_keys
 from ddgan_jax.spaces.pixels import pixels
 from ddgan_jax.types import Context
 
@@ -76,6 +76,47 @@ def test_samplers_with_an_oracle_return_the_data(sampler, steps):
     # In one step from t = 1000 what is known of x_0 is divided by sqrt(abar) = 0.006.
     np.testing.assert_allclose(out, data, atol=1e-4 if steps == 1 else 1e-6)
     assert method.nfe == steps
+
+
+class Showing(Oracle):
+    """Knows the noise, but in the last step makes the sampler return the x that it has reached."""
+
+    def __init__(self, data, last):
+        super().__init__(data)
+        self.last = last
+
+    def apply(self, variables, x, t, z, train=False, rngs=None):
+        tables = schedules.forward_tables(BETAS)
+        signal, sigma = (
+            processes.at(table, t + 1, x) for table in (tables.sqrt_alpha_bar, tables.sigma_bar)
+        )
+        known = super().apply(variables, x, t, z)
+        return jnp.where(t[0] + 1 == self.last, x * (1 - signal) / sigma, known)
+
+
+@pytest.mark.parametrize("steps", [2, 10, 200])
+def test_ddim_with_an_oracle_stays_on_the_line_of_its_noise(steps):
+    """x_tau = sqrt(abar) x_0 + sqrt(1 - abar) n with one n: whatever updates led to tau."""
+    data = jax.random.normal(jax.random.key(5), (3, 2, 2, 1))
+    last = int(schedules.spaced(BETAS, steps)[0][0])
+    method = method_of(Showing(data, last), (2, 2, 1), "ddim", steps)
+    keys = sample_keys(jax.random.key(0), 0, 3)
+    x_T = per_sample_normal(keys, steps, 0, (2, 2, 1))
+    noise = (x_T - np.sqrt(ALPHA_BAR[1000]) * data) / np.sqrt(1 - ALPHA_BAR[1000])
+    expected = np.sqrt(ALPHA_BAR[last]) * data + np.sqrt(1 - ALPHA_BAR[last]) * noise
+    out = jax.jit(method.sample)({"gen": {}}, keys, ())
+    np.testing.assert_allclose(out, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("steps", [2, 10, 200])
+def test_ancestral_steps_with_an_oracle_draw_from_the_marginals(steps):
+    data = jnp.full((400, 50), 0.7)
+    last = int(schedules.spaced(BETAS, steps)[0][0])
+    method = method_of(Showing(data, last), (50,), "ancestral", steps)
+    out = jax.jit(method.sample)({"gen": {}}, sample_keys(jax.random.key(0), 0, 400), ())
+    sigma = np.sqrt(1 - ALPHA_BAR[last])
+    assert abs(float(out.mean()) - 0.7 * np.sqrt(ALPHA_BAR[last])) < 5 * sigma / np.sqrt(out.size)
+    np.testing.assert_allclose(out.std(), sigma, rtol=5 / np.sqrt(2 * out.size))
 
 
 MEAN, STD = 0.5, 0.3

@@ -128,18 +128,30 @@ def test_gan_r1_is_that_of_a_linear_discriminator():
 
 
 def test_diffusion_gan_shows_the_discriminator_diffused_images():
+    """Real and generated ones, each with noise of its own; to the generator's loss as well."""
     settings = InstanceNoise(t_min=500)
-    method = make_diffusion_gan(noise=settings, **GAN)
+    method = make_diffusion_gan(noise=settings, **{**GAN, "latent_size": None})
     params, context = start(method)
-    loss, aux = method.phases[0].loss(params, context)
-    x = jnp.asarray(as_floats(context), jnp.float32)
-    state = context.carry.shared
-    y, t = instance_noise.diffuse(settings, state, jax.random.fold_in(context.key, 1), x)
-    assert len(np.unique(t)) > 1
-    expected = 0.3 * np.asarray(y).sum(axis=(1, 2, 3)) - np.asarray(t) / 100
-    np.testing.assert_allclose(aux.outputs["real"], expected, rtol=1e-4, atol=1e-4)
+
+    def d_of(use, x):
+        key = jax.random.fold_in(context.key, use)
+        y, t = instance_noise.diffuse(settings, context.carry.shared, key, x)
+        assert len(np.unique(t)) > 1
+        return 0.3 * np.asarray(y).sum(axis=(1, 2, 3)) - np.asarray(t) / 100
+
+    noise = jax.random.normal(
+        jax.random.split(jax.random.fold_in(context.key, 0))[0], (BATCH, *SHAPE)
+    )
+    real = d_of(1, jnp.asarray(as_floats(context), jnp.float32))
+    fake = d_of(2, 0.5 * noise + 2)  # G's step t + 1 = 1, and its constant latent is 1
+    disc, gen = method.phases
+    loss, aux = disc.loss(params, context)
+    np.testing.assert_allclose(aux.outputs["real"], real, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(aux.metrics["fake"], fake.mean(), rtol=1e-4)
+    expected = softplus(-real).mean() + softplus(fake).mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+    np.testing.assert_allclose(gen.loss(params, context)[0], softplus(-fake).mean(), rtol=1e-4)
     assert float(aux.metrics["p"]) == 0 and float(aux.metrics["chain_length"]) == 500
-    assert np.isfinite(loss)
 
 
 def test_diffusion_gan_takes_r1_at_the_clean_image_through_the_diffusion():
@@ -328,6 +340,7 @@ LATENT = dict(noise="latent", latent_size=3, **MLP)
         (changed(diffusion_gan(**LATENT), instance_noise__target="x"), "target is 'x'"),
         (changed(difgan(num_steps=2, **MLP), difgan__weights_gen=(1.0,)), "weights_disc is"),
         (changed(difgan(num_steps=1, **MLP), difgan__weights_gen=(0.0,)), "weights_gen is"),
+        (changed(difgan(num_steps=1, **MLP), difgan__saturating="no"), "saturating is 'no'"),
     ],
 )
 def test_mistakes_are_one_line(config, word):

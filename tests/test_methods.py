@@ -12,7 +12,7 @@ from ddgan_jax.train_step import which_regularise
 
 CONV = {name for name in CASES if name.endswith("conv")}  # seconds for every compilation
 # One of every kind; each takes some ten seconds to compile.
-QUICK = {"autoencoder-mlp", "ddgan-mlp", "dddg-mlp", "gan-points", "ddpm-mlp"}
+QUICK = {"autoencoder-mlp", "ddgan-mlp", "dddg-mlp", "gan_classes-points", "ddpm-mlp"}
 # For what the train step does whatever the networks are, and compiles once more for each test.
 without_conv = pytest.mark.parametrize(
     "case",

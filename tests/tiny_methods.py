@@ -203,12 +203,14 @@ CASES = {
     "lddgan-mlp": (lddgan_config, (4, 4, 1)),
     "dddg-mlp": (dddg_mlp_config, (4, 4, 1)),
     "dddg-conv": (dddg_conv_config, (4, 4, 1)),
-    "gan-points": (gan_config, (2,)),
+    "gan_classes-points": (with_classes(gan_config), (2,)),
     "gan_highdim-mlp": (gan_highdim_config, (4, 4, 1)),
     "diffusion_gan-mlp": (diffusion_gan_config, (4, 4, 1)),
+    "diffusion_gan_classes-points": (with_classes(diffusion_gan_config), (2,)),
     "difgan-mlp": (difgan_config, (4, 4, 1)),
+    "difgan_classes-points": (with_classes(difgan_config), (2,)),
     "ddpm-mlp": (ddpm_config, (4, 4, 1)),
-    "ddim-points": (ddim_config, (2,)),
+    "ddim_classes-points": (with_classes(ddim_config), (2,)),
 }
 
 
