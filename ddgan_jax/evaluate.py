@@ -75,7 +75,14 @@ def make_evaluator(config: ConfigDict, mesh: jax.sharding.Mesh) -> Evaluator:
     for name in wanted.extractors:
         if name == "auto" and modes:
             continue  # modes are what such data is for
-        extractor = _load_extractor(name, config, source)
+        if name == "auto":
+            name = _suited(config, source)
+            if name == "inception" and source.shape[-1] == 1:  # no classifier of ours knows it
+                wanted = wanted.copy_and_resolve_references()
+                wanted.repeat_grey = True
+        extractor = (
+            load_inception(wanted.inception) if name == "inception" else load_classifier(name)
+        )
         # Now, not after minutes of sampling.
         protocol.to_channels(np.zeros((1, *source.shape), np.uint8), extractor, wanted.repeat_grey)
         extractors.append((extractor, _metrics_for(extractor, wanted.metrics)))
@@ -87,11 +94,10 @@ def _check_size(what: str, size: int, where: str) -> None:
         raise UserError(f"{where} has {size} images; at least 16 {what} are needed")
 
 
-def _load_extractor(name: str, config: ConfigDict, source: Source) -> Extractor:
-    if name == "auto":
-        grey = {"digits": "digits", "tfds:mnist": "mnist"}
-        name = grey.get(config.data.name, "inception") if source.shape[-1] == 1 else "inception"
-    return load_inception(config.eval.inception) if name == "inception" else load_classifier(name)
+def _suited(config: ConfigDict, source: Source) -> str:
+    """The feature network that 'auto' stands for."""
+    ours = {"digits": "digits", "tfds:mnist": "mnist"}
+    return ours.get(config.data.name, "inception") if source.shape[-1] == 1 else "inception"
 
 
 def _metrics_for(extractor: Extractor, wanted: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shutil
 
 import jax
@@ -10,8 +11,8 @@ import pytest
 import tiny_runs as runs
 
 import ddgan_jax
+from ddgan_jax import evaluate, plots
 from ddgan_jax import mesh as meshes
-from ddgan_jax import plots
 from ddgan_jax.compare import Entry, differences, over_seeds, read_entry
 from ddgan_jax.data import digits
 from ddgan_jax.errors import UserError
@@ -155,6 +156,20 @@ def test_grey_images_for_a_network_of_colour():
     assert protocol.to_channels(grey, network, repeat_grey=True).shape == (2, 8, 8, 3)
     with pytest.raises(UserError, match="grey images"):
         protocol.to_channels(colour, network._replace(channels=1), repeat_grey=True)
+
+
+def test_another_grey_set_is_seen_by_inception(monkeypatch):
+    """Fashion-MNIST by one override: no classifier of ours knows it, and nothing more is asked."""
+    network = load_classifier("digits")._replace(name="inception", channels=3)
+    fashion = digits("test")._replace(name="fashion_mnist")
+    monkeypatch.setattr(evaluate, "load_inception", lambda path: network)
+    monkeypatch.setattr(evaluate, "load_source", lambda data: fashion)
+    for path in sorted((runs.ROOT / "configs").glob("*gan_mnist.py")):
+        config = runpy.run_path(str(path))["get_config"]()
+        config.data.name = "tfds:fashion_mnist"
+        evaluator = make_evaluator(config, meshes.make_mesh())
+        assert evaluator.extractors[0][0] is network and evaluator.settings.repeat_grey
+        assert not config.eval.repeat_grey
 
 
 def test_names_of_inception_stay_its_own():

@@ -359,14 +359,15 @@ def test_mistakes_are_one_line(config, word):
     ids=["gan", "diffusion_gan", "difgan", "ddpm"],
 )
 def test_with_convolutions(make_config):
-    """NCSN++ told nothing of x_{t+1}, and the ResBlock discriminator with its R1, for a step."""
+    """NCSN++ told nothing of x_{t+1}, and the ResBlock discriminator with its R1: all layers learn."""
     case = tiny.Case(functools.partial(make_config, tiny.conv_config), (4, 4, 1))
     state, metrics = case.step(case.start)
     assert all(np.isfinite(value) for value in metrics.values())
     assert ("disc/r1" in metrics) == ("disc" in state.params)
+    for _ in range(2):  # what stands before layers that begin near zero moves last
+        state, _ = case.step(state, like=0)
     for role, before in case.start.params.items():
         moved = jax.tree.map(lambda a, b: np.any(a != b), before, state.params[role])
-        # Not all: what sees nothing but zeros (the canvas of the GAN) learns nothing.
-        assert np.mean(jax.tree.leaves(moved)) > 0.8, (role, moved)
+        assert all(jax.tree.leaves(moved)), (role, moved)
     images = jax.jit(case.method.sample)(state.params, sample_keys(jax.random.key(1), 0, 4), ())
     assert images.shape == (4, 4, 4, 1) and np.isfinite(images).all()
