@@ -359,7 +359,7 @@ def test_mistakes_are_one_line(config, word):
     ids=["gan", "diffusion_gan", "difgan", "ddpm"],
 )
 def test_with_convolutions(make_config):
-    """NCSN++ told nothing of x_{t+1}, and the ResBlock discriminator with its R1: all layers learn."""
+    """NCSN++ told nothing of x_{t+1}, and ResBlock D with its R1: all layers learn."""
     case = tiny.Case(functools.partial(make_config, tiny.conv_config), (4, 4, 1))
     state, metrics = case.step(case.start)
     assert all(np.isfinite(value) for value in metrics.values())
