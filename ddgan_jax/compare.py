@@ -1,14 +1,14 @@
 """`--mode=compare`: several run folders side by side on one page.
 
 The page is a folder: `index.html` (pictures inside: one file to send), `comparison.md`, the curves
-and the grids. It shows what `--mode=evaluate` wrote into the run folders, and says where protocols
-differ instead of hiding it.
+and the grids. It shows what `--mode=evaluate` wrote into the run folders, what those runs had
+reached with equal images and in equal time, and says where protocols differ instead of hiding it.
 """
 
 import base64
 import html
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,7 +117,30 @@ def over_seeds(entries: Sequence[Entry]) -> list[list[str]]:
     return table
 
 
-def _cell(metrics: dict[str, float], name: str) -> str:
+def at_equal(entries: Sequence[Entry], axis: str) -> list[list[str]]:
+    """A table, header first, of where each run was when the shortest of them ended.
+
+    That is the last evaluation during training until then; empty if fewer than two runs have any.
+
+    Args:
+      entries: the runs.
+      axis: of `curves.AXES`, that by which the shortest is shortest: "images" or "seconds".
+    """
+    runs = {entry.name: entry.curve for entry in entries if entry.curve}
+    if len(runs) < 2:
+        return []
+    end = min(curve[-1][axis] for curve in runs.values())
+    names = curves.metrics_of([line for curve in runs.values() for line in curve])
+    until = f"{end:,.0f} images" if axis == "images" else duration(end)
+    table = [[f"after {until}", "step", *(name.replace("_", " ") for name in names)]]
+    for run, curve in runs.items():
+        last = next((line for line in reversed(curve) if line[axis] <= end), {})
+        step = f"{last['step']:,.0f}" if last else ""
+        table.append([run, step, *(_cell(last, name) for name in names)])
+    return table
+
+
+def _cell(metrics: Mapping[str, float], name: str) -> str:
     """A metric, with its standard deviation where it has one."""
     if name not in metrics:
         return ""
@@ -156,7 +179,8 @@ def compare(workdirs: Sequence[Path], out: Path, say: Callable[[str], None] = pr
         raise UserError(f"--runs has two folders of one name: {', '.join(names)}; rename one")
     run_folder.check_writable("--out", out)
     header, rows = rows_of(entries)
-    tables = [[header, *rows], *filter(None, [over_seeds(entries)])]
+    equal = (at_equal(entries, axis) for axis in curves.AXES)
+    tables = [[header, *rows], *filter(None, [over_seeds(entries), *equal])]
     warnings = differences(entries)
     try:
         figures = _figures(entries, out)

@@ -13,7 +13,7 @@ import tiny_runs as runs
 import ddgan_jax
 from ddgan_jax import evaluate, plots
 from ddgan_jax import mesh as meshes
-from ddgan_jax.compare import Entry, differences, over_seeds, read_entry
+from ddgan_jax.compare import Entry, at_equal, differences, over_seeds, read_entry
 from ddgan_jax.data import digits
 from ddgan_jax.errors import UserError
 from ddgan_jax.evaluate import eight_bits, evaluate_samples, make_evaluator
@@ -266,6 +266,21 @@ def test_comparison_page(two_runs, tmp_path, capfd):
     for name in ("metrics_over_images", "metrics_over_seconds", "losses_over_images"):
         assert (out / f"{name}.png").stat().st_size > 5000
     assert "differ" not in printed  # only the seed does
+
+
+def test_where_runs_were_when_the_shortest_ended(two_runs):
+    one, two = (read_entry(two_runs / name) for name in ("one", "two"))
+    curve = [
+        {"step": s, "images": 6 * s, "seconds": 3.0 * s, "kid": 9 - s, "kid_std": 0.1}
+        for s in (1, 2, 3)
+    ]
+    runs = [one._replace(curve=curve), two]  # "two": 9 and 18 images, 1 and 2 seconds
+    header, first, second = at_equal(runs, "images")
+    assert header == ["after 18 images", "step", "kid", DISTANCE.replace("_", " ")]
+    assert first == ["one", "3", "6 ± 0.1", ""] and second == ["two", "2", "", "0.5"]
+    header, first, second = at_equal(runs, "seconds")
+    assert header[0] == "after 2s" and first == ["one", "", "", ""] and second[1] == "2"
+    assert at_equal([one, two], "images") == []  # one of them was not evaluated while it trained
 
 
 def test_comparison_says_where_protocols_differ(two_runs):

@@ -180,6 +180,23 @@ def test_waves_on_the_latent_leave_the_rest_alone():
     np.testing.assert_allclose(waved.apply(variables, x, t, z), expected, rtol=1e-6)
 
 
+def test_with_skip_a_step_begins_as_the_identity():
+    x = jax.random.normal(jax.random.key(0), (3, 5), jnp.bfloat16)
+    t, z = jnp.arange(3), jnp.ones((3, 2))
+    for tanh, expected in ((False, x), (True, jnp.tanh(x.astype(jnp.float32)))):
+        fields = dict(width=8, blocks=1, t_width=4, octaves=0, tanh=tanh)
+        module = mlp.MLPGenerator(**fields, skip=True)
+        variables = module.init(jax.random.key(1), x, t, z)
+        out = module.apply(variables, x, t, z)
+        assert out.dtype == jnp.float32
+        np.testing.assert_allclose(out, expected.astype(jnp.float32), atol=1e-3)
+        plain = mlp.MLPGenerator(**fields)
+        assert jax.tree.structure(plain.init(jax.random.key(1), x, t, z)) == jax.tree.structure(
+            variables
+        )
+        assert float(jnp.abs(plain.apply(variables, x, t, z)).max()) < 1e-3
+
+
 def test_equalised_weights_start_at_one_and_are_scaled_when_used():
     x = jax.random.normal(jax.random.key(0), (64, 5, 5, 48))
     plain = dict(dtype=jnp.float32, param_dtype=jnp.float32)

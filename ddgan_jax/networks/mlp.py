@@ -61,6 +61,8 @@ class MLPGenerator(nn.Module):
       tanh: output through tanh, for images; else linear.
       z_octaves: of `waves` on the latent and what stands behind it; they help a single step to
         tear it into modes.
+      skip: what is made is added to x, before tanh, and begins near zero: a step begins as the
+        identity. Noise of the data's own shape then reaches all modes before anything is learned.
       equalised: learning rate of all weights, see `layers.conv`.
     """
 
@@ -70,6 +72,7 @@ class MLPGenerator(nn.Module):
     octaves: int
     tanh: bool
     z_octaves: int = 0
+    skip: bool = False
     equalised: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
@@ -84,10 +87,13 @@ class MLPGenerator(nn.Module):
         flat = waves(x.reshape(x.shape[0], -1), self.octaves, fade=0.0).astype(self.dtype)
         kwargs = dict(param_dtype=self.param_dtype, equalised=self.equalised)
         h = Trunk(self.width, self.blocks, self.dtype, name="trunk", **kwargs)(flat, emb)
-        out = dense(math.prod(x.shape[1:]), dtype=jnp.float32, name="out", **kwargs)(
+        scale = 1e-10 if self.skip else 1.0
+        out = dense(math.prod(x.shape[1:]), scale=scale, dtype=jnp.float32, name="out", **kwargs)(
             h.astype(jnp.float32)
-        )
-        return (jnp.tanh(out) if self.tanh else out).reshape(x.shape)
+        ).reshape(x.shape)
+        if self.skip:
+            out = out + x.astype(jnp.float32)
+        return jnp.tanh(out) if self.tanh else out
 
 
 class MLPDiscriminator(nn.Module):
