@@ -4,8 +4,8 @@ Command:   python -m ddgan_jax.main --config=configs/difgan_toy2d.py --workdir=r
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/difgan_toy2d
 Hardware:  one CPU core
 Time:      4 to 6 min of training, other programs beside it
-Expected:  16 and 11 of 25 modes, 73.5 % and 76.9 % of 10,000 samples within 3 sigma (seeds 0, 1):
-           our measurement, docs/comparison.md
+Expected:  25 and 24 of 25 modes, 95.4 % of 10,000 samples within 3 sigma (seeds 0 and 1): our
+           measurement, docs/comparison.md
 Source:    presets.GAUSSIANS: our choice, docs/comparison.md
 """
 

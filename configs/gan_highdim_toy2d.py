@@ -3,9 +3,9 @@
 Command:   python -m ddgan_jax.main --config=configs/gan_highdim_toy2d.py --workdir=runs/highdim
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/highdim
 Hardware:  one CPU core
-Time:      5 min of training, other programs beside it
-Expected:  21 and 25 of 25 modes, 87.0 % and 89.3 % of 10,000 samples within 3 sigma (seeds 0, 1):
-           our measurement, docs/comparison.md; the rarest mode is nearly empty
+Time:      3 to 4 min of training, other programs beside it
+Expected:  25 of 25 modes, 86.4 % and 85.5 % of 10,000 samples within 3 sigma (seeds 0, 1):
+           our measurement, docs/comparison.md
 Source:    presets.GAUSSIANS: our choice, docs/comparison.md
 """
 

@@ -1,4 +1,4 @@
-"""GAN on 25 Gaussians: low-dimensional noise to image, the networks of DDGAN.
+"""GAN on 25 Gaussians: two numbers to a point.
 
 Command:   python -m ddgan_jax.main --config=configs/gan_toy2d.py --workdir=runs/gan_toy2d
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/gan_toy2d
