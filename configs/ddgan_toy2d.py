@@ -4,7 +4,7 @@ Command:   python -m ddgan_jax.main --config=configs/ddgan_toy2d.py --workdir=ru
            python -m ddgan_jax.main --mode=sample --workdir=runs/toy2d --num_images=10000
            python -m ddgan_jax.metrics.modes runs/toy2d/samples/samples.npz
 Hardware:  one CPU core
-Time:      4 to 7 min, the longer beside other programs
+Time:      6 min 49 s and 6 min 33 s of training, other programs beside it
 Expected:  25 of 25 modes, 97.5 % of 10,000 samples within 3 sigma (seeds 0 and 1)
 Source:    our measurement, docs/results.md
 

@@ -6,7 +6,7 @@ Hardware:  one CPU core
 Time:      2 min 43 s of training
 Expected:  25 of 25 modes, 98.6 % and 98.4 % of 10,000 samples within 3 sigma, ancestral:
            our measurement, docs/comparison.md
-Source:    network of configs/ddgan_toy2d.py (presets.GAUSSIANS)
+Source:    network of configs/ddgan_toy2d.py, without its skip (presets.GAUSSIANS)
 
 Sampled by any number of steps of either sampler, also after training: for example
 --mode=sample --config.sampler.kind=ddim --config.sampler.steps=50.

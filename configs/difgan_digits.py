@@ -7,7 +7,8 @@ Hardware:  one CPU core
 Time:      5 min 13 s of training, other programs beside it
 Expected:  Fréchet distance 107 and 96 (digits classifier, 1,500 samples, seeds 0 and 1), precision
            0.88 and 0.89, recall 0.41 and 0.43: our measurement, docs/comparison.md
-Source:    networks and rates of configs/ddgan_digits.py, R1 ours (presets.DIGITS)
+Source:    networks and rates of configs/ddgan_digits.py, R1 ours (presets.DIGITS),
+           gen.skip ours
 """
 
 from ddgan_jax.presets import DIGITS, difgan, on_digits

@@ -6,7 +6,7 @@ Hardware:  one CPU core
 Time:      3 to 5 min of training, other programs beside it
 Expected:  25 of 25 modes, 84.3 % and 87.1 % of 10,000 samples within 3 sigma (seeds 0, 1):
            our measurement, docs/comparison.md; the rarest mode is nearly empty
-Source:    presets.GAUSSIANS: our choice, docs/comparison.md
+Source:    presets.GAUSSIANS and gen.z_octaves: our choice, docs/comparison.md
 """
 
 from ddgan_jax.presets import GAUSSIANS, gan, on_gaussians

@@ -2,7 +2,8 @@
 
 A config file calls one of these and changes what is its own. `MNIST`, `DIGITS` and `GAUSSIANS` are
 the networks and rates of the comparison of methods on each data set, `on_mnist`, `on_digits` and
-`on_gaussians` its data and lengths: methods must differ in nothing else.
+`on_gaussians` its data and lengths. Where a method differs in more (`gen.skip`, `gen.z_octaves`),
+its config says so.
 """
 
 from collections.abc import Mapping

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from ddgan_jax.networks.layers import (
+    NEAR_ZERO,
     SQRT_HALF,
     Dtype,
     dense,
@@ -62,7 +63,8 @@ class MLPGenerator(nn.Module):
       z_octaves: of `waves` on the latent and what stands behind it; they help a single step to
         tear it into modes.
       skip: what is made is added to x, before tanh, and begins near zero: a step begins as the
-        identity. Noise of the data's own shape then reaches all modes before anything is learned.
+        identity (with tanh, as tanh x). Noise of the data's own shape then reaches all modes
+        before anything is learned.
       equalised: learning rate of all weights, see `layers.conv`.
     """
 
@@ -87,7 +89,7 @@ class MLPGenerator(nn.Module):
         flat = waves(x.reshape(x.shape[0], -1), self.octaves, fade=0.0).astype(self.dtype)
         kwargs = dict(param_dtype=self.param_dtype, equalised=self.equalised)
         h = Trunk(self.width, self.blocks, self.dtype, name="trunk", **kwargs)(flat, emb)
-        scale = 1e-10 if self.skip else 1.0
+        scale = NEAR_ZERO if self.skip else 1.0
         out = dense(math.prod(x.shape[1:]), scale=scale, dtype=jnp.float32, name="out", **kwargs)(
             h.astype(jnp.float32)
         ).reshape(x.shape)
