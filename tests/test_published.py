@@ -107,6 +107,7 @@ def test_export_of_import_is_the_file(arrays, tmp_path, form, stream):
     assert_equal(read_torch(tmp_path / "b.pth"), wrapped(arrays))
 
 
+@pytest.mark.slow
 def test_import_of_export_is_the_run(folder, arrays, tmp_path, capsys):
     file = tmp_path / "made" / "netG.pth"
     assert convert(f"--workdir={folder}", f"--export={file}") == 0

@@ -47,6 +47,7 @@ def test_the_comparison_sees_a_difference(tmp_path):
         assert any(part in name for name in names), part
 
 
+@pytest.mark.slow
 def test_stopped_by_a_signal_within_a_window_of_metrics(tmp_path):
     """Saved at step 4 for the signal came in step 3; the means of steps 4..6 are those of all."""
     stop = acting_on("step 3/8", lambda: signal.raise_signal(signal.SIGTERM))
