@@ -13,7 +13,7 @@ from ddgan_jax.presets import GAUSSIANS, diffusion_gan, on_gaussians
 
 
 def get_config():
-    settings = GAUSSIANS | dict(gen=GAUSSIANS["gen"] | dict(skip=True))
-    config = on_gaussians(diffusion_gan(noise="image", **settings))
+    config = on_gaussians(diffusion_gan(noise="image", **GAUSSIANS))
+    config.gen.skip = True
     config.instance_noise.noise_std = 0.5  # 0.155 at t = 10; 0.05 is for images
     return config

@@ -15,5 +15,6 @@ from ddgan_jax.presets import DIGITS, difgan, on_digits
 
 
 def get_config():
-    settings = DIGITS | dict(gen=DIGITS["gen"] | dict(skip=True))  # else it collapses for long
-    return on_digits(difgan(num_steps=2, **settings))
+    config = on_digits(difgan(num_steps=2, **DIGITS))
+    config.gen.skip = True  # else it collapses for long
+    return config

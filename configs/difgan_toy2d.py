@@ -13,5 +13,6 @@ from ddgan_jax.presets import GAUSSIANS, difgan, on_gaussians
 
 
 def get_config():
-    settings = GAUSSIANS | dict(gen=GAUSSIANS["gen"] | dict(skip=True))
-    return on_gaussians(difgan(num_steps=2, **settings))
+    config = on_gaussians(difgan(num_steps=2, **GAUSSIANS))
+    config.gen.skip = True
+    return config

@@ -13,5 +13,6 @@ from ddgan_jax.presets import GAUSSIANS, gan, on_gaussians
 
 
 def get_config():
-    settings = GAUSSIANS | dict(gen=GAUSSIANS["gen"] | dict(skip=True))
-    return on_gaussians(gan(noise="image", **settings))
+    config = on_gaussians(gan(noise="image", **GAUSSIANS))
+    config.gen.skip = True
+    return config

@@ -13,5 +13,6 @@ from ddgan_jax.presets import GAUSSIANS, gan, on_gaussians
 
 
 def get_config():
-    settings = GAUSSIANS | dict(gen=GAUSSIANS["gen"] | dict(z_octaves=6))
-    return on_gaussians(gan(noise="latent", latent_size=2, **settings))
+    config = on_gaussians(gan(noise="latent", latent_size=2, **GAUSSIANS))
+    config.gen.z_octaves = 6
+    return config

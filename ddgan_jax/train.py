@@ -15,7 +15,8 @@ from ddgan_jax import mesh as meshes
 from ddgan_jax.data.pipeline import batches
 from ddgan_jax.distributed import agreed, led
 from ddgan_jax.errors import UserError
-from ddgan_jax.evaluate import Evaluator, evaluation_line, make_evaluator, state_evaluator
+from ddgan_jax.evaluate import evaluation_line, state_evaluator
+from ddgan_jax.evaluator import Evaluator, make_evaluator
 from ddgan_jax.metrics_log import LOGS, Clock, MetricsLog, Window, progress_line, read_lines
 from ddgan_jax.prepare import Run, compiled_steps, describe, first_state, prepare
 from ddgan_jax.rebuild import rebuilder

@@ -14,7 +14,7 @@ import ddgan_jax
 from ddgan_jax.build import build_method
 from ddgan_jax.data import digits
 from ddgan_jax.errors import UserError
-from ddgan_jax.evaluate import label_accuracy, make_evaluator
+from ddgan_jax.evaluator import label_accuracy, make_evaluator
 from ddgan_jax.mesh import make_mesh
 from ddgan_jax.methods import parts
 from ddgan_jax.presets import DIGITS, gan, on_digits

@@ -11,12 +11,13 @@ import pytest
 import tiny_runs as runs
 
 import ddgan_jax
-from ddgan_jax import evaluate, plots
+from ddgan_jax import evaluator as evaluators
 from ddgan_jax import mesh as meshes
+from ddgan_jax import plots
 from ddgan_jax.compare import Entry, at_equal, differences, over_seeds, read_entry
 from ddgan_jax.data import digits
 from ddgan_jax.errors import UserError
-from ddgan_jax.evaluate import eight_bits, evaluate_samples, make_evaluator
+from ddgan_jax.evaluator import eight_bits, evaluate_samples, make_evaluator
 from ddgan_jax.metrics import protocol
 from ddgan_jax.metrics.classes import load_classifier
 from ddgan_jax.metrics.extractor import Extracted
@@ -162,8 +163,8 @@ def test_another_grey_set_is_seen_by_inception(monkeypatch):
     """Fashion-MNIST by one override: no classifier of ours knows it, and nothing more is asked."""
     network = load_classifier("digits")._replace(name="inception", channels=3)
     fashion = digits("test")._replace(name="fashion_mnist")
-    monkeypatch.setattr(evaluate, "load_inception", lambda path: network)
-    monkeypatch.setattr(evaluate, "load_source", lambda data: fashion)
+    monkeypatch.setattr(evaluators, "load_inception", lambda path: network)
+    monkeypatch.setattr(evaluators, "load_source", lambda data: fashion)
     for name in ("gan", "gan_highdim", "diffusion_gan", "difgan", "ddgan", "ddpm"):
         config = runpy.run_path(str(runs.ROOT / f"configs/{name}_mnist.py"))["get_config"]()
         config.data.name = "tfds:fashion_mnist"

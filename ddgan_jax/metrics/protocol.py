@@ -224,7 +224,7 @@ def measure(
     """
     chosen = set(metrics)
     result: dict[str, float] = {}
-    of = "" if extractor.distance == "fid" else "_" + extractor.name.replace("-", "_")
+    of = ending(extractor)
     if "frechet" in chosen:
         result[extractor.distance] = frechet_distance(moments(samples.features), data.moments)
     if "kid" in chosen:
@@ -243,6 +243,11 @@ def measure(
             f"class_balance{of}": report.balance,
         }
     return {name: float(value) for name, value in result.items()}
+
+
+def ending(extractor: Extractor) -> str:
+    """What the names of its metrics end in: nothing for Inception, the network's name for others."""
+    return "" if extractor.distance == "fid" else "_" + extractor.name.replace("-", "_")
 
 
 def describe(extractor: Extractor, repeat_grey: bool) -> dict[str, Any]:
