@@ -246,7 +246,7 @@ def measure(
 
 
 def ending(extractor: Extractor) -> str:
-    """What the names of its metrics end in: nothing for Inception, the network's name for others."""
+    """What names of metrics end in: nothing for Inception, another network's name."""
     return "" if extractor.distance == "fid" else "_" + extractor.name.replace("-", "_")
 
 
