@@ -39,11 +39,11 @@ from typing import NoReturn
 
 from ml_collections import ConfigDict
 
-from ddgan_jax import run_folder
-from ddgan_jax.config import validate
-from ddgan_jax.errors import UserError, nearest
-from ddgan_jax.overrides import load_config_file, override
-from ddgan_jax.storage import place
+from ddgan_jax.config.base import validate
+from ddgan_jax.config.overrides import load_config_file, override
+from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.io import run_folder
+from ddgan_jax.io.storage import place
 
 MODES = ("train", "sample", "evaluate", "compare", "reconstruct", "benchmark", "export")
 
@@ -189,7 +189,7 @@ def run(argv: Sequence[str]) -> int:
     # The modes import jax's users late: mistakes above answer at once.
     import jax
 
-    from ddgan_jax.distributed import start_distributed
+    from ddgan_jax.parallel.distributed import start_distributed
 
     quieten()
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
@@ -201,11 +201,11 @@ def run(argv: Sequence[str]) -> int:
     workdir = place(values.workdir)
     step = None if values.step < 0 else values.step
     if values.mode == "export":
-        from ddgan_jax.export import export
+        from ddgan_jax.inference.export import export
 
         return export(workdir, Path(values.out), step)
     if values.mode == "sample":
-        from ddgan_jax.sample import sample_to_folder
+        from ddgan_jax.inference.sample import sample_to_folder
 
         out = Path(values.out or workdir / "samples")
         return sample_to_folder(
@@ -218,7 +218,7 @@ def run(argv: Sequence[str]) -> int:
             config=config,
         )
     if values.mode == "reconstruct":
-        from ddgan_jax.reconstruct import reconstruct
+        from ddgan_jax.evaluation.reconstruct import reconstruct
 
         return reconstruct(
             config,
@@ -232,23 +232,23 @@ def run(argv: Sequence[str]) -> int:
             step=step,
         )
     if values.mode == "compare":
-        from ddgan_jax.compare import compare
+        from ddgan_jax.evaluation.compare import compare
 
         folders = [Path(name) for name in values.runs.split(",") if name]
         return compare(folders, Path(values.out))
     assert config is not None  # check_flags saw to it
     if values.mode == "evaluate":
-        from ddgan_jax.evaluate import evaluate, evaluate_source
+        from ddgan_jax.evaluation.evaluate import evaluate, evaluate_source
 
         if values.samples:
             folder = Path(values.out)
             return evaluate_source(config, values.samples, values.samples_split, folder)
         return evaluate(config, workdir, Path(values.out or workdir), step)
     if values.mode == "benchmark":
-        from ddgan_jax.benchmark import benchmark
+        from ddgan_jax.profiling.benchmark import benchmark
 
         return benchmark(config)
-    from ddgan_jax.train import train
+    from ddgan_jax.training.loop import train
 
     return train(config, workdir)
 
@@ -291,7 +291,7 @@ def _lost(error: BaseException | None) -> int:
     """The exit status if the error says that another process is gone, after a line; else 0."""
     if error is None or "jax" not in sys.modules:
         return 0
-    from ddgan_jax import distributed
+    from ddgan_jax.parallel import distributed
 
     if not distributed.is_loss(error):
         return 0
@@ -309,7 +309,7 @@ if __name__ == "__main__":
     sys.unraisablehook = lambda unraisable: None
     status = main()
     if "jax" in sys.modules:
-        from ddgan_jax.distributed import leave
+        from ddgan_jax.parallel.distributed import leave
 
         leave(status)
     sys.exit(status)

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddgan_jax.build import build_method
-from ddgan_jax.optim import make_optimisers
+from ddgan_jax.core.optimizers import make_optimisers
+from ddgan_jax.core.train_step import create_state, train_step
+from ddgan_jax.methods.build import build_method
 from ddgan_jax.presets import dddg
-from ddgan_jax.train_step import create_state, train_step
 
 BATCH, SIZE, CLASSES = 8, 3, 4
 SHAPE = (8, 8, 1)

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddgan_jax import run_folder
-from ddgan_jax.build import Length, build_method
-from ddgan_jax.optim import make_optimisers
+from ddgan_jax.core.optimizers import make_optimisers
+from ddgan_jax.core.train_step import create_state, train_step, which_regularise
+from ddgan_jax.io import run_folder
+from ddgan_jax.methods.build import Length, build_method
 from ddgan_jax.presets import (
     autoencoder,
     dddg,
@@ -24,7 +25,6 @@ from ddgan_jax.presets import (
     lddgan,
     wddgan,
 )
-from ddgan_jax.train_step import create_state, train_step, which_regularise
 
 BATCH = 8
 STEPS = 7  # with the regulariser at 0, 3 and 6

@@ -16,7 +16,7 @@ import compiling
 import jax
 import numpy as np
 
-from ddgan_jax import checkpoint
+from ddgan_jax.io import checkpoint
 from ddgan_jax.main import main
 
 ROOT = Path(__file__).resolve().parents[1]

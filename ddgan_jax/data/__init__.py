@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.data.gaussians import gaussians25
 from ddgan_jax.data.images import Fit, check_fit, fit_array
 from ddgan_jax.data.pipeline import batch_at, batches
@@ -14,7 +15,6 @@ from ddgan_jax.data.source import Batch, Source, array_source
 from ddgan_jax.data.splits import slice_of
 from ddgan_jax.data.stacked import stacked_mnist
 from ddgan_jax.data.tfds_source import prepared_source
-from ddgan_jax.errors import UserError, nearest
 
 __all__ = ["Batch", "Source", "array_source", "batch_at", "batches", "load_source"]
 

@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image, ImageOps
 
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.data.images import Fit, fit_image
-from ddgan_jax.errors import UserError
 
 CIFAR10_RECORDS = 10_000  # in every file of the binary version
 CIFAR10_CLASSES = [

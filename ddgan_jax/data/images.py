@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ddgan_jax.errors import UserError
+from ddgan_jax.core.errors import UserError
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.data.source import Batch, Source
-from ddgan_jax.errors import UserError
 
 # Tells the streams of random numbers of one seed apart.
 _ORDER, _FLIP = 0, 1

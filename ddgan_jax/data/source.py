@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ddgan_jax.errors import UserError
+from ddgan_jax.core.errors import UserError
 
 Batch = dict[str, np.ndarray]
 

@@ -2,7 +2,7 @@
 
 import re
 
-from ddgan_jax.errors import UserError
+from ddgan_jax.core.errors import UserError
 
 _SPLIT = re.compile(r"(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.data.images import Fit
 from ddgan_jax.data.source import Batch, Source
 from ddgan_jax.data.splits import slice_of
 from ddgan_jax.data.tfds_source import prepared_source
-from ddgan_jax.errors import UserError
 
 SIZE, DIGIT = 32, 28
 _SEEDS = {"train": 1000, "test": 1001}

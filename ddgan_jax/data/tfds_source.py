@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.data.images import Fit, fit_image
 from ddgan_jax.data.source import Batch, Source, array_source
-from ddgan_jax.errors import UserError
 
 # Up to this many decoded bytes are kept in memory; beyond it, examples are decoded when taken.
 MEMORY_LIMIT = 4 * 2**30

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ddgan_jax import losses
-from ddgan_jax.metrics import lpips
+from ddgan_jax.core import losses
+from ddgan_jax.core.types import Array, Aux, Context, Method, Params, Phase, PyTree
+from ddgan_jax.features import lpips
 from ddgan_jax.spaces.pixels import pixels
-from ddgan_jax.types import Array, Aux, Context, Method, Params, Phase, PyTree
 
 COMMITMENT = 0.25  # how much more slowly latents move to their codes than codes to their latents
 LARGEST_WEIGHT = 1e4

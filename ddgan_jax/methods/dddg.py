@@ -25,12 +25,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ddgan_jax import losses
-from ddgan_jax.degradations import Degradation, normalise_output
-from ddgan_jax.methods.parts import draw_labels, one_hot, with_class
-from ddgan_jax.sampling import per_sample_normal
+from ddgan_jax.core import losses
+from ddgan_jax.core.types import Array, Aux, Carry, Context, Method, Params, Phase, PyTree
+from ddgan_jax.diffusion.degradations import Degradation, normalise_output
+from ddgan_jax.inference.sampling import per_sample_normal
+from ddgan_jax.methods.conditioning import draw_labels, one_hot, with_class
 from ddgan_jax.spaces.pixels import pixels
-from ddgan_jax.types import Array, Aux, Carry, Context, Method, Params, Phase, PyTree
 
 
 def latent_scale(variance: Array) -> Array:

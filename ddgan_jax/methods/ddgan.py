@@ -15,10 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ddgan_jax import losses
-from ddgan_jax.methods.parts import draw_labels, of_class, with_class
-from ddgan_jax.sampling import per_sample_normal
-from ddgan_jax.types import Array, Aux, Context, Method, Params, Phase, Process, PyTree, Space
+from ddgan_jax.core import losses
+from ddgan_jax.core.types import Array, Aux, Context, Method, Params, Phase, Process, PyTree, Space
+from ddgan_jax.inference.sampling import per_sample_normal
+from ddgan_jax.methods.conditioning import draw_labels, of_class, with_class
 
 Apply = Callable[..., Array]
 

@@ -18,10 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddgan_jax import processes, schedules
-from ddgan_jax.methods.parts import draw_labels, no_latent, with_class
-from ddgan_jax.sampling import per_sample_normal
-from ddgan_jax.types import Array, Aux, Context, Method, Params, Phase, PyTree, Space
+from ddgan_jax.core.types import Array, Aux, Context, Method, Params, Phase, PyTree, Space
+from ddgan_jax.diffusion import processes, schedules
+from ddgan_jax.inference.sampling import per_sample_normal
+from ddgan_jax.methods.conditioning import draw_labels, no_latent, with_class
 
 
 def make_ddpm(

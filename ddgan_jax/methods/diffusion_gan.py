@@ -11,10 +11,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ddgan_jax import instance_noise
-from ddgan_jax.instance_noise import InstanceNoise
+from ddgan_jax.core.types import Array, Aux, Carry, Context, Method, Params, PyTree
+from ddgan_jax.diffusion import instance_noise
+from ddgan_jax.diffusion.instance_noise import InstanceNoise
 from ddgan_jax.methods.gan import make_gan
-from ddgan_jax.types import Array, Aux, Carry, Context, Method, Params, PyTree
 
 
 def make_diffusion_gan(*, noise: InstanceNoise, **gan: Any) -> Method:

@@ -19,8 +19,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddgan_jax import losses
-from ddgan_jax.methods.parts import (
+from ddgan_jax.core import losses
+from ddgan_jax.core.types import Array, Aux, Context, Method, Params, Phase, PyTree, Space
+from ddgan_jax.inference.sampling import per_sample_normal
+from ddgan_jax.methods.conditioning import (
     draw_labels,
     init_judge_one,
     judge_one,
@@ -28,8 +30,6 @@ from ddgan_jax.methods.parts import (
     of_class,
     with_class,
 )
-from ddgan_jax.sampling import per_sample_normal
-from ddgan_jax.types import Array, Aux, Context, Method, Params, Phase, PyTree, Space
 
 
 def normalised(weights: Sequence[float]) -> np.ndarray:

@@ -16,8 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddgan_jax import losses
-from ddgan_jax.methods.parts import (
+from ddgan_jax.core import losses
+from ddgan_jax.core.types import Array, Aux, Carry, Context, Method, Params, Phase, PyTree, Space
+from ddgan_jax.inference.sampling import per_sample_normal
+from ddgan_jax.methods.conditioning import (
     draw_labels,
     init_judge_one,
     judge_one,
@@ -25,8 +27,6 @@ from ddgan_jax.methods.parts import (
     of_class,
     with_class,
 )
-from ddgan_jax.sampling import per_sample_normal
-from ddgan_jax.types import Array, Aux, Carry, Context, Method, Params, Phase, PyTree, Space
 
 View = Callable[[Carry, Array, Array], tuple[Array, Array]]
 

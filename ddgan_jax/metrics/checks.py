@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ddgan_jax.errors import UserError
+from ddgan_jax.core.errors import UserError
 
 
 def check_features(least: int, **sets: np.ndarray) -> None:

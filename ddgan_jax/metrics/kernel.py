@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ddgan_jax.errors import UserError
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.metrics.checks import check_features
 
 

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ddgan_jax.errors import UserError
-from ddgan_jax.mesh import make_mesh, over_batch, replicated
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.types import Array
 from ddgan_jax.metrics.checks import check_features
-from ddgan_jax.types import Array
+from ddgan_jax.parallel.mesh import make_mesh, over_batch, replicated
 
 # Squared distances below this share of |x|^2 + |y|^2 are taken for 0: float32 products do not
 # resolve them. So copies have distance exactly 0, and lie within a ball of radius 0.

@@ -7,7 +7,7 @@ give their mean.
 import numpy as np
 from skimage import metrics
 
-from ddgan_jax.errors import UserError
+from ddgan_jax.core.errors import UserError
 
 DATA_RANGE = 2.0
 SIGMA, GAUSSIAN_WINDOW = 1.5, 11  # a window of 11 is what scikit-image makes of this sigma

@@ -12,9 +12,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ddgan_jax.core.types import Array
 from ddgan_jax.networks.layers import Attention, Dtype, GroupNorm, conv, dense, group_count
 from ddgan_jax.networks.mlp import Trunk
-from ddgan_jax.types import Array
 
 
 def norm_groups(channels: int) -> int:

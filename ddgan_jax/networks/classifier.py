@@ -3,8 +3,8 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from ddgan_jax.core.types import Array
 from ddgan_jax.networks.layers import conv, dense
-from ddgan_jax.types import Array
 
 FEATURES = 128
 SIZES = range(8, 33)  # heights and widths that reach 3x3 or 4x4 in one to three halvings

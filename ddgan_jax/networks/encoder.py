@@ -7,6 +7,7 @@ is encoded depends on the image, not on its neighbours in the batch.
 import flax.linen as nn
 import jax.numpy as jnp
 
+from ddgan_jax.core.types import Array
 from ddgan_jax.networks.layers import (
     Dtype,
     conv,
@@ -16,7 +17,6 @@ from ddgan_jax.networks.layers import (
 )
 from ddgan_jax.networks.mlp import Trunk
 from ddgan_jax.networks.resblock import DownBlock, leaky_relu
-from ddgan_jax.types import Array
 
 
 class ResBlockEncoder(nn.Module):

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ddgan_jax.types import Array
+from ddgan_jax.core.types import Array
 
 FEATURES = 2048
 

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ddgan_jax.types import Array
+from ddgan_jax.core.types import Array
 
 Dtype = Any
 SQRT_HALF = math.sqrt(0.5)

@@ -5,6 +5,7 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 
+from ddgan_jax.core.types import Array
 from ddgan_jax.networks.layers import (
     NEAR_ZERO,
     SQRT_HALF,
@@ -13,7 +14,6 @@ from ddgan_jax.networks.layers import (
     minibatch_stddev,
     sinusoidal_embedding,
 )
-from ddgan_jax.types import Array
 
 
 def waves(x: Array, octaves: int, fade: float) -> Array:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax.numpy as jnp
 
+from ddgan_jax.core.types import Array
 from ddgan_jax.networks import resample
 from ddgan_jax.networks.layers import (
     NEAR_ZERO,
@@ -20,7 +21,6 @@ from ddgan_jax.networks.layers import (
     sinusoidal_embedding,
     with_coordinates,
 )
-from ddgan_jax.types import Array
 
 
 def second_half(

@@ -3,9 +3,9 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from ddgan_jax.core.types import Array
 from ddgan_jax.networks.layers import Dtype, GroupNorm, conv
 from ddgan_jax.networks.resblock import leaky_relu
-from ddgan_jax.types import Array
 
 
 class PatchDiscriminator(nn.Module):

@@ -6,7 +6,7 @@ and on CPU more than ten times faster, gradients included.
 
 import jax.numpy as jnp
 
-from ddgan_jax.types import Array
+from ddgan_jax.core.types import Array
 
 _TAPS = (0.125, 0.375, 0.375, 0.125)
 

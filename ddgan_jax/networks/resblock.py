@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from ddgan_jax.core.types import Array
 from ddgan_jax.networks import resample
 from ddgan_jax.networks.layers import (
     NEAR_ZERO,
@@ -13,7 +14,6 @@ from ddgan_jax.networks.layers import (
     minibatch_stddev,
     sinusoidal_embedding,
 )
-from ddgan_jax.types import Array
 
 
 def leaky_relu(x: Array) -> Array:

@@ -7,10 +7,10 @@ that costs and gains beside NCSN++ is measured for DDDG in docs/results.md.
 import flax.linen as nn
 import jax.numpy as jnp
 
+from ddgan_jax.core.types import Array
 from ddgan_jax.networks import resample
 from ddgan_jax.networks.layers import Dtype, conv, dense, sinusoidal_embedding, with_coordinates
 from ddgan_jax.networks.resblock import DownBlock, leaky_relu
-from ddgan_jax.types import Array
 
 
 class ResBlockUNet(nn.Module):

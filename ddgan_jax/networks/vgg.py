@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax
 
-from ddgan_jax.types import Array
+from ddgan_jax.core.types import Array
 
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # width, convolutions; pools between
 

@@ -16,7 +16,8 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from ddgan_jax.haar import dwt, idwt
+from ddgan_jax.core.types import Array
+from ddgan_jax.diffusion.haar import dwt, idwt
 from ddgan_jax.networks.layers import (
     SQRT_HALF,
     AdaptiveGroupNorm,
@@ -34,7 +35,6 @@ from ddgan_jax.networks.ncsnpp import (
     second_half,
     u_net,
 )
-from ddgan_jax.types import Array
 
 
 def split_low(x: Array) -> tuple[Array, Array]:

@@ -4,8 +4,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from ddgan_jax.core.types import Array, PyTree, Space
 from ddgan_jax.spaces.pixels import pixels
-from ddgan_jax.types import Array, PyTree, Space
 
 
 def latent(autoencoder: Any, image_shape: tuple[int, ...], shape: tuple[int, ...]) -> Space:

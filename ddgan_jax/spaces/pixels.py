@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from ddgan_jax.types import Array, PyTree, Space
+from ddgan_jax.core.types import Array, PyTree, Space
 
 
 def pixels(shape: tuple[int, ...]) -> Space:

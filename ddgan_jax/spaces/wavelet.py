@@ -2,10 +2,10 @@
 
 import jax.numpy as jnp
 
-from ddgan_jax.errors import UserError
-from ddgan_jax.haar import dwt, idwt
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.types import Array, PyTree, Space
+from ddgan_jax.diffusion.haar import dwt, idwt
 from ddgan_jax.spaces.pixels import pixels
-from ddgan_jax.types import Array, PyTree, Space
 
 
 def wavelet(shape: tuple[int, ...], levels: int) -> Space:

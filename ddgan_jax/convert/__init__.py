@@ -1,1 +1,0 @@
-"""Published PyTorch parameters -> ours."""

@@ -1,0 +1,77 @@
+"""Processes: how data is destroyed, and how one step of that is undone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ddgan_jax.core.types import Array, Process
+from ddgan_jax.diffusion.schedules import (
+    ForwardTables,
+    PosteriorTables,
+    forward_tables,
+    posterior_tables,
+)
+
+
+def at(table: np.ndarray | Array, t: Array, like: Array) -> Array:
+    """`table[t]` ([B]) with trailing axes of length 1, to multiply with `like` ([B, ...])."""
+    return jnp.asarray(table)[t].reshape(t.shape + (1,) * (like.ndim - t.ndim))
+
+
+def diffuse(tables: ForwardTables, x_0: Array, i: Array, noise: Array) -> Array:
+    """A draw of q(x_i | x_0), i in {0..T}: sqrt(abar_i) x_0 + sqrt(1 - abar_i) noise."""
+    return at(tables.sqrt_alpha_bar, i, x_0) * x_0 + at(tables.sigma_bar, i, x_0) * noise
+
+
+def diffuse_pair(
+    tables: ForwardTables, x_0: Array, t: Array, noise_t: Array, noise_next: Array
+) -> tuple[Array, Array]:
+    """A draw of (x_t, x_{t+1}), t in {0..T-1}: x_{t+1} is one forward step from that very x_t."""
+    x_t = diffuse(tables, x_0, t, noise_t)
+    x_next = at(tables.sqrt_alpha, t + 1, x_0) * x_t + at(tables.sigma, t + 1, x_0) * noise_next
+    return x_t, x_next
+
+
+def posterior_mean_variance(
+    tables: PosteriorTables, x_0: Array, x_next: Array, t: Array
+) -> tuple[Array, Array]:
+    """Mean [B, ...] and variance [B, 1, ...] of q(x_t | x_{t+1}, x_0) (DDPM, eq. 6 and 7)."""
+    mean = at(tables.coef_x0, t, x_0) * x_0 + at(tables.coef_xt, t, x_0) * x_next
+    return mean, at(tables.variance, t, x_0)
+
+
+def posterior_sample(
+    tables: PosteriorTables, x_0: Array, x_next: Array, t: Array, noise: Array
+) -> Array:
+    """A draw of q(x_t | x_{t+1}, x_0) from standard normal `noise`; at t = 0 it is x_0 itself."""
+    mean, _ = posterior_mean_variance(tables, x_0, x_next, t)
+    return mean + at(tables.sigma, t, x_0) * noise
+
+
+def x_0_from_noise(tables: ForwardTables, x_i: Array, i: Array, noise: Array) -> Array:
+    """x_0 of which x_i is `diffuse(tables, x_0, i, noise)`."""
+    return (x_i - at(tables.sigma_bar, i, x_i) * noise) / at(tables.sqrt_alpha_bar, i, x_i)
+
+
+def ddim_step(tables: ForwardTables, x_0: Array, x_next: Array, t: Array) -> Array:
+    """x_t from x_{t+1} with the very noise that x_0 leaves in it (DDIM, eq. 12 with eta = 0)."""
+    noise = (x_next - at(tables.sqrt_alpha_bar, t + 1, x_0) * x_0) / at(
+        tables.sigma_bar, t + 1, x_0
+    )
+    return diffuse(tables, x_0, t, noise)
+
+
+def gaussian(betas: np.ndarray) -> Process:
+    """The Gaussian diffusion with variances beta_1..beta_T ([T]) as a `Process`."""
+    forward, posterior = forward_tables(betas), posterior_tables(betas)
+
+    def corrupt(key: Array, x_0: Array, t: Array) -> tuple[Array, Array]:
+        key_t, key_next = jax.random.split(key)
+        noise_t = jax.random.normal(key_t, x_0.shape, x_0.dtype)
+        noise_next = jax.random.normal(key_next, x_0.shape, x_0.dtype)
+        return diffuse_pair(forward, x_0, t, noise_t, noise_next)
+
+    def restore(noise: Array, x_0: Array, x_next: Array, t: Array) -> Array:
+        return posterior_sample(posterior, x_0, x_next, t, noise)
+
+    return Process(len(betas), corrupt, restore, jax.random.normal)

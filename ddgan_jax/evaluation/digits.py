@@ -1,0 +1,96 @@
+"""How good are generated 8x8 digits: `python -m ddgan_jax.metrics.digits SAMPLES.npz`.
+
+Three questions, each with the same number for 297 real digits that training never saw:
+  are they digits?    confidence of the classifier `digits`, trained on the 1,500 training digits
+  are all there?      share of each class, and its entropy in units of ten equal classes
+  are they copies?    distance to the nearest training digit (RMS over pixels, 0..255)
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.data import digits, npz
+from ddgan_jax.features.classes import ClassReport, class_report, classify, load_classifier
+from ddgan_jax.features.extractor import Extractor
+
+
+class DigitQuality(NamedTuple):
+    """Attributes:
+    report: what the classifier sees.
+    nearest: median distance to the nearest training digit.
+    coverage: median distance of a held-out digit to the nearest of these images.
+    """
+
+    report: ClassReport
+    nearest: float
+    coverage: float
+
+
+def nearest_distance(images: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """RMS pixel distance [N] of each image to the nearest of `among`."""
+    a, b = (np.asarray(x, np.float64).reshape(len(x), -1) for x in (images, among))
+    squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    return np.sqrt(np.maximum(squared, 0).min(axis=1) / a.shape[1])
+
+
+def digit_quality(classifier: Extractor, images: np.ndarray) -> DigitQuality:
+    """Answers for uint8 images [N, 8, 8, 1]."""
+    everything = [digits(split) for split in ("train", "test")]
+    train, test = (s.take(np.arange(s.size))["image"] for s in everything)
+    return DigitQuality(
+        report=class_report(classify(classifier, images)),
+        nearest=float(np.median(nearest_distance(images, train))),
+        coverage=float(np.median(nearest_distance(test, images))),
+    )
+
+
+def _digits_of(path: Path) -> np.ndarray:
+    source = npz(str(path))
+    if source.shape != (8, 8, 1):
+        raise UserError(
+            f"{path} holds {source.shape}; images (8, 8, 1) are needed: samples of a config with "
+            "data.name=digits"
+        )
+    return source.take(np.arange(source.size))["image"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command: a table, samples beside held-out digits."""
+    parser = argparse.ArgumentParser(
+        "python -m ddgan_jax.metrics.digits",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("samples", type=Path, help="samples.npz of --mode=sample")
+    try:
+        images = _digits_of(parser.parse_args(argv).samples)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    held_out = digits("test")
+    test = held_out.take(np.arange(held_out.size))
+    classifier = load_classifier("digits")
+    right = classify(classifier, test["image"]).argmax(axis=1) == test["label"]
+    rows = {
+        f"{len(images)} samples": digit_quality(classifier, images),
+        f"{len(right)} held-out digits": digit_quality(classifier, test["image"]),
+    }
+    print(f"classifier: {100 * right.mean():.1f} % right on {len(right)} held-out digits")
+    print(f"{'':<22}confidence  surer than 0.9  balance  nearest training digit")
+    for name, quality in rows.items():
+        seen = quality.report
+        numbers = f"{seen.confidence:10.3f}  {100 * seen.sure:12.1f} %  {seen.balance:7.3f}"
+        print(f"{name:<22}{numbers}  {quality.nearest:7.1f}")
+        print(f"{'':<22}classes 0..9: {' '.join(f'{100 * c:.0f}' for c in seen.classes)} %")
+    sample_row = next(iter(rows.values()))
+    print(f"median distance of a held-out digit to the nearest sample: {sample_row.coverage:.1f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

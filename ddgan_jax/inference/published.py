@@ -1,0 +1,212 @@
+"""Published PyTorch checkpoints -> run folders to sample from, and run folders -> such checkpoints.
+
+`SOURCES` says whose checkpoints are known. A further one is one line there and, if its network is
+new, a function that returns its entries, see `convert.names`.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from ddgan_jax.config.base import check, flatten
+from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.inference.model import load
+from ddgan_jax.interop import wddgan
+from ddgan_jax.interop.autoencoder import autoencoder_entries
+from ddgan_jax.interop.ddgan import generator_entries
+from ddgan_jax.interop.names import Entry, Tree, to_arrays, to_params
+from ddgan_jax.interop.torch_file import read_torch, write_torch
+from ddgan_jax.interop.weight_files import content_hash
+from ddgan_jax.io import checkpoint, run_folder
+from ddgan_jax.io.storage import AnyPath
+from ddgan_jax.training import latents
+from ddgan_jax.training.setup import assemble, data_shape
+
+Say = Callable[[str], None]
+WRAPPER = "module."  # what PyTorch's parallel training puts before every name
+
+
+class Source(NamedTuple):
+    """Where checkpoints come from.
+
+    Attributes:
+      file: what is published, for people.
+      role: of our method, whose moving average the arrays are.
+      entries: our parameters of that role, or their shapes -> which array is which.
+      needs: {field of the config: values that it may have} for the network to be the published one.
+      inside: names under which a file that holds more than the network has its arrays.
+      without: beginnings of the names of arrays that are of other networks.
+    """
+
+    file: str
+    role: str
+    entries: Callable[[Tree], tuple[Entry, ...]]
+    needs: Mapping[str, tuple[Any, ...]]
+    inside: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+
+# What a config means by not having a field.
+_ABSENT = {
+    "classes": 0,
+    "space.kind": "pixels",
+    "gen.normalise_z": True,
+    "gen.coordinates": False,
+    "gen.equalised": False,
+}
+_DDGAN = {
+    **{"method": ("ddgan",), "gen.network": ("ncsnpp",), "classes": (0,)},
+    **{field: (value,) for field, value in _ABSENT.items()},
+}
+_WDDGAN = _DDGAN | {
+    "gen.network": ("ncsnpp", "wavelet_ncsnpp"),
+    "space.kind": ("wavelet",),
+    "space.levels": (1,),
+}
+_LDDGAN = _DDGAN | {"space.kind": ("latent",)}
+_LDM = {"method": ("autoencoder",), "autoencoder.network": ("conv",)}
+
+SOURCES: dict[str, Source] = {
+    "ddgan": Source("netG_N.pth", "gen", generator_entries, _DDGAN, ("netG_dict",)),
+    "wddgan": Source("netG_N.pth", "gen", wddgan.generator_entries, _WDDGAN, ("netG_dict",)),
+    "lddgan": Source("netG_N.pth", "gen", generator_entries, _LDDGAN, ("netG_dict",)),
+    "ldm_autoencoder": Source(  # beside it lie the networks of its loss
+        "model.ckpt", "autoencoder", autoencoder_entries, _LDM, ("state_dict",), ("loss.",)
+    ),
+}
+
+
+def find_source(name: str) -> Source:
+    """The source called `name`.
+
+    Raises:
+      UserError: there is none.
+    """
+    if name not in SOURCES:
+        raise UserError(
+            f"--source is {name!r}; one of {', '.join(SOURCES)} is needed{nearest(name, SOURCES)}"
+        )
+    return SOURCES[name]
+
+
+def _mismatch(source: Source, config: ConfigDict) -> str:
+    """The first field that makes the config's network another than the published; "" if none."""
+    flat = {**_ABSENT, **flatten(config)}
+    for field, allowed in source.needs.items():
+        if flat.get(field) not in allowed:
+            values = " or ".join(map(repr, allowed))
+            return f"config.{field} is {flat.get(field)!r}; {values} is needed"
+    return ""
+
+
+def check_network(name: str, config: ConfigDict) -> None:
+    """Raise a UserError unless `config` describes a network like those of the source `name`."""
+    if reason := _mismatch(find_source(name), config):
+        raise UserError(f"{reason} for --source={name}")
+
+
+def source_of(config: ConfigDict) -> str:
+    """The name of the source whose networks are like that of `config`.
+
+    Raises:
+      UserError: there is none.
+    """
+    found = [name for name, source in SOURCES.items() if not _mismatch(source, config)]
+    if not found:
+        raise UserError(
+            f"a run of method {config.method!r} with config.gen.network = "
+            f"{flatten(config).get('gen.network')!r} has no counterpart among the published "
+            f"networks: {', '.join(SOURCES)}; --source=NAME says why not"
+        )
+    return found[0]
+
+
+def import_checkpoint(
+    source: str, file: Path, config: ConfigDict, workdir: AnyPath, step: int = 0, say: Say = print
+) -> int:
+    """Write a run folder that can be sampled from and evaluated, but not trained on.
+
+    Args:
+      source: a key of SOURCES.
+      file: the PyTorch file. It is read without PyTorch, and nothing in it is executed.
+      config: of the same network.
+      workdir: the folder to make.
+      step: what to call the checkpoint; the file does not say it in steps.
+      say: prints a line.
+
+    Raises:
+      UserError: the file, the config or the folder is not as it should be, in one line.
+    """
+    published = find_source(source)
+    check_network(source, config)
+    if workdir.is_file() or (workdir.is_dir() and any(workdir.iterdir())):
+        raise UserError(f"--workdir={workdir} is there and not empty; choose a new folder")
+    if latents.in_latents(config):
+        check(config, "space.scale", config.space.scale > 0, "the one it was trained with")
+    arrays = read_torch(file, published.inside)
+    if all(name.startswith(WRAPPER) for name in arrays):
+        arrays = {name.removeprefix(WRAPPER): array for name, array in arrays.items()}
+    arrays = {k: v for k, v in arrays.items() if not k.startswith(published.without)}
+    shape = data_shape(config)
+    abstract = assemble(config, shape, total=1, epoch=1)[-1].ema[published.role]
+    try:
+        params = to_params(arrays, published.entries(abstract), abstract)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    run_folder.check_writable("--workdir", workdir)
+    if latents.in_latents(config):
+        latents.adopt(config, config.space.scale, workdir)
+    run_folder.save_config(workdir, config)
+    run_folder.save_info(
+        workdir,
+        {
+            "method": config.method,
+            "parameters": {published.role: count},
+            "data": {"name": config.data.name, "shape": list(shape)},
+            "converted": {"source": source, "file": file.name, "weights": content_hash(arrays)},
+        },
+    )
+    with checkpoint.opened(workdir) as manager:
+        checkpoint.save_ema(manager, step, {published.role: params})
+    say(f"{count:,} parameters: sample with --mode=sample --workdir={workdir}")
+    return 0
+
+
+def export_checkpoint(
+    workdir: AnyPath,
+    file: Path,
+    source: str = "",
+    step: int | None = None,
+    wrapped: bool = False,
+    say: Say = print,
+) -> int:
+    """Write the moving average of a run folder as the published code saves it.
+
+    Args:
+      workdir: the run folder.
+      file: the PyTorch file to write; `torch.load(file, weights_only=True)` reads it.
+      source: a key of SOURCES; found by the config if "".
+      step: of the checkpoint; the last one if None.
+      wrapped: begin every name with "module.".
+      say: prints a line.
+
+    Raises:
+      UserError: see `model.load`; a network that was never published; or `file` is there.
+    """
+    config = run_folder.load_config(workdir)
+    source = source or source_of(config)
+    check_network(source, config)
+    if file.exists():
+        raise UserError(f"--export={file} is there; choose a new name")
+    run_folder.check_writable("--export", file.parent)
+    model = load(workdir, step)
+    params = jax.device_get(model.params[SOURCES[source].role])
+    arrays = to_arrays(params, SOURCES[source].entries(params))
+    prefix = WRAPPER if wrapped else ""
+    write_torch(file, {prefix + name: array for name, array in arrays.items()})
+    say(f"{file}: {len(arrays)} arrays of step {model.step}, weights {content_hash(arrays)}")
+    return 0

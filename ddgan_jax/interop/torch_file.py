@@ -1,0 +1,249 @@
+"""PyTorch checkpoint files without PyTorch, and without running anything they contain.
+
+A checkpoint is a pickle in which tensors refer to storages, and the bytes of those storages. Since
+PyTorch 1.6 they are members of a zip archive. Before, and so in most published feature networks,
+they follow each other in one stream: magic number, version, facts about the machine, the pickle,
+the names of the storages, then the length and the bytes of each.
+
+A pickle may name any function and have it called on loading. Here a fixed handful of names is
+known, all of them harmless; any other (the settings and the state of a trainer, say) becomes an
+object that does nothing, and an error where a tensor is needed.
+"""
+
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.run_folder import atomically
+
+_ZIP_START = b"PK\x03\x04"
+_STREAM_MAGIC = 0x1950A86A20F9469CFC6C
+_DTYPES = {
+    "DoubleStorage": np.dtype("<f8"),
+    "FloatStorage": np.dtype("<f4"),
+    "HalfStorage": np.dtype("<f2"),
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("i1"),
+    "ByteStorage": np.dtype("u1"),
+    "BoolStorage": np.dtype("?"),
+}
+
+
+class _Storage(NamedTuple):
+    key: str
+    dtype: np.dtype
+    size: int
+
+
+class _Tensor(NamedTuple):
+    """A view of a storage: offset and strides count elements."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def _tensor(storage: _Storage, offset: int, shape: tuple, strides: tuple, *_: object) -> _Tensor:
+    return _Tensor(storage, offset, shape, strides)
+
+
+_KNOWN: dict[str, Callable[..., object]] = {
+    "collections.OrderedDict": OrderedDict,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
+}
+
+
+class _Inert:
+    """In the place of an object of a class that is not known: takes everything and does nothing."""
+
+    kind = ""
+
+    def __new__(cls, *args: object, **kwargs: object) -> "_Inert":
+        return super().__new__(cls)
+
+    def __init__(self, *args: object, **kwargs: object):
+        pass
+
+    def _ignore(self, *args: object) -> None:
+        pass
+
+    __setstate__ = __setitem__ = append = extend = add = _ignore
+
+
+class _Unpickler(pickle.Unpickler):
+    """Builds `_Tensor`s; `storages` are those that they refer to, by key."""
+
+    def __init__(self, file: BinaryIO):
+        super().__init__(file, encoding="utf-8")
+        self.storages: dict[str, _Storage] = {}
+
+    def find_class(self, module: str, name: str) -> object:
+        if module == "torch" and name in _DTYPES:
+            return _DTYPES[name]
+        if f"{module}.{name}" in _KNOWN:
+            return _KNOWN[f"{module}.{name}"]
+        return type("_Inert", (_Inert,), {"kind": f"{module}.{name}"})
+
+    def persistent_load(self, pid: tuple) -> _Storage:
+        kind, dtype, key, _, size, *view = pid
+        if kind != "storage" or any(v is not None for v in view):
+            raise pickle.UnpicklingError(f"it contains a {kind} of an unknown kind")
+        storage = _Storage(key, dtype, size)
+        self.storages[key] = storage
+        return storage
+
+
+Pick = Callable[[object], dict[str, _Tensor]]
+
+
+def _read_zip(file: BinaryIO, pick: Pick) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(file) as archive:
+        members = archive.namelist()
+        pickles = [name for name in members if name.split("/")[-1] == "data.pkl"]
+        if len(pickles) != 1:
+            raise ValueError("a zip archive without one data.pkl")
+        folder = pickles[0].removesuffix("data.pkl")
+        if folder + "byteorder" in members and archive.read(folder + "byteorder") != b"little":
+            raise ValueError("written by a big-endian machine")
+        with archive.open(pickles[0]) as pickled:
+            tensors = pick(_Unpickler(pickled).load())  # type: ignore[arg-type]
+        storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+        data = {
+            key: np.frombuffer(archive.read(f"{folder}data/{key}"), storage.dtype)
+            for key, storage in storages.items()
+        }
+    return {name: _array(tensor, data) for name, tensor in tensors.items()}
+
+
+def _read_stream(file: BinaryIO, pick: Pick) -> dict[str, np.ndarray]:
+    if _Unpickler(file).load() != _STREAM_MAGIC:
+        raise ValueError("no magic number")
+    _version, machine = _Unpickler(file).load(), _Unpickler(file).load()
+    if not machine["little_endian"]:
+        raise ValueError("written by a big-endian machine")
+    unpickler = _Unpickler(file)
+    tensors = pick(unpickler.load())
+    data = {}
+    for key in _Unpickler(file).load():
+        dtype = unpickler.storages[key].dtype
+        size = int.from_bytes(file.read(8), "little")
+        if size != unpickler.storages[key].size:
+            raise ValueError("cut short or damaged")
+        data[key] = np.frombuffer(file.read(size * dtype.itemsize), dtype)
+    return {name: _array(tensor, data) for name, tensor in tensors.items()}
+
+
+def _array(tensor: _Tensor, data: Mapping[str, np.ndarray]) -> np.ndarray:
+    flat = data[tensor.storage.key]
+    # numpy does not check a strided view against the memory it looks at
+    last = tensor.offset + sum(
+        (n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True)
+    )
+    inside = min((tensor.offset, *tensor.shape, *tensor.strides)) >= 0 and last < len(flat)
+    if len(flat) != tensor.storage.size or not (inside or 0 in tensor.shape):
+        raise ValueError("cut short or damaged")
+    strides = [stride * flat.itemsize for stride in tensor.strides]
+    return np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides).copy()
+
+
+def _tensors(tree: object, inside: Sequence[str]) -> dict[str, _Tensor]:
+    if isinstance(tree, Mapping):
+        tree = next((tree[key] for key in inside if key in tree), tree)
+    if not isinstance(tree, Mapping):
+        raise ValueError(f"a {_kind(tree)}, not a dictionary of tensors")
+    for name, tensor in tree.items():
+        if not isinstance(tensor, _Tensor):
+            raise ValueError(f"{str(name)!r} is a {_kind(tensor)}, not a tensor")
+    return {str(name): tensor for name, tensor in tree.items()}
+
+
+def _kind(value: object) -> str:
+    return value.kind if isinstance(value, _Inert) else type(value).__name__
+
+
+def read_torch(path: str | Path, inside: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """The tensors of a PyTorch state dict (`.pth`, `.pt`), by name.
+
+    Names, layouts and dtypes are those of the file; tensors that share memory become copies.
+
+    Args:
+      path: the file.
+      inside: names under which a file that holds more than one dictionary of tensors may keep the
+        wanted one; the first that is there counts. The file's own dictionary if none is.
+
+    Raises:
+      UserError: the file is missing, cut short or no PyTorch file, or there is something other
+        than one flat dictionary of float, integer or boolean tensors.
+    """
+
+    def pick(tree: object) -> dict[str, _Tensor]:
+        return _tensors(tree, inside)
+
+    try:
+        with open(path, "rb") as file:
+            is_zip = file.read(len(_ZIP_START)) == _ZIP_START
+            file.seek(0)
+            return _read_zip(file, pick) if is_zip else _read_stream(file, pick)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    except Exception as error:  # bytes that are no pickle can raise anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: not a PyTorch file of tensors, or damaged: {reason}") from error
+
+
+def write_torch(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a state dict that `torch.load(path, weights_only=True)` reads, and always the same.
+
+    Args:
+      path: where; an older file is replaced when the new one is whole.
+      arrays: by name; float, integer or boolean, of a dtype that PyTorch has.
+    """
+    plain = {name: np.require(a, a.dtype.newbyteorder("<"), "C") for name, a in arrays.items()}
+    with atomically(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+
+        def member(name: str, content: bytes) -> None:
+            archive.writestr(zipfile.ZipInfo(f"{path.stem}/{name}"), content)
+
+        member("data.pkl", b"".join(_pickled_dictionary(plain)))
+        member("byteorder", b"little")
+        for key, array in enumerate(plain.values()):
+            member(f"data/{key}", array.tobytes())
+        member("version", b"3\n")
+
+
+def _pickled_dictionary(arrays: Mapping[str, np.ndarray]) -> Iterable[bytes]:
+    """The pickle of a dictionary of tensors, each with a storage of its own: number 0, 1, ..."""
+    names = {dtype: name for name, dtype in _DTYPES.items()}
+    # Classes and functions of PyTorch are only named, so the opcodes are written one by one.
+    yield pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + pickle.MARK
+    for key, (name, array) in enumerate(arrays.items()):
+        strides = tuple(stride // array.itemsize for stride in array.strides)
+        yield _plain(name) + _global("torch._utils", "_rebuild_tensor_v2") + pickle.MARK
+        yield pickle.MARK + _plain("storage") + _global("torch", names[array.dtype])
+        yield _plain(str(key)) + _plain("cpu") + _plain(array.size)
+        yield pickle.TUPLE + pickle.BINPERSID
+        yield _plain(0) + _plain(array.shape) + _plain(strides)  # offset in the storage first
+        yield _plain(False)  # requires_grad; then its hooks
+        yield _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
+        yield pickle.TUPLE + pickle.REDUCE
+    yield pickle.SETITEMS + pickle.STOP
+
+
+def _plain(value: Any) -> bytes:
+    """The opcodes of text, a number or a tuple of numbers."""
+    return pickle.dumps(value, protocol=2)[2:-1]  # without those that begin and end a pickle
+
+
+def _global(module: str, name: str) -> bytes:
+    return pickle.GLOBAL + f"{module}\n{name}\n".encode()

@@ -1,0 +1,54 @@
+"""Figures of metrics over training, by matplotlib."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ddgan_jax.io.run_folder import atomically
+
+Lines = Sequence[Mapping[str, float]]  # of a JSONL file
+AXES = {"images": "training images", "seconds": "seconds of training"}
+NOT_METRICS = ("step", "images", "seconds", "images_per_second")
+
+
+def metrics_of(lines: Lines) -> list[str]:
+    """What can be drawn of these lines: their metrics, without standard deviations."""
+    names = dict.fromkeys(name for line in lines for name in line)
+    return [name for name in names if name not in NOT_METRICS and "_std" not in name]
+
+
+def draw(path: Path, runs: Mapping[str, Lines], axis: str) -> None:
+    """Write a PNG: a panel for every metric, in it a curve for every run that has it.
+
+    Args:
+      path: of the PNG.
+      runs: name -> lines, each with `axis` and metrics.
+      axis: "images" or "seconds".
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    # The object-oriented interface: no global state, no display.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(name for lines in runs.values() for name in metrics_of(lines)))
+    columns = min(3, max(len(names), 1))
+    rows = -(-len(names) // columns) or 1
+    figure = Figure(figsize=(4.2 * columns, 3.1 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels[len(names) :]:
+        panel.set_axis_off()
+    for panel, name in zip(panels, names, strict=False):
+        for run, lines in runs.items():
+            points = [(line[axis], line[name]) for line in lines if name in line and axis in line]
+            if points:
+                panel.plot(*zip(*points, strict=True), marker=".", label=run)
+        panel.set_title(name, fontsize=10)
+        panel.set_xlabel(AXES[axis], fontsize=8)
+        panel.tick_params(labelsize=8)
+        panel.grid(alpha=0.3)
+    if len(runs) > 1 and names:
+        panels[0].legend(fontsize=8)
+    with atomically(path) as temporary:
+        figure.savefig(temporary, dpi=110)

@@ -1,0 +1,293 @@
+"""`--mode=benchmark`: speed of train step and sampling, with the work that they do.
+
+Of several DDGANs side by side, what sampling costs, whatever space they work in:
+
+  python -m ddgan_jax.benchmark configs/ddgan_cifar10.py configs/wddgan_cifar10.py --batch_size=4
+
+FLOPs are those of the program before optimisation, as XLA counts them, so they say what the method
+asks for, whatever kernels run it; MFU is that over time and the devices' peak.
+"""
+
+import argparse
+import functools
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddgan_jax.config.base import check, validate
+from ddgan_jax.config.overrides import load_config_file, override
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.types import Array, Method, Params, PyTree
+from ddgan_jax.inference.sampling import compiled_sampler, sample_keys
+from ddgan_jax.networks.build import build_generator, build_space
+from ddgan_jax.parallel import mesh as meshes
+from ddgan_jax.training import latents
+from ddgan_jax.training.setup import (
+    assemble,
+    compiled_steps,
+    data_shape,
+    first_state,
+    frozen_shapes,
+    load_frozen,
+)
+
+TRIALS = 20
+SAMPLES = 100  # the batch that papers of this field time
+
+# Peak dense bfloat16 FLOP/s by the makers' data sheets, the first name that fits; float32 is slower
+# and still measured against it.
+PEAK_FLOPS = {
+    "A100": 312e12,
+    "H100": 989e12,
+    "H200": 989e12,
+    "TPU v4": 275e12,
+    "TPU v5 lite": 197e12,
+    "TPU v5": 459e12,
+    "TPU v6 lite": 918e12,
+}
+
+
+def peak_flops() -> float | None:
+    """Peak bfloat16 FLOP/s of all devices together, None where it is not known (CPU)."""
+    kind = jax.devices()[0].device_kind
+    peaks = [peak for name, peak in PEAK_FLOPS.items() if name in kind]
+    return peaks[0] * jax.device_count() if peaks else None
+
+
+def median_seconds(call: Callable[[], Any], trials: int = TRIALS) -> float:
+    """Median wall-clock of `trials` calls after one to warm up, each waited for."""
+    jax.block_until_ready(call())
+    times = []
+    for _ in range(trials):
+        start = time.perf_counter()
+        jax.block_until_ready(call())
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def random_batch(key: Array, size: int, shape: tuple[int, ...]) -> dict[str, Array]:
+    """Noise in the place of data: speed does not depend on the pixels."""
+    if len(shape) == 3:
+        image = jax.random.randint(key, (size, *shape), 0, 256).astype(jnp.uint8)
+    else:
+        image = jax.random.normal(key, (size, *shape))
+    return {"image": image, "label": jnp.zeros(size, jnp.int32)}
+
+
+def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> int:
+    """Measure and print a table, then the same as one line of JSON."""
+    validate(config)
+    mesh = meshes.make_mesh()
+    meshes.check_divides("train.batch_size", config.train.batch_size, mesh)
+    shape = data_shape(config)
+    method, optimisers, create, shapes = assemble(config, shape, total=1000, epoch=1000)
+    abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
+    state = first_state(create, abstract, seed=0)
+    size = config.train.batch_size
+    make_batch = functools.partial(random_batch, size=size, shape=shape)
+    if latents.in_latents(config):  # training encodes its data once, before it begins
+        make_batch = functools.partial(
+            latents.random_latents, config=config, shape=shape, count=size
+        )
+    frozen = load_frozen(config, mesh)
+    batch = jax.jit(make_batch, out_shardings=meshes.over_batch(mesh))(jax.random.key(1))
+
+    variants = {
+        tuple(False for _ in method.phases),
+        tuple(p.regulariser is not None for p in method.phases),
+    }
+    step_fn = compiled_steps(method, optimisers, config, mesh, abstract)
+    rows: dict[str, dict[str, float]] = {}
+    for variant in sorted(variants):
+        name = "train step + R1" if any(variant) else "train step"
+        started = time.perf_counter()
+        lowered = step_fn(variant).lower(state, batch, frozen)
+        flops = float((lowered.cost_analysis() or {}).get("flops", 0.0))
+        compiled = lowered.compile()
+        compile_seconds = time.perf_counter() - started
+        holder = [state]
+
+        def call(holder: list = holder, compiled: Any = compiled) -> Any:  # the state is donated
+            holder[0], metrics = compiled(holder[0], batch, frozen)
+            return metrics
+
+        rows[name] = _row(median_seconds(call), size, flops, compile_seconds)
+        state = holder[0]
+
+    if method.sample is not None:
+        params = {**state.params, **state.ema}
+        name, rows_of_sampling = sampling_speed(method, params, frozen, mesh)
+        rows[name] = rows_of_sampling
+    memory = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    say(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}, "
+        f"{config.dtype}, batch {size}, images {shape}, median of {TRIALS}")  # fmt: skip
+    for name, row in rows.items():
+        mfu = f"{100 * row['mfu']:.1f} %" if "mfu" in row else "unknown"
+        say(
+            f"{name:<18} {row['seconds'] * 1e3:10.2f} ms  {row['images_per_second']:10.0f} images/s"
+            f"  {row['flops'] / 1e9:10.2f} GFLOP  {row['flops_per_second'] / 1e9:10.1f} GFLOP/s"
+            f"  MFU {mfu}  compiled in {row['compile_seconds']:.1f} s"
+        )
+    if memory:
+        say(f"peak memory of a device: {memory / 2**30:.2f} GiB")
+    say(json.dumps({"rows": rows, "peak_bytes": memory, "device": jax.devices()[0].device_kind}))
+    return 0
+
+
+def sampling_speed(
+    method: Method,
+    params: Params,
+    frozen: PyTree,
+    mesh: jax.sharding.Mesh,
+    trials: int = TRIALS,
+) -> tuple[str, dict[str, float]]:
+    """(what was measured, its row): sampling a batch of `SAMPLES`, compiled beforehand."""
+    count = meshes.round_up(SAMPLES, mesh)
+    sample = compiled_sampler(method, mesh)
+    keys = sample_keys(jax.random.key(2), 0, count)
+    started = time.perf_counter()
+    lowered = sample.lower(params, keys, frozen)
+    compiled = lowered.compile()
+    flops = float((lowered.cost_analysis() or {}).get("flops", 0.0))
+    compile_seconds = time.perf_counter() - started
+    seconds = median_seconds(lambda: compiled(params, keys, frozen), trials)
+    return f"sample {count}, NFE {method.nfe}", _row(seconds, count, flops, compile_seconds)
+
+
+def _row(seconds: float, size: int, flops: float, compile_seconds: float) -> dict[str, float]:
+    row = {
+        "seconds": seconds,
+        "images_per_second": size / seconds,
+        "flops": flops,
+        "flops_per_second": flops / seconds,
+        "compile_seconds": compile_seconds,
+    }
+    peak = peak_flops()
+    return row | ({"mfu": flops / seconds / peak} if peak else {})
+
+
+def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str, Any]:
+    """What one evaluation of a DDGAN's generator and a batch of samples cost, decoding included.
+
+    Noise stands for the weights. FLOPs of a batch are those of its NFE evaluations and of decoding;
+    bytes are what its program holds: weights, inputs and whatever is in between. The batch is
+    rounded up to a multiple of the devices. Without trials FLOPs are counted and nothing compiles.
+
+    Raises:
+      UserError: another method, or a config that does not fit.
+    """
+    validate(config)
+    check(config, "method", config.method == "ddgan", "'ddgan', in any space,")
+    mesh = meshes.make_mesh()
+    batch_size = meshes.round_up(batch_size, mesh)
+    shape = data_shape(config)
+    method, _, _, abstract = assemble(config, shape, total=1, epoch=1)
+    space = build_space(config, shape)
+    generator = build_generator(config, space.shape)
+    rng = np.random.default_rng(0)
+
+    def noise(like: jax.ShapeDtypeStruct) -> Array:
+        return jnp.asarray(0.02 * rng.standard_normal(like.shape, np.float32), like.dtype)
+
+    frozen = jax.tree.map(noise, frozen_shapes(config))
+    params = {"gen": jax.tree.map(noise, abstract.params["gen"])}
+    keys = sample_keys(jax.random.key(0), 0, batch_size)
+    x = jnp.zeros((batch_size, *space.shape))
+    t, z = (
+        jnp.zeros(batch_size, jnp.int32),
+        jnp.ones((batch_size, config.latent_size + config.classes)),
+    )
+
+    def evaluate(params: Params, x: Array, t: Array, z: Array) -> Array:
+        return generator.apply({"params": params["gen"]}, x, t, z)
+
+    evaluation = jax.jit(evaluate).lower(params, x, t, z)
+    decode = jax.jit(space.decode).lower(x, frozen)
+    evaluation_flops, decode_flops = (
+        float((lowered.cost_analysis() or {}).get("flops", 0.0)) for lowered in (evaluation, decode)
+    )
+    row = {
+        "space": list(space.shape),
+        "batch_size": batch_size,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "nfe": method.nfe,
+        "evaluation_flops": evaluation_flops,
+        "batch_flops": method.nfe * evaluation_flops + decode_flops,
+    }
+    if not trials:
+        return row
+    evaluator, sampler = evaluation.compile(), compiled_sampler(method, mesh)
+    sampled = sampler.lower(params, keys, frozen).compile()
+    memory = sampled.memory_analysis()
+    return row | {
+        "evaluation_seconds": median_seconds(lambda: evaluator(params, x, t, z), trials),
+        "batch_seconds": median_seconds(lambda: sampled(params, keys, frozen), trials),
+        "bytes": memory.argument_size_in_bytes + memory.temp_size_in_bytes,
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command that compares what sampling costs: a table, each row also as JSON."""
+    parser = argparse.ArgumentParser(
+        "python -m ddgan_jax.benchmark", description="What sampling of DDGANs costs, side by side."
+    )
+    parser.add_argument("configs", nargs="+", help="config files of DDGANs in any space")
+    parser.add_argument("--image_size", type=int, help="instead of the configs' own")
+    parser.add_argument("--batch_size", type=int, default=4, help="images at a time")
+    parser.add_argument(
+        "--trials", type=int, default=5, help="whose median is printed; 0: only count"
+    )
+    parser.add_argument(
+        "--autoencoder", help="config of the one whose latents a config works in; no weights needed"
+    )
+    flags = parser.parse_args(argv)
+    try:
+        for name, least in (("batch_size", 1), ("trials", 0)):
+            if getattr(flags, name) < least:
+                raise UserError(
+                    f"--{name} is {getattr(flags, name)}; an integer from {least} on is needed"
+                )
+        print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}, "
+              f"batches of {flags.batch_size}, "
+              f"{f'median of {flags.trials}' if flags.trials else 'counted'}")  # fmt: skip
+        print(f"{'':<24}{'space':>12}{'parameters':>13}{'one evaluation':>24}{'NFE':>6}"
+              f"{'a batch':>24}")  # fmt: skip
+        rows = {}
+        for name in flags.configs:
+            config = load_config_file(name)
+            if flags.image_size:
+                config = override(config, {"data.image_size": str(flags.image_size)})
+            with tempfile.TemporaryDirectory() as folder:
+                if flags.autoencoder and latents.in_latents(config):
+                    autoencoder = load_config_file(flags.autoencoder)
+                    config = latents.untrained(
+                        config, autoencoder, data_shape(config), Path(folder)
+                    )
+                row = rows[name] = sampling_cost(config, flags.batch_size, flags.trials)
+            cells = [
+                f"{row[f'{what}_flops'] / 1e9:>11.3g} GFLOP" for what in ("evaluation", "batch")
+            ]
+            if flags.trials:
+                cells[0] += f"{row['evaluation_seconds']:>8.3g} s"
+                cells[1] += f"{row['batch_seconds']:>8.3g} s{row['bytes'] / 1e6:>8.0f} MB"
+            space = "x".join(map(str, row["space"]))
+            print(f"{Path(name).stem:<24}{space:>12}{row['parameters']:>13,}{cells[0]}"
+                  f"{row['nfe']:>6}{cells[1]}", flush=True)  # fmt: skip
+        print(json.dumps({"rows": rows}))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

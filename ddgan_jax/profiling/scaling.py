@@ -1,0 +1,368 @@
+"""How a run scales over chips: the work of a step, what it sends, and a model of its time.
+
+  python -m ddgan_jax.scaling --config=configs/ddgan_cifar10.py
+  python -m ddgan_jax.scaling configs/*_cifar10.py --autoencoder=configs/autoencoder_cifar10.py
+  JAX_NUM_CPU_DEVICES=8 python -m ddgan_jax.scaling --config=configs/ddgan_digits.py --measure=1,2,8
+
+The first traces one step, compiles nothing, and predicts from n = 1 to 256 chips, the second the
+same of several configs, a row each,
+
+  seconds(n) = F / (n u peak) + sum over collectives of (S(n) / bandwidth + hops(n) latency)
+
+F: FLOPs of a step as XLA counts them before optimisation, each regulariser in its share of steps.
+u: the part of a chip's peak that compiled networks reach, `UTILISATION`. A collective is a ring
+over all chips, and nothing overlaps with computing. What a chip sends, S, and in how many hops:
+
+  data parallel      one all-reduce of a role's gradient a phase     2 (n-1)/n G      2 (n-1)
+  config.train.fsdp  an all-gather of all big parameters a phase,      (n-1)/n P        n-1
+                     a reduce-scatter of the gradient                  (n-1)/n G        n-1
+
+The third compiles the step for so many devices of this machine, counts the collectives of the
+compiled program and times it, and the same bytes alone.
+"""
+
+import argparse
+import functools
+import math
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import PartitionSpec
+from ml_collections import ConfigDict
+
+from ddgan_jax.config.base import validate
+from ddgan_jax.config.overrides import load_config_file, override
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.train_step import which_regularise
+from ddgan_jax.core.types import Array, PyTree
+from ddgan_jax.parallel import mesh as meshes
+from ddgan_jax.profiling.benchmark import data_shape, median_seconds, random_batch
+from ddgan_jax.profiling.memory import activation_bytes
+from ddgan_jax.training import latents
+from ddgan_jax.training.setup import assemble, compiled_steps, first_state, frozen_shapes
+
+UTILISATION = 0.4  # of the peak; an assumption, until `--mode=benchmark` has measured it on a chip
+CHIPS = (1, 4, 16, 64, 256)
+
+
+class Chip(NamedTuple):
+    """What the model wants to know; compare with the data sheet of your chip.
+
+    Attributes:
+      flops: dense bfloat16 FLOP/s.
+      bandwidth: bytes/s that a chip sends along a ring; of a torus, one axis, both directions.
+      latency: seconds of a hop; an assumption.
+      together: chips that have this bandwidth between them.
+      beyond: bytes/s of a chip when a ring has more.
+    """
+
+    flops: float
+    bandwidth: float
+    latency: float = 1e-6
+    together: int = 2**20
+    beyond: float = math.inf
+
+
+KINDS = {
+    "TPU v4": Chip(275e12, 90e9),
+    "TPU v5e": Chip(197e12, 90e9),
+    "TPU v5p": Chip(459e12, 180e9),
+    "TPU v6e": Chip(918e12, 180e9),
+    "H100": Chip(989e12, 450e9, 5e-6, 8, 50e9),
+}
+
+
+class Work(NamedTuple):
+    """One train step, whatever runs it.
+
+    Attributes:
+      flops: of the whole batch.
+      bytes_accessed: that operations read and write, before any are fused: far above what happens.
+      gradients: bytes of each phase's gradient.
+      gathered: bytes of the parameters that `config.train.fsdp` splits.
+      state: bytes of the train state.
+      activations: bytes of the whole batch, see `memory.activation_bytes`.
+    """
+
+    flops: float
+    bytes_accessed: float
+    gradients: tuple[int, ...]
+    gathered: int
+    state: int
+    activations: int
+
+
+def work_of(config: ConfigDict) -> Work:
+    """Trace the step, without compiling or data.
+
+    Raises:
+      UserError: something is wrong with the config.
+    """
+    validate(config)
+    mesh = meshes.make_mesh(jax.devices()[:1])
+    shape = data_shape(config)
+    method, optimisers, _, shapes = assemble(config, shape, total=1000, epoch=1000)
+    abstract = meshes.lay_out(shapes, mesh)
+    step_fn = compiled_steps(method, optimisers, config, mesh, abstract)
+    batch = jax.eval_shape(functools.partial(_batch, config, shape), jax.random.key(0))
+    frozen = frozen_shapes(config)
+    every = math.lcm(*(p.regularise_every for p in method.phases if p.regulariser))
+    variants = [which_regularise(method, step) for step in range(every)]
+    costs = {
+        v: step_fn(v).lower(abstract, batch, frozen).cost_analysis() or {} for v in set(variants)
+    }
+
+    def mean(name: str) -> float:
+        return sum(float(costs[v].get(name, 0.0)) for v in variants) / every
+
+    big = [x for x in jax.tree.leaves(abstract.params) if x.size >= meshes.SMALL]
+    return Work(
+        mean("flops"),
+        mean("bytes accessed"),
+        tuple(meshes.bytes_per_device(abstract.params[p.role]) for p in method.phases),
+        meshes.bytes_per_device(big),
+        meshes.bytes_per_device(abstract),
+        activation_bytes(method, abstract, batch, frozen, config.train.accumulate),
+    )
+
+
+def _batch(config: ConfigDict, shape: tuple[int, ...], key: Array) -> PyTree:
+    """What the train step is fed."""
+    size = config.train.batch_size
+    if latents.in_latents(config):
+        return latents.random_latents(key, config, shape, size)
+    return random_batch(key, size, shape)
+
+
+def predicted(work: Work, chips: int, chip: Chip, fsdp: bool = False) -> tuple[float, float]:
+    """Seconds of a step that `chips` chips compute and communicate; the module says how."""
+    bandwidth = chip.bandwidth if chips <= chip.together else chip.beyond
+    part, hops = (chips - 1) / chips, chips - 1
+    sent = 0.0
+    for gradient in work.gradients:
+        bytes_sent = part * (gradient + (work.gathered if fsdp else gradient))
+        sent += bytes_sent / bandwidth + 2 * hops * chip.latency
+    return work.flops / (chips * UTILISATION * chip.flops), sent
+
+
+# "%x = (f32[8,4]{1,0}, f32[3]{0}) all-reduce(...", also as the start of an asynchronous pair.
+_COLLECTIVE = re.compile(
+    r"= (\(.*?\)|\S+) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)"
+    r"(?:-start)?\("
+)
+_ARRAY = re.compile(r"\b(pred|[a-z]+\d+)\[([\d,]*)\]")
+
+
+def collectives(program: str) -> dict[str, tuple[int, int]]:
+    """{kind: (how many, bytes of their results on one device)} of a compiled program's text."""
+    found: dict[str, tuple[int, int]] = {}
+    for shapes, kind in _COLLECTIVE.findall(program):
+        size = 0
+        for dtype, dims in _ARRAY.findall(shapes):
+            bits = 8 if dtype == "pred" else int(re.sub(r"\D", "", dtype))
+            size += math.prod(int(d) for d in dims.split(",") if d) * bits // 8
+        count, total = found.get(kind, (0, 0))
+        found[kind] = (count + 1, total + size)
+    return found
+
+
+class Measured(NamedTuple):
+    """A compiled step on devices of this machine."""
+
+    devices: int
+    batch: int
+    seconds: float  # median of a step
+    alone: float  # of one all-reduce of as many bytes
+    flops: float  # of one device, in the compiled program
+    state: int  # bytes on one device
+    collectives: dict[str, tuple[int, int]]
+
+
+def measure(config: ConfigDict, devices: Sequence[jax.Device], trials: int = 20) -> Measured:
+    """Compile and time the step without regularisers.
+
+    Raises:
+      UserError: something is wrong with the config, or its batch does not divide.
+    """
+    validate(config)
+    mesh = meshes.make_mesh(devices)
+    size = config.train.batch_size
+    meshes.check_divides("train.batch_size", size, mesh)
+    shape = data_shape(config)
+    method, optimisers, create, shapes = assemble(config, shape, total=1000, epoch=1000)
+    abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
+    holder = [first_state(create, abstract, seed=0)]
+    make_batch = functools.partial(_batch, config, shape)
+    batch = jax.jit(make_batch, out_shardings=meshes.over_batch(mesh))(jax.random.key(1))
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), frozen_shapes(config))
+    frozen = jax.device_put(zeros, meshes.replicated(mesh))
+    without = tuple(False for _ in method.phases)
+    step_fn = compiled_steps(method, optimisers, config, mesh, abstract)(without)
+    compiled = step_fn.lower(holder[0], batch, frozen).compile()
+
+    def step() -> Any:  # the state is donated
+        holder[0], metrics = compiled(holder[0], batch, frozen)
+        return metrics
+
+    found = collectives(compiled.as_text())
+    count = sum(size for _, size in found.values()) // 4
+    return Measured(
+        mesh.size,
+        size,
+        median_seconds(step, trials),
+        median_seconds(_all_reduce(mesh, count), trials) if mesh.size > 1 and count else 0.0,
+        float((compiled.cost_analysis() or {}).get("flops", 0.0)),
+        meshes.bytes_per_device(abstract),
+        found,
+    )
+
+
+def _all_reduce(mesh: jax.sharding.Mesh, count: int) -> Callable[[], Any]:
+    """A call that sums `count` floats over the devices."""
+    each = jax.device_put(np.ones((mesh.size, count), np.float32), meshes.over_batch(mesh))
+    total = jax.jit(
+        jax.shard_map(
+            lambda x: jax.lax.psum(x[0], "data"),
+            mesh=mesh,
+            in_specs=PartitionSpec("data"),
+            out_specs=PartitionSpec(),
+        )
+    )
+    return lambda: total(each)
+
+
+def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None] = print) -> None:
+    """Print the work of a step and the table of predictions."""
+    work, size = work_of(config), config.train.batch_size
+    sums = ", ".join(f"{gradient / 1e6:.1f}" for gradient in work.gradients)
+    say(f"batch {size}: {work.flops / 1e9:.1f} GFLOP, at most {work.bytes_accessed / 1e9:.1f} GB "
+        f"accessed a step; gradients {sums} MB, state {work.state / 1e6:.1f} MB, activations of "
+        f"the whole batch {work.activations / 1e6:.1f} MB")  # fmt: skip
+    say("| chip | chips | batch of each | ms a step | communication | efficiency | the same batch "
+        "on each chip | with fsdp |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+    for kind in kinds:
+        chip = KINDS[kind]
+        alone = sum(predicted(work, 1, chip))
+        for chips in CHIPS:
+            if size % chips:
+                continue
+            compute, sent = predicted(work, chips, chip)
+            total, split = compute + sent, sum(predicted(work, chips, chip, fsdp=True))
+            say(f"| {kind} | {chips} | {size // chips} | {1e3 * total:.3g} | "
+                f"{100 * sent / total:.0f} % | {100 * alone / (chips * total):.0f} % | "
+                f"{100 * alone / (alone + sent):.0f} % | "
+                f"{100 * alone / (chips * split):.0f} % |")  # fmt: skip
+
+
+def side_by_side(
+    configs: Mapping[str, ConfigDict], kinds: Sequence[str], say: Callable[[str], None] = print
+) -> None:
+    """Print a row for each config: the work of a step, and what `predict` says in short."""
+    many = ", ".join(map(str, CHIPS[1:]))
+    each = [f"{kind}: ms on 1 | efficiency on {many} | the same batch on each" for kind in kinds]
+    say(f"| config | batch | GFLOP | GB accessed | MB of gradients | MB of state | "
+        f"GB of activations | "
+        f"{' | '.join(each)} |\n|{'---|' * (7 + 3 * len(kinds))}")  # fmt: skip
+    for name, config in configs.items():
+        work, size = work_of(config), config.train.batch_size
+        cells = [size, f"{work.flops / 1e9:.3g}", f"{work.bytes_accessed / 1e9:.3g}",
+                 f"{sum(work.gradients) / 1e6:.3g}", f"{work.state / 1e6:.3g}",
+                 f"{work.activations / 1e9:.3g}"]  # fmt: skip
+        for kind in kinds:
+            alone, strong, weak = sum(predicted(work, 1, KINDS[kind])), [], []
+            for chips in CHIPS[1:]:
+                compute, sent = predicted(work, chips, KINDS[kind])
+                share = alone / (chips * (compute + sent))
+                strong.append(f"{100 * share:.0f}" if size % chips == 0 else "-")
+                weak.append(f"{100 * alone / (alone + sent):.0f}")
+            cells += [f"{1e3 * alone:.3g}", f"{', '.join(strong)} %", f"{', '.join(weak)} %"]
+        say(f"| `{name}` | {' | '.join(map(str, cells))} |")
+
+
+def count_and_time(
+    config: ConfigDict, counts: Sequence[int], weak: bool, say: Callable[[str], None] = print
+) -> None:
+    """Print a table of `measure` for several numbers of devices.
+
+    Args:
+      config: of a run.
+      counts: numbers of devices.
+      weak: the config's batch is that of each device, not of all.
+      say: where lines go.
+
+    Raises:
+      UserError: see `measure`; or there are not so many devices.
+    """
+    have, each = jax.devices(), config.train.batch_size
+    if max(counts) > len(have):
+        raise UserError(
+            f"--measure has {max(counts)} and there are {len(have)} devices; on a CPU "
+            "JAX_NUM_CPU_DEVICES=N makes more"
+        )
+    say("| devices | batch | ms a step | MFLOP of each | state of each, kB | collectives | kB | "
+        "ms of an all-reduce of as much |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+    for count in counts:
+        config.train.batch_size = each * count if weak else each
+        row = measure(config, have[:count])
+        kinds = ", ".join(f"{n} {kind}" for kind, (n, _) in sorted(row.collectives.items()))
+        size = sum(size for _, size in row.collectives.values())
+        say(f"| {row.devices} | {row.batch} | {1e3 * row.seconds:.2f} | {row.flops / 1e6:.2f} | "
+            f"{row.state / 1e3:.1f} | {kinds or 'none'} | {size / 1e3:.1f} | "
+            f"{1e3 * row.alone:.2f} |")  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        "python -m ddgan_jax.scaling",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("configs", nargs="*", help="several, predicted side by side")
+    parser.add_argument("--config", help="FILE.py or FILE.py:VARIANT, in detail")
+    parser.add_argument("--chip", default="TPU v5e,H100", help=f"some of {', '.join(KINDS)}")
+    parser.add_argument("--measure", default="", help="numbers of devices of this machine: 1,2,8")
+    parser.add_argument("--weak", action="store_true", help="the config's batch on each device")
+    parser.add_argument(
+        "--autoencoder", help="config of the one whose latents --config works in; no weights needed"
+    )
+    try:
+        from ddgan_jax.main import split_overrides
+
+        given, changes = split_overrides(sys.argv[1:] if argv is None else argv)
+        flags, others = parser.parse_known_args(given)
+        kinds = flags.chip.split(",")
+        if others or not set(kinds) <= KINDS.keys():
+            wrong = others[0] if others else f"--chip={flags.chip}"
+            raise UserError(f"{wrong} is unknown; chips are {', '.join(KINDS)}")
+        if bool(flags.config) == bool(flags.configs):
+            raise UserError("either --config=FILE or files of configs are needed")
+        with tempfile.TemporaryDirectory() as folder:
+            configs = {}
+            for name in flags.configs or [flags.config]:
+                config = override(load_config_file(name), changes)
+                if flags.autoencoder and latents.in_latents(config):
+                    autoencoder, shape = load_config_file(flags.autoencoder), data_shape(config)
+                    config = latents.untrained(config, autoencoder, shape, Path(folder))
+                configs[Path(name).stem] = config
+            if flags.configs:
+                side_by_side(configs, kinds)
+            elif flags.measure:
+                counts = [int(count) for count in flags.measure.split(",")]
+                count_and_time(config, counts, flags.weak)
+            else:
+                predict(config, kinds)
+    except (UserError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""The training loop: batches in, checkpoints, metrics and sample grids out."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.train_step import Regularise, which_regularise
+from ddgan_jax.core.types import Array, TrainState
+from ddgan_jax.data.pipeline import batches
+from ddgan_jax.evaluation.evaluate import evaluation_line, state_evaluator
+from ddgan_jax.evaluation.reference import Evaluator, make_evaluator
+from ddgan_jax.inference.rebuild import rebuilder
+from ddgan_jax.inference.sampling import compiled_sampler, sample_keys
+from ddgan_jax.io import checkpoint, run_folder
+from ddgan_jax.io.storage import AnyPath, spooled
+from ddgan_jax.parallel import mesh as meshes
+from ddgan_jax.parallel.distributed import agreed, led
+from ddgan_jax.plotting import curves
+from ddgan_jax.plotting import grids as plots
+from ddgan_jax.training import latents
+from ddgan_jax.training.metrics_log import (
+    LOGS,
+    Clock,
+    MetricsLog,
+    Window,
+    progress_line,
+    read_lines,
+)
+from ddgan_jax.training.setup import Run, compiled_steps, describe, first_state, prepare
+from ddgan_jax.training.stop_signal import StopSignal
+
+Say = Callable[[str], None]
+
+
+def train(
+    config: ConfigDict,
+    workdir: AnyPath,
+    say: Say = print,
+    devices: Sequence[jax.Device] | None = None,
+) -> int:
+    """Train, or train on, the run in `workdir`.
+
+    Args:
+      config: of the run; what may differ from a run already there, see `run_folder`.
+      workdir: the run folder; made if it is not there.
+      say: where lines for a person go.
+      devices: to use; all if None.
+
+    Returns:
+      The exit status: 0, or 128 + the signal that ended it (after a checkpoint).
+
+    Raises:
+      UserError: whatever the user can mend, in one line.
+    """
+    if jax.process_index() != 0:
+        say = _silent
+    run = prepare(config, devices, workdir)
+    evaluator = agreed(lambda: make_evaluator(config, run.mesh)) if run.plan.eval else None
+    changes = agreed(lambda: run_folder.check_same_run(workdir, config))
+    info = describe(run)
+    say(f"config:\n{_indent(config)}")
+    for role, count in info["parameters"].items():
+        say(f"parameters of {role}: {count:,}")
+    source, plan, kinds = run.source, run.plan, info["devices"]
+    say(f"data: {source.name}, {source.size:,} examples of shape {source.shape}")
+    say(f"{plan.total:,} steps of {config.train.batch_size} on {len(kinds)} x {kinds[0]}, "
+        f"{plan.epoch:,} steps an epoch")  # fmt: skip
+    state_size = info["state_bytes_per_device"] / 2**20
+    say(f"each device: {info['batch_per_device']:,} of a batch, {state_size:,.1f} MiB of state; "
+        "python -m ddgan_jax.scaling counts the activations, which come on top")  # fmt: skip
+    for change in changes:
+        say(f"changed since the run began: {change}")
+
+    with contextlib.ExitStack() as held:
+        try:
+            led(lambda: held.enter_context(run_folder.claimed(workdir)))
+            if latents.in_latents(config):
+                scale = float(run.frozen["scale"])
+                led(lambda: latents.adopt(config, scale, workdir))
+            manager = held.enter_context(checkpoint.opened(workdir, config.train.keep))
+            state, window = _start(run, manager, say)
+            # Not before: a run that cannot go on is left as it was.
+            if jax.process_index() == 0:
+                run_folder.save_config(workdir, config)
+                run_folder.save_info(workdir, info)
+            return _loop(run, evaluator, workdir, state, window, manager, say)
+        except OSError as error:  # full disk, lost permission
+            raise UserError(
+                f"--workdir={workdir} cannot be written to: {error.strerror or error}; its "
+                "checkpoints are kept, the same command goes on from the last"
+            ) from error
+
+
+def _start(run: Run, manager: Any, say: Say) -> tuple[TrainState, Window]:
+    """The state of the last checkpoint, or a new one."""
+    roles = tuple(phase.role for phase in run.method.phases)
+    if not manager.all_steps():
+        return first_state(run.create, run.abstract, run.config.seed), Window(roles)
+    state, sums = checkpoint.restore_newest(manager, run.abstract, say)
+    say(f"resumed at step {int(state.step)}")
+    return state, Window(roles, sums)
+
+
+def _loop(
+    run: Run,
+    evaluator: Evaluator | None,
+    workdir: AnyPath,
+    state: TrainState,
+    window: Window,
+    manager: Any,
+    say: Say,
+) -> int:
+    plan, batch_size = run.plan, run.config.train.batch_size
+    start = int(state.step)
+    if start >= plan.total:
+        say(f"nothing to do: {start} of {plan.total} steps are done")
+        return 0
+    step_fn = compiled_steps(run.method, run.optimisers, run.config, run.mesh, run.abstract)
+    draw = grid_sampler(run)
+    evaluate = state_evaluator(run, evaluator) if evaluator else None
+    feed = feed_batches(run, start)
+    compiled: set[Regularise] = set()
+
+    def advice() -> str:
+        saved = max(manager.all_steps(), default=None)
+        kept = "no checkpoint yet" if saved is None else f"checkpoint {saved} is kept"
+        return f"{kept} in {workdir}; a lower learning rate may help"
+
+    with StopSignal() as stop, contextlib.closing(feed), contextlib.ExitStack() as files:
+        log = send = None
+        if jax.process_index() == 0:
+            folder, send = files.enter_context(spooled(workdir, *LOGS))
+            log = MetricsLog(folder, start)
+            files.callback(log.close)
+        clock = Clock(start, plan.total, batch_size, log.seconds if log else 0.0)
+        for step in range(start + 1, plan.total + 1):
+            variant = which_regularise(run.method, step - 1)
+            began = time.perf_counter()
+            state, metrics = step_fn(variant)(state, next(feed), run.frozen)
+            window.add(step, metrics)
+            if variant not in compiled:
+                compiled.add(variant)
+                jax.block_until_ready(state.step)
+                with_what = " with its regulariser" if any(variant) else ""
+                say(f"first train step{with_what}: {time.perf_counter() - began:.1f} s")
+                clock.forget(step)
+
+            last, stopping = step == plan.total, stop.requested(manager, step)
+            if step % plan.log == 0 or last:
+                window.settle(advice)
+                rate, left = clock.read(step)
+                speed = {"images_per_second": rate, "seconds": clock.seconds}
+                scalars = window.means() | speed | {"images": step * batch_size}
+                say(progress_line(step, plan.total, scalars, left))
+                if log:
+                    log.write(step, scalars)
+            if step % plan.sample == 0 or last:  # before the checkpoint: none is ever skipped
+                window.settle(advice)  # so that the clock stops when the step is done
+                with clock.pause():
+                    grid = plots.picture(draw(state))
+                    if log:
+                        plots.save_png(folder / "samples" / f"step_{step:08d}.png", grid)
+                        log.image("samples", step, grid)
+            if evaluate and (step % plan.eval == 0 or last):
+                window.settle(advice)
+                with clock.pause():
+                    found = evaluate(state)
+                    say(evaluation_line(step, found))
+                    if log:
+                        progress = {"images": step * batch_size, "seconds": clock.now()}
+                        log.evaluation(step, progress | found)
+                        line = {run.config.method: read_lines(log.evaluations)}
+                        curves.draw(folder / "evaluation.png", line, "images")
+            if step % plan.checkpoint == 0 or last or stopping:
+                window.settle(advice)  # what is saved is finite
+                with clock.pause():
+                    if send:
+                        send()  # before the checkpoint: what it has passed is never missing
+                    checkpoint.save(manager, state, window.sums())
+            if stopping and not last:
+                checkpoint.wait(manager)
+                say(f"stopped at step {step} and saved; the same command goes on from here")
+                return 128 + stop.number
+        checkpoint.wait(manager)
+    say(f"done: {plan.total} steps; checkpoint, metrics and samples are in {workdir}")
+    return 0
+
+
+def feed_batches(run: Run, start: int) -> Generator[dict[str, Array]]:
+    """Global batches on the devices from step `start` on, one ahead of the step that uses it."""
+    config, mesh = run.config, run.mesh
+    threads = os.cpu_count() or 2  # decoding on demand gains from all of them
+    local = batches(
+        run.feed,
+        config.train.batch_size,
+        seed=config.seed,
+        start=start,
+        flip=config.data.flip and not latents.in_latents(config),  # these are flipped already
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        prefetch=max(4, threads),
+        threads=threads,
+    )
+    ahead = meshes.shard_batch(next(local), mesh)
+    for batch in local:
+        ready, ahead = ahead, meshes.shard_batch(batch, mesh)
+        yield ready
+
+
+def grid_sampler(run: Run) -> Callable[[TrainState], np.ndarray]:
+    """`state -> samples` from the same noise each time, with the moving average of the weights.
+
+    Of a method that draws none, pairs of a real image and what it is rebuilt as.
+    """
+    config, mesh, count = run.config, run.mesh, run.config.train.grid
+    if run.method.sample is None:
+        rebuild = rebuilder(run.method, mesh, config.sample.batch_size)
+        images = run.source.take(np.arange(min((count + 1) // 2, run.source.size)))["image"]
+
+        def pairs(state: TrainState) -> np.ndarray:
+            rebuilt = np.concatenate(list(rebuild(state.ema, images)))
+            both = np.stack([images, plots.to_uint8(rebuilt)], axis=1)
+            return both.reshape(-1, *images.shape[1:])
+
+        return pairs
+    padded = meshes.round_up(count, mesh)
+    sample = compiled_sampler(run.method, mesh)
+    keys = sample_keys(jax.random.key(config.seed + 1), 0, padded)
+
+    def draw(state: TrainState) -> np.ndarray:
+        return np.asarray(sample({**state.params, **state.ema}, keys, run.frozen))[:count]
+
+    return draw
+
+
+def _silent(text: str) -> None:
+    del text
+
+
+def _indent(config: ConfigDict) -> str:
+    return "\n".join("  " + line for line in str(config).splitlines() if line.strip())

@@ -1,0 +1,395 @@
+"""Whatever a user gets wrong ends in one clear line and status 1, and nothing of theirs is lost."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import tiny_runs as runs
+
+from ddgan_jax.cli import prepare
+from ddgan_jax.config.overrides import load_config_file, override
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.training import loop as train
+
+CIFAR = f"--config={runs.ROOT}/configs/ddgan_cifar10.py"
+SMALL_CIFAR = (CIFAR, "--config.data.name=digits", "--config.data.channels=3")
+WAVELET = [f"--config={runs.ROOT}/configs/wddgan_digits.py"]
+TYPO = "from ddgan_jax.config.base import base\ndef get_config():\n  c = base()\n  {}\n  return c\n"
+
+FILES = {
+    "raises.py": "def get_config():\n  raise RuntimeError('no luck\\ntoday')\n",
+    "syntax.py": "def get_config(:\n",
+    "empty.py": "",
+    "returns_int.py": "def get_config():\n  return 3\n",
+    "exits.py": "raise SystemExit(0)\n",
+    "wrong_type.py": TYPO.format("c.train.batch_size = 'many'"),
+    "typo.py": TYPO.format("c.train.batch_sise = 3"),
+    "no_method.py": TYPO.format("c.method = 'ddgan'"),
+    "nan.npz": dict(images=np.array([[0, 1], [np.nan, 0]], np.float32)),
+    "text.npz": "no npz",
+}
+POINTS = ("name=gaussians25", "image_size=0", "channels=0", "flip=false")
+
+# What is given instead of (or after) the arguments of a run that works, and words of the answer.
+# Names of FILES stand for those files.
+FLAGS = {
+    "unknown flag": (["--batch=3"], ["--batch=3"]),
+    "stray word": (["train"], ["train"]),
+    "unknown mode": (["--mode=smaple"], ["--mode", "'smaple'", "train, sample", "'sample'?"]),
+    "no such config": (["--config=nope.py"], ["--config=nope.py", "no file"]),
+    "config is a folder": (["--config=/"], ["--config=/", "no file"]),
+    "config raises": (["--config=raises.py"], ["raises.py", "line 2", "no luck today"]),
+    "config is no Python": (["--config=syntax.py"], ["syntax.py", "SyntaxError", "line 1"]),
+    "config without get_config": (["--config=empty.py"], ["empty.py", "get_config"]),
+    "config returns a number": (["--config=returns_int.py"], ["returns int", "ConfigDict"]),
+    "config exits": (["--config=exits.py"], ["exits.py", "SystemExit"]),
+    "config of a wrong type": (["--config=wrong_type.py"], ["line 4", "batch_size", "many"]),
+    "variant that is not there": ([f"{runs.DIGITS}:big"], ["digits.py:big", "get_config"]),
+    "process of none": (["--process_id=2"], ["--process_id", "2", "--num_processes=1"]),
+    "processes alone": (["--num_processes=2"], ["--num_processes=2", "--coordinator"]),
+    "coordinator without port": (["--coordinator=host"], ["--coordinator", "'host'", "PORT"]),
+    "no images": (["--mode=sample", "--num_images=0"], ["--num_images", "0", "positive"]),
+    "images in words": (["--mode=sample", "--num_images=ten"], ["--num_images", "ten", "int"]),
+    "negative seed": (["--mode=sample", "--seed=-1"], ["--seed", "-1", "[0, 2^32)"]),
+    "seed far too large": (["--mode=sample", "--seed=9876543210"], ["--seed", "9876543210"]),
+    "negative step": (["--mode=sample", "--step=-2"], ["--step", "-2", "-1 for the last"]),
+}
+CONFIGS = {
+    "unknown field": (["train.batchsize=3"], ["config.train.batchsize", "'train.batch_size'?"]),
+    "a section": (["train=3"], ["config.train ", "train.batch_size"]),
+    "text for an integer": (["train.batch_size=abc"], ["train.batch_size", "'abc'", "integer"]),
+    "1e3 for an integer": (["train.batch_size=1e3"], ["train.batch_size", "'1e3'", "integer"]),
+    "text for a number": (["ema_decay=high"], ["ema_decay", "'high'", "number"]),
+    "text for a switch": (["data.flip=maybe"], ["data.flip", "'maybe'", "true or false"]),
+    "no batch": (["train.batch_size=0"], ["train.batch_size", "0", "positive"]),
+    "batch over 8 devices": (["train.batch_size=12"], ["train.batch_size", "12", "8 devices"]),
+    "batch over parts": (["train.accumulate=3"], ["batch_size", "16", "accumulate = 3"]),
+    "part over devices": (["train.accumulate=4"], ["batch_size / accumulate", "4", "8 devices"]),
+    "more than the data": (["train.batch_size=1600"], ["train.batch_size", "1600", "1500"]),
+    "negative duration": (
+        ["train.duration=-5 steps"],
+        ["duration", "'-5 steps'", "positive"],
+    ),
+    "no steps": (["train.duration=0 steps"], ["train.duration", "'0 steps'", "positive"]),
+    "unknown unit": (
+        ["train.log_every=5 parsecs"],
+        ["log_every", "'5 parsecs'", "epochs"],
+    ),
+    "no unit": (["train.sample_every=5"], ["train.sample_every", "'5'", "steps"]),
+    "unit, before data is loaded": (
+        ["train.duration=5 parsecs", "data.name=npz:nope.npz"],
+        ["train.duration", "'5 parsecs'"],
+    ),
+    "endless": (["train.duration=inf steps"], ["train.duration", "'inf steps'"]),
+    "negative rate": (
+        ["optim.gen.learning_rate=-1e-3"],
+        ["learning_rate", "-0.001", "positive"],
+    ),
+    "rate that is none": (
+        ["optim.gen.learning_rate=nan"],
+        ["learning_rate", "nan", "positive"],
+    ),
+    "beta of one": (["optim.disc.beta1=1"], ["optim.disc.beta1", "1.0", "[0, 1)"]),
+    "decay above one": (["ema_decay=1.5"], ["ema_decay", "1.5", "[0, 1)"]),
+    "betas the wrong way": (["diffusion.beta_max=0.01"], ["beta_max", "0.01", "above 0.1"]),
+    "negative seed": (["seed=-1"], ["config.seed", "-1", ">= 0"]),
+    "unknown dtype": (["dtype=float8"], ["dtype", "'float8'", "bfloat16"]),
+    "unknown data": (["data.name=digit"], ["data.name", "'digit'", "'digits'?"]),
+    "unknown split": (["data.split=valid"], ["data.split", "'valid'", "train"]),
+    "data not prepared": (["data.name=tfds:mnist", "data.dir=."], ["tfds:mnist", "prepare mnist"]),
+    "no such npz": (["data.name=npz:nope.npz"], ["nope.npz", "no such file"]),
+    "npz that is none": (["data.name=npz:text.npz"], ["text.npz", "not a readable npz"]),
+    "NaN in the data": (["data.name=npz:nan.npz"], ["nan.npz", "NaN", "example 1"]),
+    "flipped points": (["data.name=gaussians25", "data.flip=true"], ["data.flip", "True", "false"]),
+    "unknown method": (["method=ddgann"], ["method", "'ddgann'", "ddgan", "'ddgan'?"]),
+    "unknown network": (["gen.network=mpl"], ["gen.network", "'mpl'", "ncsnpp", "'mlp'?"]),
+    "unknown reconstruction": (
+        ["reconstruction.kind=weigthed"],
+        ["config.reconstruction.kind", "'weigthed'", "'constant' or 'weighted'"],
+    ),
+    "negative reconstruction": (["reconstruction.weight=-1"], ["reconstruction.weight", "-1.0"]),
+    "endless slope": (["reconstruction.delta=inf"], ["reconstruction.delta", "inf", ">= 0"]),
+    "networks without width": (["gen.width=0"], ["config.gen.width is 0", "a positive integer"]),
+}
+OTHERS = {
+    "network attribute": (
+        [runs.DIGITS.replace("digits", "toy2d"), "--config.gen.network=ncsnpp"],
+        ["config.gen.", "is unknown", "network ncsnpp has"],
+    ),
+    "size for the generator": (
+        [*SMALL_CIFAR, "--config.data.image_size=30"],
+        ["image_size", "30x30", "config.gen", "multiples of 8"],
+    ),
+    "size for the discriminator": (
+        [*SMALL_CIFAR, "--config.data.image_size=12", "--config.gen.multipliers=1,2"],
+        ["image_size", "12x12", "config.disc", "multiples of 8"],
+    ),
+    "downsampling of another length": (
+        [*SMALL_CIFAR, "--config.data.image_size=32", "--config.disc.downsample=true,true"],
+        ["disc.downsample", "2 entries", "4 are needed"],
+    ),
+    "unknown space": ([*WAVELET, "--config.space.kind=wavelets"], ["'wavelets'", "'wavelet'?"]),
+    "no level": ([*WAVELET, "--config.space.levels=0"], ["space.levels", "0", "positive"]),
+    "a level too many": (
+        [*WAVELET, "--config.space.levels=4"],
+        ["config.space.levels", "4", "8x8", "multiples of 16", "config.data.image_size"],
+    ),
+    "bands of points": (
+        [*WAVELET, *(f"--config.data.{a}" for a in POINTS)],
+        ["config.space.kind", "'wavelet'", "images", "(2,)"],
+    ),
+    "size for the wavelet generator": (
+        [
+            WAVELET[0].replace("digits", "lsun_church256"),
+            *SMALL_CIFAR[1:],
+            "--config.data.image_size=32",
+        ],
+        ["image_size", "16x16", "config.gen", "multiples of 32"],
+    ),
+    "image network on points": (
+        [CIFAR, *(f"--config.data.{a}" for a in POINTS)],
+        ["config.gen.network", "'ncsnpp'", "(2,)", "'mlp'"],
+    ),
+    "typo in the file": (["--config=typo.py"], ["batch_sise", "unknown", "'train.batch_size'?"]),
+    "fields of the method": (["--config=no_method.py"], ["config.latent_size", "missing"]),
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, with FILES in it."""
+    monkeypatch.chdir(tmp_path)
+    for name, content in FILES.items():
+        if isinstance(content, dict):
+            np.savez(name, **content)
+        else:
+            (tmp_path / name).write_text(content)
+    return tmp_path
+
+
+ALL = (
+    {f"flag: {name}": ([*runs.TINY, *args], words) for name, (args, words) in FLAGS.items()}
+    | {
+        f"config: {name}": ([*runs.TINY, *(f"--config.{a}" for a in args)], words)
+        for name, (args, words) in CONFIGS.items()
+    }
+    | OTHERS
+)
+
+
+@pytest.mark.parametrize(("args", "words"), ALL.values(), ids=ALL.keys())
+def test_mistakes_are_one_line_and_leave_nothing(folder, capfd, args, words):
+    before = runs.listing(folder)
+    runs.fails(capfd, [*args, "--workdir=run"], *words)
+    assert not (folder / "run").exists() and runs.listing(folder) == before
+
+
+def test_what_is_left_out(folder, capfd):
+    runs.fails(capfd, runs.TINY, "--mode=train", "--workdir=FOLDER")
+    runs.fails(capfd, ["--mode=sample"], "--mode=sample", "--workdir=FOLDER")
+    runs.fails(capfd, ["--mode=benchmark"], "--config=FILE")
+    runs.fails(capfd, ["--workdir=run"], "--workdir=run does not exist", "--config=FILE")
+    runs.fails(capfd, ["--workdir=run", "--config.seed"], "--config.seed needs a value")
+    runs.fails(capfd, ["--workdir"], "--workdir", "argument")
+    (folder / "run").mkdir()
+    runs.fails(capfd, ["--workdir=run", "--mode=sample"], "run has no config.json", "train first")
+
+
+def test_a_process_says_one_line_too(folder):
+    code, out, err = runs.finish(runs.start(*runs.TINY, "--workdir=/proc/run"))
+    assert code == 1 and "Traceback" not in out + err
+    runs.one_line(err, ["--workdir=/proc/run", "cannot be written to"])
+
+
+def test_accumulation_that_breaks_minibatch_stddev(folder):
+    changes = {"data.name": "digits", "data.channels": "3", "data.image_size": "32"}
+    config = load_config_file(CIFAR.removeprefix("--config="))
+    changes |= {"train.batch_size": "12", "train.accumulate": "2", "train.duration": "1 steps"}
+    with pytest.raises(UserError, match=r"batch_size / accumulate is 6; .* a multiple of 4"):
+        train.train(override(config, changes), folder / "run", devices=jax.devices()[:1])
+    assert not (folder / "run").exists()
+
+
+@pytest.mark.parametrize("place", ["below a file", "a file", "in /proc"])
+def test_folders_that_cannot_be(folder, capfd, place):
+    file = folder / "file"
+    file.write_text("mine")
+    workdir = {"below a file": file / "run", "a file": file, "in /proc": "/proc/run"}[place]
+    runs.fails(
+        capfd, [*runs.TINY, f"--workdir={workdir}"], f"--workdir={workdir}", "another folder"
+    )
+    runs.trained(folder / "good")
+    sample = ["--mode=sample", f"--workdir={folder / 'good'}", f"--out={workdir}"]
+    runs.fails(capfd, sample, f"--out={workdir}", "another folder")
+    assert file.read_text() == "mine"
+
+
+# Damage to a finished run -> words of the answer of sampling and of training on.
+def _no_checkpoints(run):
+    shutil.rmtree(run / "checkpoints")
+
+
+def _truncated(run):
+    for file in (run / "checkpoints" / "8").rglob("d/*"):
+        os.truncate(file, file.stat().st_size // 2)
+
+
+def _no_ema(run):
+    shutil.rmtree(run / "checkpoints" / "8" / "ema")
+
+
+def _no_config(run):
+    (run / "config.json").unlink()
+
+
+def _half_config(run):
+    os.truncate(run / "config.json", 40)
+
+
+def _list_config(run):
+    (run / "config.json").write_text("[]")
+
+
+def _other_types(run):
+    config = json.loads((run / "config.json").read_text())
+    config["train"]["batch_size"] = "16"
+    (run / "config.json").write_text(json.dumps(config))
+
+
+def _no_info(run):
+    (run / "info.json").unlink()
+
+
+DAMAGE = {
+    "no checkpoints": (_no_checkpoints, ["no checkpoint", "train first"], None),
+    "truncated": (_truncated, ["cannot sample from", "8", "[4] remain"], None),
+    "no ema": (_no_ema, ["cannot sample from", "ema", "[4] remain"], None),
+    "no config": (_no_config, ["has no config.json"], ["has no config.json"]),
+    "half a config": (_half_config, ["config.json", "damaged"], ["config.json", "damaged"]),
+    "another json": (_list_config, ["config.json", "holds no config"], ["holds no config"]),
+    "another type": (_other_types, ["train.batch_size", "'16'"], ["train.batch_size", "'16'"]),
+    "no info": (_no_info, ["info.json"], None),
+}
+
+
+# Orbax leaves coroutines behind when a restore fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("damage", "sampling", "training"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_damaged_run_folders(tmp_path, capfd, damage, sampling, training):
+    run = runs.trained(tmp_path / "run")
+    damage(run)
+    before = runs.listing(run)
+    workdir = f"--workdir={run}"
+    runs.fails(capfd, ["--mode=sample", workdir, f"--out={tmp_path / 'out'}"], *sampling)
+    if training:
+        runs.fails(capfd, [workdir, "--config.train.duration=9 steps"], *training)
+    assert runs.listing(run) == before
+
+
+def test_checkpoints_without_a_config_are_not_taken_over(tmp_path, capfd):
+    run = runs.trained(tmp_path / "run")
+    (run / "config.json").unlink()
+    before = runs.listing(run)
+    runs.fails(capfd, [*runs.TINY, f"--workdir={run}"], "no config.json", "another --workdir")
+    assert runs.listing(run) == before
+
+
+@pytest.mark.parametrize(
+    "change", ["gen.width=32", "seed=1", "data.split=train[:50%]", "train.batch_size=32"]
+)
+def test_folder_of_another_run(tmp_path, capfd, change):
+    run = runs.trained(tmp_path / "run")
+    before = runs.listing(run)
+    field, _, value = change.partition("=")
+    words = [f"config.{field} = ", value, "another --workdir"]
+    other = [*runs.TINY, f"--config.{change}", f"--workdir={run}"]
+    runs.fails(capfd, other, *words)
+    runs.fails(capfd, [*other, "--mode=sample"], *words)
+    assert runs.listing(run) == before
+
+
+def test_step_that_was_not_saved(tmp_path, capfd):
+    run = runs.trained(tmp_path / "run")
+    args = ["--mode=sample", f"--workdir={run}", "--step=5"]
+    runs.fails(capfd, args, "no checkpoint of step 5", "[4, 8]")
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_for_the_metrics(tmp_path, capfd):
+    run = runs.trained(tmp_path / "run")
+    (run / "metrics.jsonl").unlink()
+    (run / "metrics.jsonl").symlink_to("/dev/full")
+    more = [f"--workdir={run}", "--config.train.duration=20 steps"]
+    runs.fails(capfd, more, f"--workdir={run}", "No space left", "checkpoints are kept")
+    assert runs.steps_saved(run) == [4, 8]
+    (run / "metrics.jsonl").unlink()
+    runs.ok(*more)  # there is room again
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [24, 200])
+def test_a_disk_that_is_full(tmp_path, kilobytes):
+    """24 kB are not enough for the logs, 200 kB not for the checkpoints."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(disk)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small disk is not permitted here")
+    try:
+        args = [*runs.TINY, f"--workdir={disk}/run", "--config.train.checkpoint_every=2 steps"]
+        code, out, err = runs.finish(runs.start(*args))
+        assert code == 1 and "Traceback" not in out + err
+        runs.one_line(err, ["No space left on device", str(disk)])
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("every", ["1 steps", "100 steps"])
+def test_loss_that_is_not_finite(tmp_path, capfd, every):
+    """A learning rate of 1e20 ends the run at once; the checkpoint before it is sound and last."""
+    run = runs.trained(tmp_path / "run")
+    more = [f"--workdir={run}", "--config.train.duration=20 steps"]
+    wild = ["--config.optim.gen.learning_rate=1e20", "--config.optim.gen.final_learning_rate=1e20"]
+    runs.fails(
+        capfd,
+        [*more, *wild, f"--config.train.checkpoint_every={every}"],
+        *("step 9, phase gen: ", "inf", "checkpoint 8 is kept", "learning rate"),
+    )
+    assert runs.steps_saved(run) == [4, 8]
+    assert all(np.isfinite(leaf).all() for leaf in runs.saved(run, 8).values())
+    tame = [flag.replace("1e20", "1e-4") for flag in wild]
+    runs.ok(*more, *tame)
+    assert all(np.isfinite(leaf).all() for leaf in runs.saved(run, 20).values())
+    assert [line["step"] for line in runs.metrics(run)] == [3, 6, 8, 9, 12, 15, 18, 20]
+
+
+@pytest.mark.parametrize("content", [None, b"no image"], ids=["empty", "corrupt"])
+def test_image_folders(tmp_path, capfd, content):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    if content:
+        (photos / "a.png").write_bytes(content)
+    data = f"--data_dir={tmp_path / 'data'}"
+    args = ["folder", f"--source={photos}", data, "--name=photos", "--size=8"]
+    capfd.readouterr()
+    assert prepare.main(args) == 2
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and str(photos) in lines[0]
+    assert not list((tmp_path / "data").rglob("dataset_info.json"))
+
+
+def test_mistakes_answer_before_anything_heavy_is_imported():
+    code = (
+        "import sys, ddgan_jax.main as m; assert m.main(['--config.seed=1']) == 1; "
+        "assert m.main(['--help']) == 0; assert 'jax' not in sys.modules, 'jax'"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=runs.ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

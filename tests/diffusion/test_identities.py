@@ -1,0 +1,227 @@
+"""The mathematics of the diffusion, without any network."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddgan_jax.core import losses
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.diffusion import processes, schedules
+from ddgan_jax.inference.sampling import sample_keys
+from ddgan_jax.methods.ddgan import make_ddgan
+from ddgan_jax.spaces.pixels import pixels
+
+STEPS = (1, 2, 4, 8)
+
+
+def tables(num_steps: int):
+    betas = schedules.variance_preserving_betas(num_steps)
+    return schedules.forward_tables(betas), schedules.posterior_tables(betas)
+
+
+@pytest.mark.parametrize("num_steps", STEPS)
+def test_forward_pair_composes_to_the_marginal(num_steps):
+    """x_{t+1} = sqrt_alpha x_t + sigma n has mean sqrt_alpha_bar x_0 and variance sigma_bar^2."""
+    forward, _ = tables(num_steps)
+    for t in range(num_steps):
+        mean = forward.sqrt_alpha[t + 1] * forward.sqrt_alpha_bar[t]
+        variance = (forward.sqrt_alpha[t + 1] * forward.sigma_bar[t]) ** 2 + forward.sigma[
+            t + 1
+        ] ** 2
+        np.testing.assert_allclose(mean, forward.sqrt_alpha_bar[t + 1], rtol=1e-6)
+        np.testing.assert_allclose(variance, forward.sigma_bar[t + 1] ** 2, rtol=1e-6)
+
+
+def test_drawn_pairs_have_the_moments_of_the_marginal():
+    process = processes.gaussian(schedules.variance_preserving_betas(4))
+    forward, _ = tables(4)
+    n = 200_000
+    x_0 = jnp.full((n, 1), 0.7)
+    for t in range(4):
+        times = jnp.full(n, t, jnp.int32)
+        x_t, x_next = process.corrupt(jax.random.key(t), x_0, times)
+        for x, i in ((x_t, t), (x_next, t + 1)):
+            assert abs(float(x.mean()) - 0.7 * forward.sqrt_alpha_bar[i]) < 0.01
+            assert abs(float(x.std()) - forward.sigma_bar[i]) < 0.01
+        both = np.cov(np.concatenate([x_t, x_next], axis=1).T)
+        assert abs(both[0, 1] - forward.sqrt_alpha[t + 1] * forward.sigma_bar[t] ** 2) < 0.01
+
+
+def test_data_is_x_0_and_the_last_time_is_almost_noise():
+    forward, _ = tables(4)
+    assert forward.sqrt_alpha_bar[0] == 1 and forward.sigma_bar[0] == 0
+    assert forward.sqrt_alpha_bar[-1] < 0.01 and abs(forward.sigma_bar[-1] - 1) < 1e-4
+
+
+@pytest.mark.parametrize("num_steps", (2, 4, 8))
+def test_posterior_is_bayes_rule_on_a_grid(num_steps):
+    """q(x_t | x_{t+1}, x_0) = q(x_{t+1} | x_t) q(x_t | x_0) / q(x_{t+1} | x_0), numerically."""
+    forward, posterior = tables(num_steps)
+    x_0, x_next = 0.3, -0.4
+    for t in range(1, num_steps):
+        f = [np.asarray(table, np.float64) for table in forward]
+        mean, variance = processes.posterior_mean_variance(
+            posterior, jnp.array([[x_0]]), jnp.array([[x_next]]), jnp.array([t])
+        )
+        mean, sigma = float(mean[0, 0]), float(variance[0, 0]) ** 0.5
+        x = np.linspace(mean - 8 * sigma, mean + 8 * sigma, 4001)
+        log_density = -((x_next - f[1][t + 1] * x) ** 2) / (2 * f[0][t + 1] ** 2) - (
+            x - f[2][t] * x_0
+        ) ** 2 / (2 * f[3][t] ** 2)
+        density = np.exp(log_density - log_density.max())
+        density /= density.sum()
+        grid_mean = (density * x).sum()
+        grid_sigma = np.sqrt((density * (x - grid_mean) ** 2).sum())
+        np.testing.assert_allclose(mean, grid_mean, atol=1e-5)
+        np.testing.assert_allclose(sigma, grid_sigma, rtol=1e-4)
+
+
+def test_posterior_at_time_0_is_x_0():
+    _, posterior = tables(4)
+    x_0, x_next, noise = (jax.random.normal(jax.random.key(i), (3, 5)) for i in range(3))
+    out = processes.posterior_sample(posterior, x_0, x_next, jnp.zeros(3, jnp.int32), noise)
+    np.testing.assert_array_equal(out, x_0)
+
+
+@pytest.mark.parametrize("num_steps", (1, 2, 4))
+def test_sampler_with_an_oracle_generator_returns_the_data(num_steps):
+    """A generator that always knows x_0 is believed: the last posterior is x_0 itself."""
+    data = jax.random.normal(jax.random.key(5), (3, 2, 2, 1))
+
+    class Oracle:
+        def apply(self, variables, x, t, z):
+            del variables, t, z
+            return data + 0 * x
+
+    method = make_ddgan(
+        generator=Oracle(),
+        discriminator=None,
+        process=processes.gaussian(schedules.variance_preserving_betas(num_steps)),
+        space=pixels((2, 2, 1)),
+        latent_size=3,
+        r1_gamma=0.0,
+        r1_every=1,
+    )
+    out = jax.jit(method.sample)({"gen": {}}, sample_keys(jax.random.key(0), 0, 3), ())
+    np.testing.assert_array_equal(out, data)
+    assert method.nfe == num_steps
+
+
+def test_sampler_with_the_true_denoiser_draws_the_marginals():
+    """For Gaussian data, with x_0' ~ q(x_0 | x_t), mean and deviation end as those of the data."""
+    forward, _ = tables(4)
+    mean_0, sigma_0 = 0.5, 0.2
+    root_abar, sigma_bar = jnp.asarray(forward.sqrt_alpha_bar), jnp.asarray(forward.sigma_bar)
+
+    class TrueDenoiser:
+        def apply(self, variables, x, t, z):
+            del variables
+            a, s = root_abar[t + 1][:, None], sigma_bar[t + 1][:, None]
+            precision = 1 / sigma_0**2 + a**2 / s**2
+            mean = (mean_0 / sigma_0**2 + a * x / s**2) / precision
+            return mean + z * precision**-0.5
+
+    method = make_ddgan(
+        generator=TrueDenoiser(),
+        discriminator=None,
+        process=processes.gaussian(schedules.variance_preserving_betas(4)),
+        space=pixels((1,)),
+        latent_size=1,
+        r1_gamma=0.0,
+        r1_every=1,
+    )
+    out = jax.jit(method.sample)({"gen": {}}, sample_keys(jax.random.key(0), 0, 100_000), ())
+    assert abs(float(out.mean()) - mean_0) < 0.005
+    assert abs(float(out.std()) - sigma_0) < 0.005
+
+
+def test_r1_and_its_gradient_against_finite_differences():
+    """In float64, for a discriminator with a bend: the penalty, and its parameter gradient."""
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((5, 3))
+        weights = {"a": rng.standard_normal((3, 4)), "b": rng.standard_normal(4)}
+
+        def discriminate(w, y):
+            return jnp.tanh(y @ w["a"]) @ w["b"]
+
+        def penalty(w):
+            return losses.r1_penalty(lambda y: discriminate(w, y), jnp.asarray(x))
+
+        step = 1e-6
+        columns = [
+            (discriminate(weights, x + step * e) - discriminate(weights, x - step * e)) / (2 * step)
+            for e in np.eye(3)
+        ]
+        numeric = np.mean(np.sum(np.square(np.stack(columns, 1)), axis=1))
+        np.testing.assert_allclose(penalty(weights), numeric, rtol=1e-8)
+        jax.test_util.check_grads(penalty, (weights,), order=1, modes=["rev"], rtol=1e-7)
+
+
+def test_losses_at_ignorance():
+    zeros = jnp.zeros(7)
+    np.testing.assert_allclose(losses.discriminator_loss(zeros, zeros), 2 * np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(losses.generator_loss(zeros), np.log(2), rtol=1e-6)
+
+
+def test_schedule_refuses_nonsense():
+    for bad in (dict(num_steps=0), dict(num_steps=4, beta_min=-1), dict(num_steps=4, beta_max=0.0)):
+        with pytest.raises(UserError):
+            schedules.variance_preserving_betas(**bad)
+
+
+class PureFunctions(chex.TestCase):
+    """Forward pair and posterior: the same numbers eagerly, jitted, vmapped and pmapped."""
+
+    def setUp(self):
+        super().setUp()
+        self.forward, self.posterior = tables(4)
+        keys = [jax.random.key(i) for i in range(3)]
+        self.arrays = [np.asarray(jax.random.normal(k, (8, 4, 4, 1))) for k in keys]
+        self.t = np.arange(8, dtype=np.int32) % 4
+
+    def pair(self, x_0, t, a, b):
+        return processes.diffuse_pair(self.forward, x_0, t, a, b)
+
+    def restore(self, x_0, t, a, b):
+        return processes.posterior_sample(self.posterior, x_0, a, t, b)
+
+    def check(self, function):
+        x_0, a, b = self.arrays
+        expected = function(x_0, self.t, a, b)
+        got = self.variant(function)(x_0, self.t, a, b)
+        chex.assert_trees_all_close(got, expected, rtol=1e-6, atol=1e-6)
+
+    @chex.variants(with_jit=True, without_jit=True, with_device=True)
+    def test_pair(self):
+        self.check(self.pair)
+
+    @chex.variants(with_jit=True, without_jit=True, with_device=True)
+    def test_posterior(self):
+        self.check(self.restore)
+
+    @chex.variants(with_pmap=True)
+    def test_pmapped(self):
+        x_0, a, b = self.arrays
+        devices = jax.local_device_count()
+
+        def split(x):
+            return x.reshape(devices, -1, *x.shape[1:])
+
+        for function in (self.pair, self.restore):
+            expected = function(x_0, self.t, a, b)
+            got = self.variant(function, broadcast_args_to_devices=False, reduce_fn=None)(
+                split(x_0), split(self.t), split(a), split(b)
+            )
+            joined = jax.tree.map(lambda x: np.asarray(x).reshape(8, *x.shape[2:]), got)
+            chex.assert_trees_all_close(joined, expected, rtol=1e-6, atol=1e-6)
+
+    def test_vmapped(self):
+        x_0, a, b = self.arrays
+        for function in (self.pair, self.restore):
+            expected = function(x_0, self.t, a, b)
+            got = jax.vmap(function)(*(x[:, None] for x in (x_0, self.t, a, b)))
+            got = jax.tree.map(lambda x: x[:, 0], got)
+            chex.assert_trees_all_close(got, expected, rtol=1e-6, atol=1e-6)

@@ -1,0 +1,181 @@
+"""Class-conditional variants: what a class decides, and that without classes nothing changes."""
+
+import json
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_methods as tiny
+import tiny_runs as runs
+
+import ddgan_jax
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.types import Context
+from ddgan_jax.data import digits
+from ddgan_jax.evaluation.reference import label_accuracy, make_evaluator
+from ddgan_jax.inference.sampling import sample_keys
+from ddgan_jax.methods import conditioning as parts
+from ddgan_jax.methods.build import build_method
+from ddgan_jax.parallel.mesh import make_mesh
+from ddgan_jax.presets import DIGITS, gan, on_digits
+
+CLASSES, SHAPE = 3, (2,)
+
+
+def ddpm_config():
+    config = tiny.ddpm_config()
+    config.sampler.clip = False  # at the border samples would look the same
+    return config
+
+
+CONFIGS = {
+    "gan": tiny.gan_config,
+    "gan_highdim": tiny.gan_highdim_config,
+    "diffusion_gan": tiny.diffusion_gan_config,
+    "ddgan": tiny.mlp_config,
+    "difgan": tiny.difgan_config,
+    "ddpm": ddpm_config,
+}
+
+
+QUICK = ("gan", "ddgan")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(c, marks=() if c in QUICK else pytest.mark.slow) for c in CONFIGS],
+)
+def method(request):
+    config = CONFIGS[request.param]()
+    config.classes = CLASSES
+    return build_method(config, SHAPE)
+
+
+def conditional_params(method):
+    """Of a model whose embedding of the class is not small."""
+    return jax.jit(method.init)(jax.random.key(0))
+
+
+def context(method, label):
+    batch = {
+        "image": jax.random.normal(jax.random.key(1), (4, *SHAPE)),
+        "label": jnp.full(4, label, jnp.int32),
+    }
+    carry = method.carry_init(jax.random.key(2))
+    return Context(batch, jax.random.key(3), jnp.int32(0), carry, ())
+
+
+def of_classes(generator):
+    """The weights by which the generator's first block sees the class [CLASSES, width]."""
+    return generator["trunk"]["block_0_emb"]["kernel"][-CLASSES:]
+
+
+@pytest.mark.slow
+def test_only_the_class_of_the_sample_learns(method):
+    """In the generator and, of the discriminator's outputs, whatever the phase."""
+    params = conditional_params(method)
+
+    @jax.jit
+    def gradients(params, context):
+        def total(p, phase):
+            value = phase.loss(p, context)[0]
+            return value + (phase.regulariser(p, context)[0] if phase.regulariser else 0.0)
+
+        return {phase.role: jax.grad(total)(params, phase) for phase in method.phases}
+
+    found = gradients(params, context(method, 1))
+    for role, grads in found.items():
+        if "disc" in params:
+            moved = jnp.abs(grads["disc"]["out"]["bias"]) > 0
+            assert moved.tolist() == [False, True, False], role
+            assert not np.any(grads["disc"]["out"]["kernel"][:, [0, 2]]), role
+    moved = jnp.abs(of_classes(found["gen"]["gen"])).max(axis=1) > 0
+    assert moved.tolist() == [False, True, False]
+
+
+def test_samples_have_classes(method):
+    """Drawn evenly by their keys: with other weights for one class, a third changes."""
+    params = conditional_params(method)
+    keys = sample_keys(jax.random.key(5), 0, 60)
+    sample = jax.jit(method.sample)
+    before = np.asarray(sample(params, keys, ()))
+    kernel = params["gen"]["trunk"]["block_0_emb"]["kernel"]
+    changes = []
+    for label in range(CLASSES):
+        params["gen"]["trunk"]["block_0_emb"]["kernel"] = kernel.at[label - CLASSES].add(1.0)
+        after = np.asarray(sample(params, keys, ()))
+        changes.append(np.abs(after - before).max(axis=1) > 1e-4)
+    assert (np.sum(changes, axis=0) == 1).all()  # each sample is of one class
+    assert all(10 <= np.sum(change) <= 30 for change in changes)
+
+
+@pytest.mark.slow
+def test_the_class_that_is_asked_for(method):
+    """What was drawn is one of those that can be asked for."""
+    params, keys = conditional_params(method), sample_keys(jax.random.key(5), 0, 12)
+    sample = jax.jit(method.sample)
+    drawn = np.asarray(sample(params, keys, ()))
+    asked = [sample(params, keys, (), jnp.full(12, label, jnp.int32)) for label in range(CLASSES)]
+    same = np.abs(np.stack(asked) - drawn).max(axis=2) < 1e-5
+    assert (same.sum(axis=0) == 1).all() and (same.sum(axis=1) > 0).all()
+
+
+def test_label_accuracy():
+    """Of a model that gives back images of the data: all right, unless it shows the next class."""
+    config = on_digits(gan(noise="image", **DIGITS))
+    evaluator = make_evaluator(config, make_mesh())
+    images = digits("train").take(np.arange(300))
+
+    def model(shift, classes=10):
+        def batches(key, count, labels):
+            for label in labels:
+                of_label = np.flatnonzero(images["label"] == (label + shift) % 10)
+                yield images["image"][of_label[:1]] / np.float32(127.5) - 1
+
+        return SimpleNamespace(classes=classes, batches=batches)
+
+    def accuracy(model):
+        return label_accuracy(evaluator, model, jax.random.key(0), 40)
+
+    assert accuracy(model(0)) == {"label_accuracy_digits_classifier": 1.0}
+    assert accuracy(model(1)) == {"label_accuracy_digits_classifier": 0.0}
+    assert accuracy(model(0, classes=0)) == accuracy(model(0, classes=3)) == {}
+
+
+def test_labels_are_even_and_a_function_of_the_key():
+    keys = sample_keys(jax.random.key(0), 0, 3000)
+    labels = parts.draw_labels(keys, 7, 4)
+    assert labels.dtype == jnp.int32 and np.abs(np.bincount(labels) / 3000 - 0.25).max() < 0.03
+    np.testing.assert_array_equal(parts.draw_labels(keys[5:9], 7, 4), labels[5:9])
+    assert np.any(parts.draw_labels(keys, 8, 4) != labels)
+    assert not parts.draw_labels(keys, 7, 0).any()
+
+
+def test_the_class_stands_behind_the_latent():
+    z, labels = jnp.ones((2, 3)), jnp.array([1, 0])
+    code = parts.with_class(z, labels, 4)
+    np.testing.assert_allclose(code, [[1, 1, 1, 0, 2, 0, 0], [1, 1, 1, 2, 0, 0, 0]])
+    assert parts.with_class(z, labels, 0) is z
+    values = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+    np.testing.assert_array_equal(parts.of_class(values, labels), [2, 3])
+    assert parts.of_class(z[:, 0], labels).shape == (2,)
+
+
+@pytest.mark.slow
+def test_a_run_with_classes(tmp_path, capfd):
+    """Training, sampling and its mistakes, from the command line."""
+    command = [*runs.TINY, f"--workdir={tmp_path / 'run'}"]
+    runs.fails(capfd, [*command, "--config.classes=9"], "config.classes", "9", "largest label")
+    runs.ok(*command, "--config.classes=10")
+    model = ddgan_jax.load(tmp_path / "run")
+    assert model.params["gen"]["trunk"]["block_0_emb"]["kernel"].shape[0] == 8 + 4 + 10
+    assert np.isfinite(model.sample(jax.random.key(0), 5)).all()
+    assert model.sample(jax.random.key(0), 5, labels=[0, 1, 2, 3, 9]).shape == (5, 8, 8, 1)
+    runs.ok("--mode=evaluate", f"--workdir={tmp_path / 'run'}", "--config.eval.trials=1")
+    metrics = json.loads((tmp_path / "run/evaluation.json").read_text())["metrics"]
+    assert 0 <= metrics["label_accuracy_digits_classifier"] < 0.5  # it has hardly been trained
+    plain = runs.trained(tmp_path / "plain")
+    with pytest.raises(UserError, match="unconditional"):
+        ddgan_jax.load(plain).sample(jax.random.key(0), 5, labels=0)

@@ -1,0 +1,373 @@
+"""GAN, Diffusion-GAN and DifGAN with networks whose results are known in closed form."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_methods as tiny
+
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.optimizers import make_optimisers
+from ddgan_jax.core.train_step import create_state, train_step, which_regularise
+from ddgan_jax.core.types import Carry, Context
+from ddgan_jax.diffusion import instance_noise
+from ddgan_jax.diffusion.instance_noise import InstanceNoise
+from ddgan_jax.inference.sampling import sample_keys
+from ddgan_jax.methods.build import build_method
+from ddgan_jax.methods.diffusion_gan import make_diffusion_gan
+from ddgan_jax.methods.difgan import make_difgan, normalised
+from ddgan_jax.methods.gan import make_gan
+from ddgan_jax.presets import diffusion_gan, difgan, gan
+from ddgan_jax.spaces.pixels import pixels
+
+SHAPE = (2, 2, 1)
+BATCH = 6
+
+
+class Affine:
+    """G(x, t, z) = a x + t + 1 + mean z; D(x, t) = b sum x - t/100: networks as linen's look."""
+
+    def init(self, key, *inputs):
+        del key, inputs
+        return {"params": {"a": jnp.float32(0.5), "b": jnp.float32(0.3)}}
+
+    def apply(self, variables, x, t, other, train=False, rngs=None):
+        del train, rngs
+        w = variables["params"]
+        if other.ndim == 2:
+            shift = t.astype(jnp.float32) + 1 + jnp.mean(other, axis=1)
+            return w["a"] * x + shift.reshape((-1,) + (1,) * (x.ndim - 1))
+        assert other.shape == (*x.shape[:-1], 0)  # D is shown one image
+        return w["b"] * jnp.sum(x, axis=(1, 2, 3)) - t.astype(jnp.float32) / 100
+
+
+GAN = dict(
+    generator=Affine(),
+    discriminator=Affine(),
+    space=pixels(SHAPE),
+    latent_size=3,
+    r1_gamma=0.2,
+    r1_every=1,
+)
+WEIGHTS = (0.5, 0.3, 0.2)
+DIFGAN = {k: v for k, v in GAN.items() if k != "latent_size"} | dict(
+    weights_disc=WEIGHTS, weights_gen=WEIGHTS[::-1], saturating=False
+)
+
+
+def softplus(x):
+    return np.logaddexp(0, np.asarray(x, np.float64))
+
+
+def start(method):
+    """Parameters and a context with a batch of images."""
+    image = np.random.default_rng(0).integers(0, 256, (BATCH, *SHAPE), np.uint8)
+    batch = {"image": jnp.asarray(image), "label": jnp.zeros(BATCH, jnp.int32)}
+    carry = method.carry_init(jax.random.key(1))
+    context = Context(batch, jax.random.key(2), jnp.int32(0), carry, ())
+    return method.init(jax.random.key(0)), context
+
+
+def as_floats(context):
+    return np.asarray(context.batch["image"], np.float64) / 127.5 - 1
+
+
+def test_low_dimensional_noise_is_a_latent_on_one_canvas():
+    method = make_gan(**GAN)
+    params, _ = start(method)
+    keys = sample_keys(jax.random.key(0), 0, 5)
+    images = np.asarray(method.sample(params, keys, ()))
+    canvas = images - images.mean(axis=(1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(canvas, np.broadcast_to(canvas[:1], canvas.shape), atol=1e-6)
+    assert np.ptp(canvas[0]) > 0.1  # the canvas tells positions apart
+    assert len(np.unique(images.mean(axis=(1, 2, 3)).round(4))) == 5
+    assert method.nfe == 1
+
+
+def test_high_dimensional_noise_has_the_size_of_the_image():
+    method = make_gan(**{**GAN, "latent_size": None})
+    params, _ = start(method)
+    keys = sample_keys(jax.random.key(0), 0, 20_000)
+    noise = (np.asarray(method.sample(params, keys, ())) - 2) / 0.5  # t + 1 = mean z = 1
+    covariance = np.cov(noise.reshape(len(noise), -1).T)
+    np.testing.assert_allclose(covariance, np.eye(4), atol=0.05)
+    assert abs(noise.mean()) < 0.02
+
+
+def test_gan_losses():
+    method = make_gan(**GAN)
+    params, context = start(method)
+    disc, gen = method.phases
+    loss, aux = disc.loss(params, context)
+    d_real = 0.3 * as_floats(context).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(aux.outputs["real"], d_real, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(aux.metrics["real"], d_real.mean(), rtol=1e-4, atol=1e-5)
+    # The fake: half the canvas, 1 and the mean of z on all of its 4 pixels.
+    z = jax.random.normal(jax.random.split(jax.random.fold_in(context.key, 0))[0], (BATCH, 3))
+    canvas = np.random.default_rng(0).standard_normal(SHAPE, np.float32)
+    d_fake = 0.3 * (0.5 * canvas.sum() + 4 * (1 + np.asarray(z).mean(axis=1)))
+    np.testing.assert_allclose(aux.metrics["fake"], d_fake.mean(), rtol=1e-5)
+    expected = softplus(-d_real).mean() + softplus(d_fake).mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    np.testing.assert_allclose(gen.loss(params, context)[0], softplus(-d_fake).mean(), rtol=1e-5)
+    # With b = 0 the discriminator knows nothing.
+    ignorant = {**params, "disc": {"a": jnp.float32(0), "b": jnp.float32(0)}}
+    np.testing.assert_allclose(disc.loss(ignorant, context)[0], 2 * np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(gen.loss(ignorant, context)[0], np.log(2), rtol=1e-6)
+
+
+def test_gan_r1_is_that_of_a_linear_discriminator():
+    method = make_gan(**GAN)
+    params, context = start(method)
+    value, aux = method.phases[0].regulariser(params, context)
+    np.testing.assert_allclose(aux.metrics["r1"], 4 * 0.3**2, rtol=1e-5)
+    np.testing.assert_allclose(value, 0.5 * 0.2 * 4 * 0.3**2, rtol=1e-5)
+    assert make_gan(**{**GAN, "r1_gamma": 0.0}).phases[0].regulariser is None
+
+
+def test_diffusion_gan_shows_the_discriminator_diffused_images():
+    """Real and generated ones, each with noise of its own; to the generator's loss as well."""
+    settings = InstanceNoise(t_min=500)
+    method = make_diffusion_gan(noise=settings, **{**GAN, "latent_size": None})
+    params, context = start(method)
+
+    def d_of(use, x):
+        key = jax.random.fold_in(context.key, use)
+        y, t = instance_noise.diffuse(settings, context.carry.shared, key, x)
+        assert len(np.unique(t)) > 1
+        return 0.3 * np.asarray(y).sum(axis=(1, 2, 3)) - np.asarray(t) / 100
+
+    noise = jax.random.normal(
+        jax.random.split(jax.random.fold_in(context.key, 0))[0], (BATCH, *SHAPE)
+    )
+    real = d_of(1, jnp.asarray(as_floats(context), jnp.float32))
+    fake = d_of(2, 0.5 * noise + 2)  # G's step t + 1 = 1, and its constant latent is 1
+    disc, gen = method.phases
+    loss, aux = disc.loss(params, context)
+    np.testing.assert_allclose(aux.outputs["real"], real, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(aux.metrics["fake"], fake.mean(), rtol=1e-4)
+    expected = softplus(-real).mean() + softplus(fake).mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+    np.testing.assert_allclose(gen.loss(params, context)[0], softplus(-fake).mean(), rtol=1e-4)
+    assert float(aux.metrics["p"]) == 0 and float(aux.metrics["chain_length"]) == 500
+
+
+def test_diffusion_gan_takes_r1_at_the_clean_image_through_the_diffusion():
+    """dD/dx = b sqrt(abar_t): the penalty knows how far each image was diffused."""
+    settings = InstanceNoise(t_min=900)
+    method = make_diffusion_gan(noise=settings, **GAN)
+    params, context = start(method)
+    _, aux = method.phases[0].regulariser(params, context)
+    state, x = context.carry.shared, jnp.asarray(as_floats(context), jnp.float32)
+    _, t = instance_noise.diffuse(settings, state, jax.random.fold_in(context.key, 1), x)
+    alpha_bar = np.cumprod(1 - np.linspace(1e-4, 0.02, 900))[np.maximum(np.asarray(t), 1) - 1]
+    alpha_bar = np.where(np.asarray(t) == 0, 1, alpha_bar)
+    np.testing.assert_allclose(aux.metrics["r1"], np.mean(4 * 0.3**2 * alpha_bar), rtol=1e-4)
+
+
+def test_diffusion_gan_generator_learns_through_the_diffusion():
+    """The gradient of its loss in `a`, against finite differences of the same draw."""
+    method = make_diffusion_gan(noise=InstanceNoise(t_min=300), **GAN)
+    params, context = start(method)
+
+    def loss(a):
+        return method.phases[1].loss({**params, "gen": {**params["gen"], "a": a}}, context)[0]
+
+    slope = (loss(jnp.float32(0.6)) - loss(jnp.float32(0.4))) / 0.2
+    np.testing.assert_allclose(jax.grad(loss)(jnp.float32(0.5)), slope, rtol=2e-2)
+    assert abs(float(slope)) > 1e-3
+
+
+def test_diffusion_gan_moves_p_by_what_the_discriminator_said_to_real_images():
+    settings = InstanceNoise(images=100, every=1)
+    method = make_diffusion_gan(noise=settings, **GAN)
+    _, context = start(method)
+    half = Carry((), context.carry.shared._replace(p=jnp.float32(0.5)))
+    for sign, expected in ((1.0, 0.56), (-1.0, 0.44)):
+        outputs = {"disc": {"real": jnp.full(BATCH, sign)}, "gen": None}
+        after = method.carry_update(half, outputs, context)
+        np.testing.assert_allclose(after.shared.p, expected, rtol=1e-6)
+
+
+MLP = dict(
+    gen=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=True),
+    disc=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, group=4),
+    lr_gen=1e-3,
+    lr_disc=1e-3,
+    r1_gamma=0.0,
+    r1_every=1,
+)
+
+
+@pytest.mark.slow
+def test_diffusion_gan_changes_its_chain_within_one_compiled_train_step():
+    config = diffusion_gan(noise="latent", latent_size=3, **MLP)
+    config.instance_noise.target = -1.0  # so that any discriminator is too sure
+    config.instance_noise.every = 2
+    config.instance_noise.images = 64
+    method = build_method(config, SHAPE)
+    optimisers = make_optimisers(config.optim, ("disc", "gen"), 100, 10)
+    traces = []
+
+    @jax.jit
+    def step(state, batch):
+        traces.append(1)
+        return train_step(
+            state,
+            batch,
+            (),
+            method=method,
+            optimisers=optimisers,
+            ema_decay=0.9,
+            regularise=which_regularise(method, 1),
+        )
+
+    create = jax.jit(lambda key: create_state(key, method, optimisers))
+    state = create(jax.random.key(0))
+    image = np.random.default_rng(0).integers(0, 256, (8, *SHAPE), np.uint8)
+    lengths = []
+    for _ in range(8):
+        state, metrics = step(state, {"image": image, "label": np.zeros(8, np.int32)})
+        lengths.append(int(state.carry.shared.length))
+    assert lengths == [10, 258, 258, 505, 505, 752, 752, 1000]
+    assert int(metrics["disc/chain_length"]) == 752  # what this step's images saw
+    assert traces == [1]
+
+
+def test_difgan_weights():
+    eta = np.asarray(difgan(num_steps=4, **MLP).difgan.weights_gen)
+    np.testing.assert_allclose(eta, [0.4, 0.3, 0.2, 0.1])  # most on x_0, the sample
+    for weights in ((4, 3, 2, 1), (0.1, 0.0), (7,)):
+        np.testing.assert_allclose(normalised(weights).sum(), 1, rtol=1e-6)
+    np.testing.assert_allclose(normalised((4, 3, 2, 1)), eta, rtol=1e-6)
+
+
+def affine_chain(x_T, a=0.5):
+    """x_2, x_1, x_0 of the affine generator, which adds (t + 1) + 1."""
+    chain = [x_T]
+    for t in (2, 1, 0):
+        chain.append(a * chain[-1] + t + 2)
+    return chain
+
+
+def test_difgan_shows_its_intermediate_images():
+    method = make_difgan(**DIFGAN)
+    params, _ = start(method)
+    keys = sample_keys(jax.random.key(0), 0, 5)
+    noise, labels = method.prior(keys)
+    assert noise.shape == (5, *SHAPE) and labels.shape == (5,) and method.nfe == 3
+    chain, made = method.path(params, noise, labels)
+    np.testing.assert_allclose(chain, affine_chain(np.asarray(noise)), rtol=1e-5)
+    np.testing.assert_array_equal(made, chain[1:])
+    np.testing.assert_array_equal(method.decode(params, noise, labels), chain[-1])
+    np.testing.assert_allclose(method.sample(params, keys, ()), chain[-1], rtol=1e-6)
+
+
+def chain_of_training(context):
+    noise = jax.random.normal(jax.random.split(context.key)[0], (BATCH, *SHAPE))
+    return affine_chain(np.asarray(noise, np.float64))[:0:-1]  # x_0, x_1, x_2
+
+
+def value(x, b=0.3):
+    return b * np.asarray(x).sum(axis=(1, 2, 3))
+
+
+@pytest.mark.parametrize("saturating", [False, True])
+def test_difgan_losses_are_the_weighted_sums(saturating):
+    method = make_difgan(**{**DIFGAN, "saturating": saturating})
+    params, context = start(method)
+    chain, d_real = chain_of_training(context), value(as_floats(context))
+    disc, gen = method.phases
+    expected = sum(
+        eta * (softplus(-d_real).mean() + softplus(value(x)).mean())
+        for eta, x in zip(WEIGHTS, chain, strict=True)
+    )
+    np.testing.assert_allclose(disc.loss(params, context)[0], expected, rtol=1e-5)
+    expected = sum(
+        eta * (-softplus(value(x)) if saturating else softplus(-value(x))).mean()
+        for eta, x in zip(WEIGHTS[::-1], chain, strict=True)
+    )
+    np.testing.assert_allclose(gen.loss(params, context)[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(disc.regulariser(params, context)[1].metrics["r1"], 0.36, rtol=1e-5)
+
+
+def test_difgan_gradient_flows_back_through_the_chain():
+    method = make_difgan(**DIFGAN)
+    params, context = start(method)
+    noise = jax.random.normal(jax.random.split(context.key)[0], (BATCH, *SHAPE))
+
+    def of_method(a):
+        return method.phases[1].loss({**params, "gen": {**params["gen"], "a": a}}, context)[0]
+
+    def by_hand(a, stop=lambda x: x):
+        total, x = jnp.float32(0), noise
+        for t in (2, 1, 0):
+            x = a * stop(x) + (t + 2)
+            eta = WEIGHTS[::-1][t]
+            total += eta * jnp.mean(jax.nn.softplus(-0.3 * jnp.sum(x, axis=(1, 2, 3))))
+        return total
+
+    found = jax.grad(of_method)(jnp.float32(0.5))
+    np.testing.assert_allclose(found, jax.grad(by_hand)(jnp.float32(0.5)), rtol=1e-4)
+    per_step = jax.grad(lambda a: by_hand(a, jax.lax.stop_gradient))(jnp.float32(0.5))
+    assert abs(float(found - per_step)) > 0.01 * abs(float(found))
+
+
+def changed(config, **fields):
+    for field, new in fields.items():
+        *parents, last = field.split("__")
+        section = config
+        for parent in parents:
+            section = section[parent]
+        with config.ignore_type():  # a config file may write anything
+            section[last] = new
+    return config
+
+
+LATENT = dict(noise="latent", latent_size=3, **MLP)
+
+
+@pytest.mark.parametrize(
+    ("config", "word"),
+    [
+        (changed(gan(**LATENT), noise="both"), "config.noise is 'both'"),
+        (changed(diffusion_gan(**LATENT), instance_noise__timesteps="late"), "'late'"),
+        (changed(diffusion_gan(**LATENT), instance_noise__t_min=1), "t_min is 1"),
+        (changed(diffusion_gan(**LATENT), instance_noise__t_max=9), "t_max is 9"),
+        (changed(diffusion_gan(**LATENT), instance_noise__beta_max=1.0), "beta_max is 1.0"),
+        (changed(diffusion_gan(**LATENT), instance_noise__target="x"), "target is 'x'"),
+        (changed(difgan(num_steps=2, **MLP), difgan__weights_gen=(1.0,)), "weights_disc is"),
+        (changed(difgan(num_steps=1, **MLP), difgan__weights_gen=(0.0,)), "weights_gen is"),
+        (changed(difgan(num_steps=1, **MLP), difgan__saturating="no"), "saturating is 'no'"),
+    ],
+)
+def test_mistakes_are_one_line(config, word):
+    with pytest.raises(UserError, match=word.replace("(", r"\(")) as caught:
+        build_method(config, SHAPE)
+    assert "\n" not in str(caught.value) and "is needed" in str(caught.value)
+
+
+# --- as they are used for images ------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "make_config",
+    [tiny.diffusion_gan_config, tiny.difgan_config, tiny.ddpm_config],
+    ids=["diffusion_gan", "difgan", "ddpm"],  # GAN is Diffusion-GAN without the noise
+)
+def test_with_convolutions(make_config):
+    """NCSN++ told nothing of x_{t+1}, and ResBlock D with its R1: all layers learn."""
+    case = tiny.Case(functools.partial(make_config, tiny.conv_config), (4, 4, 1))
+    state, metrics = case.step(case.start)
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert ("disc/r1" in metrics) == ("disc" in state.params)
+    for _ in range(2):  # what stands before layers that begin near zero moves last
+        state, _ = case.step(state, like=0)
+    for role, before in case.start.params.items():
+        moved = jax.tree.map(lambda a, b: np.any(a != b), before, state.params[role])
+        assert all(jax.tree.leaves(moved)), (role, moved)
+    images = jax.jit(case.method.sample)(state.params, sample_keys(jax.random.key(1), 0, 4), ())
+    assert images.shape == (4, 4, 4, 1) and np.isfinite(images).all()

@@ -1,0 +1,163 @@
+"""The model of time, what it is told, and the collectives that compiled steps have."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_runs as runs
+
+from ddgan_jax.core.types import Aux, Carry, Method, Phase, TrainState
+from ddgan_jax.main import parse
+from ddgan_jax.parallel import mesh as meshes
+from ddgan_jax.profiling import scaling
+from ddgan_jax.profiling.benchmark import random_batch
+from ddgan_jax.profiling.memory import activation_bytes
+from ddgan_jax.training.setup import assemble, compiled_steps
+
+PROGRAM = """
+  %a = f32[16,4]{1,0} all-reduce(f32[16,4]{1,0} %x), replica_groups={{0,1}}, to_apply=%add
+  %b = (f32[8]{0}, bf16[3,2]{1,0}) all-reduce(f32[8]{0} %y, bf16[3,2]{1,0} %z), to_apply=%add
+  %c = pred[5]{0} all-gather(pred[1]{0} %p), dimensions={0}
+  %d = f32[] collective-permute-start(f32[] %q), source_target_pairs={{0,1}}
+  %e = f32[9]{0} fusion(f32[9]{0} %all-reduce.1), calls=%all-gather
+"""
+
+
+def config_of(*args):
+    return parse([*runs.TINY, *args, "--workdir=unused"])[1]
+
+
+def test_collectives_of_a_text():
+    assert scaling.collectives(PROGRAM) == {
+        "all-reduce": (2, 256 + 32 + 12),
+        "all-gather": (1, 5),
+        "collective-permute": (1, 4),
+    }
+
+
+def test_the_model():
+    work = scaling.Work(4e9, 0.0, (8_000_000, 4_000_000), 10_000_000, 0, 0)
+    chip = scaling.Chip(1e12 / scaling.UTILISATION, 1e9, 1e-6, 4, 1e8)
+    assert scaling.predicted(work, 1, chip) == (4e-3, 0)
+    compute, sent = scaling.predicted(work, 4, chip)
+    assert compute == pytest.approx(1e-3)
+    # 2 (n-1)/n G / bandwidth and 2 (n-1) hops, for either phase
+    assert sent == pytest.approx(1.5 * 12e6 / 1e9 + 2 * 6e-6)
+    _, split = scaling.predicted(work, 4, chip, fsdp=True)
+    assert split == pytest.approx(0.75 * (12e6 + 20e6) / 1e9 + 2 * 6e-6)
+    _, far = scaling.predicted(work, 8, chip)
+    assert far == pytest.approx(1.75 * 12e6 / 1e8 + 2 * 14e-6)
+
+
+@pytest.mark.slow
+def test_work_of_a_step():
+    """R1 at every fourth step costs its quarter; twice the batch is twice the work."""
+    work = scaling.work_of(config_of())
+    without = scaling.work_of(config_of("--config.r1.gamma=0.0"))
+    always = scaling.work_of(config_of("--config.r1.every=1"))
+    share = (work.flops - without.flops) / (always.flops - without.flops)
+    assert share == pytest.approx(1 / 4) and always.flops > 1.2 * without.flops
+    twice = scaling.work_of(config_of("--config.r1.gamma=0.0", "--config.train.batch_size=32"))
+    assert twice.flops == pytest.approx(2 * without.flops, rel=0.05)
+    assert work.gradients == (4 * 2770, 4 * 2880)  # parameters of disc and gen
+    assert work.state > 4 * (3 * 2770 + 4 * 2880)  # with two moments each, and one average
+
+
+def test_activations_are_what_the_backward_pass_keeps():
+    """Of y = sum tanh(w x)^2: tanh(w x), its slope, and x is given."""
+
+    def loss(params, context):
+        y = jnp.tanh(params["net"] * context.batch["image"])
+        return jnp.sum(y * y), Aux({})
+
+    method = Method(init=None, phases=(Phase("net", loss),), sample=None, ema_roles=(), nfe=1)
+    params = {"net": jax.ShapeDtypeStruct((), jnp.float32)}
+    state = TrainState(jnp.int32(0), None, params, {}, {}, Carry({}, {}))
+    for rows in (8, 16):
+        batch = {"image": jax.ShapeDtypeStruct((rows, 5), jnp.float32)}
+        found = activation_bytes(method, state, batch, (), 1)
+        assert found in (2 * rows * 5 * 4, 3 * rows * 5 * 4)
+        assert activation_bytes(method, state, batch, (), 2) == found // 2
+
+
+@pytest.mark.slow
+def test_activations_are_about_what_xla_allocates():
+    config = config_of("--config.train.batch_size=512", "--config.gen.blocks=3")
+    method, optimisers, _, shapes = assemble(config, (8, 8, 1), total=1, epoch=1)
+    mesh = meshes.make_mesh(jax.devices()[:1])
+    abstract = meshes.lay_out(shapes, mesh)
+    batch = jax.eval_shape(lambda k: random_batch(k, 512, (8, 8, 1)), jax.random.key(0))
+    step = compiled_steps(method, optimisers, config, mesh, abstract)((True, False))
+    allocated = step.lower(abstract, batch, ()).compile().memory_analysis().temp_size_in_bytes
+    assert 0.5 < activation_bytes(method, abstract, batch, (), 1) / allocated < 2
+
+
+@pytest.mark.slow
+def test_work_in_latents_and_with_lpips_needs_no_weights(capsys):
+    """Side by side, and each as alone."""
+    names = ("lddgan_digits", "autoencoder_cifar10", "autoencoder_digits")
+    configs = [f"{runs.ROOT}/configs/{name}.py" for name in names]
+    args = [*configs[:2], f"--autoencoder={configs[2]}", "--chip=H100"]
+    assert scaling.main([*args, "--config.train.batch_size=32"]) == 0
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[0].strip("| `") for row in rows] == list(names[:2])
+    assert float(rows[0][2]) > 0.1 and float(rows[1][2]) > 1000
+    for row in rows:
+        strong, weak = (column.strip(" |%").split(", ") for column in row[-2:])
+        assert row[1] == "32" and strong[2:] == ["-", "-"]  # 32 does not divide by 64 or 256
+        assert all(int(a) >= int(b) for a, b in zip(weak, strong[:2], strict=False))
+    assert int(strong[0]) > 50  # of 4 chips: convolutions are worth them
+
+
+@pytest.mark.slow
+def test_one_config_in_detail(capsys):
+    assert scaling.main([*runs.TINY, "--chip=H100"]) == 0
+    first, *table = capsys.readouterr().out.splitlines()
+    assert first.startswith("batch 16: ") and "; gradients " in first
+    assert re.search(r"state \d+\.\d MB, activations of the whole batch \d+\.\d MB$", first)
+    assert [line.split(" | ")[1:3] for line in table[2:]] == [["1", "16"], ["4", "4"], ["16", "1"]]
+
+
+@pytest.mark.slow
+def test_what_is_sent_is_what_the_model_says():
+    """The gradients, and little else: some floats of the minibatch deviation, scalars.
+
+    The CPU's compiler sums the discriminator's for real and for fake images apart.
+    """
+    rows = [scaling.measure(config_of(), jax.devices()[:n], trials=2) for n in (1, 8)]
+    gradients = 4 * (2 * 2770 + 2880)
+    assert rows[0].collectives == {} and rows[0].alone == 0
+    kinds = rows[1].collectives
+    assert gradients <= kinds["all-reduce"][1] < 1.1 * gradients
+    assert sum(size for _, size in kinds.values()) < 1.1 * gradients
+    assert rows[1].state == rows[0].state
+    assert all(row.seconds > 0 for row in rows) and rows[1].alone > 0
+
+
+@pytest.mark.slow
+def test_carried_images_are_shared_out():
+    """On 8 devices a step of DDDG is an eighth of the work on each, but for the optimisers."""
+    config = parse([*runs.TINY_DDDG, "--config.train.batch_size=512", "--workdir=unused"])[1]
+    one, many = (scaling.measure(config, jax.devices()[:n], trials=1) for n in (1, 8))
+    assert one.flops / many.flops > 5
+    assert many.state < one.state
+
+
+def test_mistakes(capsys):
+    for args, word in (
+        ([runs.DIGITS, "--chip=abacus"], "abacus"),
+        ([runs.DIGITS, "--measure=99"], "JAX_NUM_CPU_DEVICES"),
+        ([runs.DIGITS, "--config.train.batchsize=3"], "batchsize"),
+        ([], "--config=FILE"),
+    ):
+        assert scaling.main(args) == 1
+        runs.one_line(capsys.readouterr().err, [word])
+
+
+def test_bytes_per_device():
+    mesh = meshes.make_mesh(jax.devices()[:4])
+    x = jax.device_put(np.zeros((8, 3), np.float32), meshes.over_batch(mesh))
+    y = jax.device_put(np.zeros(5, np.int8), meshes.replicated(mesh))
+    assert meshes.bytes_per_device({"x": x, "y": y}) == 2 * 3 * 4 + 5

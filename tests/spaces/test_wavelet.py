@@ -1,0 +1,155 @@
+"""The Haar transform by its definition and its identities; the space of its bands."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.diffusion.haar import dwt, idwt
+from ddgan_jax.networks.wavelet_ncsnpp import join_low, split_low
+from ddgan_jax.spaces.pixels import pixels
+from ddgan_jax.spaces.wavelet import wavelet
+
+LEVELS = pytest.mark.parametrize("levels", [1, 2, 3])
+
+forward = jax.jit(dwt, static_argnums=1)
+inverse = jax.jit(idwt, static_argnums=1)
+
+
+def dot(x, y) -> float:
+    return np.vdot(np.asarray(x, np.float64), np.asarray(y, np.float64))
+
+
+def images(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32))
+
+
+def test_one_level_is_the_definition():
+    x = np.asarray(images(2, 4, 6, 3))
+    a, b = x[:, 0::2, 0::2], x[:, 0::2, 1::2]
+    c, d = x[:, 1::2, 0::2], x[:, 1::2, 1::2]
+    bands = (a + b + c + d, a - b + c - d, a + b - c - d, a - b - c + d)
+    np.testing.assert_allclose(dwt(x), np.concatenate(bands, -1) / 2, atol=1e-6)
+
+
+def test_two_levels_are_bands_of_bands():
+    x = images(1, 4, 8, 2)
+    once = np.asarray(dwt(x))
+    # The 2 x 4 bands of the second level, for each of the 4 * 2 channels of the first.
+    expected = dwt(jnp.asarray(once))
+    assert expected.shape == (1, 1, 2, 32)
+    np.testing.assert_array_equal(dwt(x, 2), expected)
+    first_of_all = np.asarray(x).reshape(1, 1, 4, 2, 4, 2).sum((2, 4)) / 4
+    np.testing.assert_allclose(dwt(x, 2)[..., :2], first_of_all, atol=1e-6)
+
+
+@LEVELS
+def test_the_inverse_rebuilds(levels):
+    x = images(2, 8, 16, 3)
+    bands = forward(x, levels)
+    assert bands.shape == (2, 8 // 2**levels, 16 // 2**levels, 3 * 4**levels)
+    np.testing.assert_allclose(inverse(bands, levels), x, atol=1e-6)
+    y = images(2, 1, 2, 3 * 4**levels, seed=1)
+    np.testing.assert_allclose(forward(inverse(y, levels), levels), y, atol=1e-6)
+
+
+@LEVELS
+def test_it_is_orthogonal(levels):
+    """It keeps the energy, and its inverse is its adjoint, which is also what autodiff finds."""
+    x, y = images(2, 8, 16, 3), images(2, 8 // 2**levels, 16 // 2**levels, 3 * 4**levels, seed=1)
+    bands = forward(x, levels)
+    np.testing.assert_allclose(dot(bands, bands), dot(x, x), rtol=1e-6)
+    back = inverse(y, levels)
+    size = np.sqrt(dot(x, x) * dot(y, y))
+    np.testing.assert_allclose(dot(bands, y), dot(x, back), rtol=0, atol=1e-7 * size)
+    (gradient,) = jax.vjp(lambda x: forward(x, levels), x)[1](y)
+    np.testing.assert_allclose(gradient, back, atol=1e-6)
+
+
+@LEVELS
+def test_eager_jit_and_vmap_agree(levels):
+    x = images(3, 8, 8, 2)
+
+    def there_and_back(x):
+        bands = dwt(x, levels)
+        return bands, idwt(bands, levels)
+
+    expected = there_and_back(x)
+    alone = jax.vmap(lambda x: tuple(y[0] for y in there_and_back(x[None])))(x)
+    for got in (jax.jit(there_and_back)(x), alone):
+        jax.tree.map(np.testing.assert_array_equal, got, expected)
+
+
+def test_sizes_that_cannot_be_halved_are_refused():
+    with pytest.raises(ValueError, match=r"2 Haar levels .* 4 divides, got 6x8"):
+        dwt(jnp.zeros((1, 6, 8, 1)), 2)
+    with pytest.raises(ValueError, match=r"1 Haar levels .* 4 divides, got 6"):
+        idwt(jnp.zeros((1, 2, 2, 6)))
+
+
+@LEVELS
+def test_bands_of_the_space_fill_the_range(levels):
+    """[-1, 1] for every image in [-1, 1], and no smaller: each band reaches both ends."""
+    space = wavelet((8, 8, 1), levels)
+    assert space.shape == (8 // 2**levels, 8 // 2**levels, 4**levels)
+    encode = jax.jit(lambda x: space.encode(x, ()))
+    assert float(np.abs(encode(np.sign(images(64, 8, 8, 1)))).max()) <= 1
+    # The image that a band likes best: the sign of its basis function.
+    count = 4**levels
+    one = np.broadcast_to(np.eye(count, dtype=np.float32)[:, None, None], (count, *space.shape))
+    best = np.sign(jax.jit(lambda x: space.decode(x, ()))(one))
+    np.testing.assert_array_equal(encode(best), one)
+    np.testing.assert_array_equal(encode(-best), -one)
+
+
+@LEVELS
+def test_the_first_band_of_the_space_is_the_mean_and_energy_is_scaled(levels):
+    space, x = wavelet((8, 16, 3), levels), images(2, 8, 16, 3)
+    block = 2**levels
+    means = np.asarray(x).reshape(2, 8 // block, block, 16 // block, block, 3).mean((2, 4))
+    bands = space.encode(x, ())
+    np.testing.assert_allclose(bands[..., :3], means, atol=1e-6)
+    np.testing.assert_allclose(dot(bands, bands) * 4**levels, dot(x, x), rtol=1e-6)
+    np.testing.assert_allclose(space.decode(bands, ()), x, atol=1e-6)
+
+
+def test_the_space_takes_images_as_they_are_stored():
+    stored = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
+    space, plain = wavelet((4, 4, 3), 1), pixels((4, 4, 3))
+    as_float = plain.encode(jnp.asarray(stored), ())
+    bands = space.encode(jnp.asarray(stored), ())
+    assert bands.dtype == jnp.float32
+    np.testing.assert_array_equal(bands, space.encode(as_float, ()))
+    np.testing.assert_allclose(space.decode(bands, ()), as_float, atol=1e-6)
+
+
+def test_bands_that_are_no_image_are_clipped_to_one():
+    bands = images(4, 2, 2, 4)
+    decoded = np.asarray(wavelet((4, 4, 1), 1).decode(bands, ()))
+    free = np.asarray(2 * idwt(bands))
+    assert np.abs(free).max() > 1
+    np.testing.assert_array_equal(decoded, np.clip(free, -1, 1))
+
+
+@pytest.mark.parametrize(
+    "shape, levels, words",
+    [
+        ((2,), 1, "'wavelet', which needs images; data are"),
+        ((7, 8, 1), 1, "levels is 1; images of 7x8 .* multiples of 2"),
+        ((12, 8, 3), 3, "levels is 3; images of 12x8 .* multiples of 8"),
+    ],
+)
+def test_the_space_names_what_does_not_fit(shape, levels, words):
+    with pytest.raises(UserError, match=words) as error:
+        wavelet(shape, levels)
+    assert "\n" not in str(error.value)
+
+
+def test_low_band_of_the_network_stays_in_range():
+    x = images(2, 4, 8, 3)
+    low, high = split_low(x)
+    assert low.shape == (2, 2, 4, 3) and high.shape == (2, 2, 4, 9)
+    means = np.asarray(x).reshape(2, 2, 2, 4, 2, 3).mean((2, 4))
+    np.testing.assert_allclose(low, means, atol=1e-6)
+    np.testing.assert_allclose(join_low(low, high), x, atol=1e-6)

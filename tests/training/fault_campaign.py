@@ -1,0 +1,296 @@
+"""Random faults upon tiny runs, each of which has to end as if nothing had happened.
+
+  python -m tests.fault_campaign --count=100
+
+A trial begins a run, does it harm at a random moment, mends what a person would mend (room on the
+disk, a folder that was moved away), and starts the same command again. The end is the same
+parameters, optimiser states, averages and metrics, bit for bit, as those of an undisturbed run.
+--first=25 --count=25 is the second quarter of 100; --log collects the trials of several parts.
+"""
+
+import argparse
+import collections
+import contextlib
+import json
+import logging
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import tiny_runs as runs
+
+STEPS = 60
+RUN = [*runs.TINY, f"--config.train.duration={STEPS} steps", "--config.train.keep=3"]
+RUN += ["--config.train.checkpoint_every=2 steps", "--config.train.sample_every=40 steps"]
+BOUND = 120  # seconds in which a run whose other process is gone has to end
+# A file system that takes its time over everything that Python asks of it.
+SLOW = """
+import os, time
+def slowly(call):
+    def slow(*args, **kwargs):
+        time.sleep(0.03)
+        return call(*args, **kwargs)
+    return slow
+for name in ("rename", "replace", "mkdir", "fsync", "unlink", "rmdir", "listdir", "scandir"):
+    setattr(os, name, slowly(getattr(os, name)))
+"""
+
+
+class Trial(NamedTuple):
+    """Where a run lives, and its random moments."""
+
+    disk: Path  # an own file system if mounted
+    workdir: Path
+    moments: random.Random
+
+    def command(self):
+        return [*RUN, f"--workdir={self.workdir}"]
+
+    def until_hit(self, process, step=2):
+        """Wait for the random moment after a checkpoint of `step` or later."""
+        runs.until_saved(self.workdir, step, process)
+        time.sleep(self.moments.uniform(0, 0.8))
+
+
+def killed(trial, after=2, **how):
+    process = runs.start(*trial.command(), **how)
+    trial.until_hit(process, after)
+    process.kill()
+    code, _, err = runs.finish(process)
+    assert code in (0, -signal.SIGKILL) and not err, err
+
+
+def killed_at_the_start(trial):
+    process = runs.start(*trial.command())
+    time.sleep(trial.moments.uniform(0.2, 8))
+    process.kill()
+    runs.finish(process)
+
+
+def killed_again_and_again(trial):
+    for _ in range(3):
+        process = runs.start(*trial.command())
+        trial.until_hit(process, max(runs.steps_saved(trial.workdir), default=0) + 1)
+        process.kill()
+        runs.finish(process)
+
+
+def asked_to_stop(trial, number=signal.SIGTERM):
+    process = runs.start(*trial.command())
+    trial.until_hit(process)
+    process.send_signal(number)
+    code, out, err = runs.finish(process)
+    assert (code == 0 or (code == 128 + number and "and saved" in out)) and not err, (code, err)
+
+
+def interrupted(trial):
+    asked_to_stop(trial, signal.SIGINT)
+
+
+def _files_of_the_newest(trial):
+    newest = trial.workdir / "checkpoints" / str(max(runs.steps_saved(trial.workdir)))
+    return [path for path in sorted(newest.rglob("*")) if path.is_file() and path.stat().st_size]
+
+
+def truncated(trial):
+    killed(trial, after=4)  # there is another one
+    for path in trial.moments.sample(_files_of_the_newest(trial), 3):
+        os.truncate(path, trial.moments.randrange(path.stat().st_size))
+
+
+def lost_a_file(trial):
+    killed(trial, after=4)
+    trial.moments.choice(_files_of_the_newest(trial)).unlink()
+
+
+@contextlib.contextmanager
+def mounted(folder, size):
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(folder)]
+    subprocess.run(mount, check=True)
+    try:
+        yield lambda options: subprocess.run(
+            ["mount", "-o", f"remount,{options}", str(folder)], check=True
+        )
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def _fails(process, *words):
+    code, out, err = runs.finish(process)
+    assert code == 1 and "Traceback" not in out + err, (code, err)
+    runs.one_line(err, words)
+
+
+def full_disk(trial, remount):
+    remount(f"size={trial.moments.randint(40, 500)}k")
+    _fails(runs.start(*trial.command()), "No space left")
+    remount("size=50m")
+
+
+def read_only(trial, remount):
+    killed(trial)
+    remount("ro")
+    _fails(runs.start(*trial.command()), str(trial.workdir), "cannot be")
+    remount("rw")
+
+
+def vanished(trial):
+    process = runs.start(*trial.command())
+    trial.until_hit(process)
+    away = trial.disk / "away"
+    trial.workdir.rename(away)
+    code, out, err = runs.finish(process)
+    assert code in (0, 1) and "Traceback" not in out + err, (code, err)
+    if trial.workdir.exists():  # what the run had begun to write anew
+        shutil.rmtree(trial.workdir)
+    away.rename(trial.workdir)
+
+
+def slow_disk(trial):
+    modules = trial.disk / "slow"
+    modules.mkdir()
+    (modules / "sitecustomize.py").write_text(SLOW)
+    killed(trial, path=modules)
+
+
+def started_twice(trial):
+    first = runs.start(*trial.command(), "--config.train.checkpoint_every=1 steps")
+    runs.until_saved(trial.workdir, 1, first)
+    first.send_signal(signal.SIGSTOP)  # or it may be done before the second one looks
+    try:
+        _fails(runs.start(*trial.command()), "in use", str(trial.workdir))
+    finally:
+        first.send_signal(signal.SIGCONT)
+    assert runs.finish(first)[0] == 0
+
+
+def one_of_two_killed(trial):
+    processes = runs.start_many(2, *trial.command())
+    which = trial.moments.randrange(2)
+    trial.until_hit(processes[which])
+    processes[which].kill()
+    code, _, err = runs.finish(processes[1 - which], BOUND)
+    runs.finish(processes[which])
+    # 75 and our line, or jax's own watchdog was first.
+    assert code in (0, 75, -signal.SIGABRT), (code, err)
+    assert code == 0 or "process of this run is gone" in err or "another task died" in err, err
+
+
+def one_of_two_asked_to_stop(trial):
+    processes = runs.start_many(2, *trial.command())
+    which = trial.moments.randrange(2)
+    trial.until_hit(processes[which])
+    processes[which].terminate()
+    codes = [runs.finish(process, BOUND)[0] for process in processes]
+    assert codes in ([143, 143], [0, 0]), codes
+
+
+# (kind, what it does, number of 100, processes, whether on a file system of its own)
+FAULTS = (
+    ("kill -9", killed, 18, 1, False),
+    ("kill -9 while it starts", killed_at_the_start, 8, 1, False),
+    ("kill -9, three times", killed_again_and_again, 4, 1, False),
+    ("SIGTERM", asked_to_stop, 10, 1, False),
+    ("SIGINT", interrupted, 4, 1, False),
+    ("newest checkpoint truncated", truncated, 12, 1, False),
+    ("newest checkpoint lost a file", lost_a_file, 8, 1, False),
+    ("full disk", full_disk, 8, 1, True),
+    ("read-only disk", read_only, 6, 1, True),
+    ("folder vanished while running", vanished, 6, 1, False),
+    ("slow disk, kill -9", slow_disk, 4, 1, False),
+    ("a second run in the folder", started_twice, 4, 1, False),
+    ("kill -9 of one of two processes", one_of_two_killed, 4, 2, False),
+    ("SIGTERM to one of two processes", one_of_two_asked_to_stop, 4, 2, False),
+)
+
+
+def order():
+    """The 100 faults, mixed; the same every time."""
+    kinds = [fault for fault in FAULTS for _ in range(fault[2])]
+    random.Random(0).shuffle(kinds)
+    return kinds
+
+
+def complete(workdir, processes):
+    """Start the run until it is done; returns what it said."""
+    command = [*RUN, f"--workdir={workdir}"]
+    several = runs.start_many(processes, *command) if processes > 1 else [runs.start(*command)]
+    ends = [runs.finish(process) for process in several]
+    assert all(code == 0 for code, _, _ in ends), ends
+    return ends[0][1]
+
+
+def trial(fault, seed, undisturbed):
+    """One fault, and the run that follows; raises AssertionError if anything is lost.
+
+    Args:
+      fault: of `FAULTS`.
+      seed: of its random moments.
+      undisturbed: {number of processes: run folder}.
+    """
+    _, act, _, processes, own_disk = fault
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        disk = Path(name)
+        here = Trial(disk, disk / "run", random.Random(seed))
+        remount = (stack.enter_context(mounted(disk, 50_000)),) if own_disk else ()
+        act(here, *remount)
+        complete(here.workdir, processes)
+        runs.assert_same_state(here.workdir, undisturbed[processes], STEPS)
+        assert runs.metrics(here.workdir) == runs.metrics(undisturbed[processes])
+        assert not list((here.workdir / "checkpoints").glob("*tmp*"))
+
+
+def table(lines):
+    """Kinds of faults, how many, how many ended as they should."""
+    counts, good = collections.Counter(), collections.Counter()
+    for line in lines:
+        counts[line["kind"]] += 1
+        good[line["kind"]] += line["outcome"] == "same bits"
+    rows = [f"| {kind} | {counts[kind]} | {good[kind]} |" for kind, *_ in FAULTS if counts[kind]]
+    rows.append(f"| all | {sum(counts.values())} | {sum(good.values())} |")
+    return ["| fault | trials | ended with the same bits |", "|---|---|---|", *rows]
+
+
+def main():
+    """The command."""
+    parser = argparse.ArgumentParser("python -m tests.fault_campaign", description=__doc__)
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--log", type=Path, default=None, help="JSONL that trials are added to")
+    flags = parser.parse_args()
+    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax, about reading what we compare
+    with tempfile.TemporaryDirectory() as name:
+        log = flags.log or Path(name) / "log.jsonl"
+        undisturbed = {}
+        for i in range(flags.first, flags.first + flags.count):
+            fault = order()[i % 100]
+            if fault[3] not in undisturbed:
+                undisturbed[fault[3]] = Path(name) / f"undisturbed_{fault[3]}"
+                complete(undisturbed[fault[3]], fault[3])
+            began = time.monotonic()
+            try:
+                trial(fault, i, undisturbed)
+                outcome = "same bits"
+            except (AssertionError, subprocess.SubprocessError) as error:
+                outcome = f"{type(error).__name__}: {error}"[:2000]
+            seconds = round(time.monotonic() - began, 1)
+            line = {"trial": i, "kind": fault[0], "outcome": outcome, "seconds": seconds}
+            print(json.dumps(line), flush=True)
+            with log.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+    print("\n".join(table(lines)))
+    return 0 if all(line["outcome"] == "same bits" for line in lines) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
