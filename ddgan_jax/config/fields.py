@@ -1,0 +1,222 @@
+"""Fields: the declared settings of a config, each with its default, its check and its meaning.
+
+The base config, every method and every space declare their fields as `{"section.name": Field}`.
+From these declarations come the default config (`defaults`), the fields that an older config lacks
+(`complete`), validation (`check_fields`) and the list that `ddgan fields` prints.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from ddgan_jax.core.errors import UserError, nearest
+
+REQUIRED: Any = object()  # the default of a field that every config has to set itself
+
+
+class Field(NamedTuple):
+    """One setting of a config.
+
+    Attributes:
+      default: the value of a config that does not set it; `REQUIRED` if there is none.
+      accepts: whether a value is allowed.
+      allowed: what is allowed, in words that continue "config.x is 0; ... is needed".
+      help: what the field means.
+    """
+
+    default: Any
+    accepts: Callable[[Any], bool]
+    allowed: str
+    help: str = ""
+
+
+Fields = Mapping[str, Field]
+
+
+def integer(default: Any, low: int = 1, high: int = 10**12, *, help: str = "") -> Field:
+    """An integer in [low, high]."""
+
+    def accepts(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+    allowed = {0: "an integer >= 0", 1: "a positive integer"}.get(low, f"an integer >= {low}")
+    if high < 10**12:
+        allowed = f"an integer in [{low}, {high}]"
+    return Field(default, accepts, allowed, help)
+
+
+def number(
+    default: Any,
+    low: float = 0.0,
+    high: float = 1e12,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+    help: str = "",
+) -> Field:
+    """A finite number in [low, high]; `open_low` and `open_high` leave the ends out."""
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        above = value > low if open_low else value >= low
+        below = value < high if open_high else value <= high
+        return above and below and math.isfinite(value)
+
+    if high < 1e12:
+        allowed = f"a number in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+    elif low == 0:
+        allowed = "a positive number" if open_low else "a number >= 0"
+    else:
+        allowed = f"a number {'above' if open_low else '>='} {low:g}"
+    if low == -1e12:
+        allowed = "a number"
+    return Field(default, accepts, allowed, help)
+
+
+def flag(default: Any, *, help: str = "") -> Field:
+    """True or false."""
+    return Field(default, lambda value: isinstance(value, bool), "true or false", help)
+
+
+def text(default: Any, *, help: str = "") -> Field:
+    """Any text."""
+    return Field(default, lambda value: isinstance(value, str), "text", help)
+
+
+def choice(default: Any, *options: Any, help: str = "") -> Field:
+    """One of `options`."""
+    *first, last = map(repr, options)
+    allowed = f"{', '.join(first)} or {last}" if first else last
+    return Field(default, lambda v: type(v) in map(type, options) and v in options, allowed, help)
+
+
+def numbers(default: Any, *, low: float = -1e12, help: str = "") -> Field:
+    """A tuple of finite numbers, each at least `low`; it may be empty."""
+    one = number(0.0, low)
+
+    def accepts(value: Any) -> bool:
+        return isinstance(value, tuple | list) and all(map(one.accepts, value))
+
+    least = f" >= {low:g}" if low > -1e12 else ""
+    return Field(default, accepts, f"a tuple of numbers{least}", help)
+
+
+def texts(default: Any, *, help: str = "") -> Field:
+    """A tuple of texts."""
+
+    def accepts(value: Any) -> bool:
+        return isinstance(value, tuple | list) and all(isinstance(v, str) for v in value)
+
+    return Field(default, accepts, "a tuple of text", help)
+
+
+MOST_STEPS = 10**12
+_DURATION = re.compile(r"\s*([0-9.eE+-]+)\s*(steps?|epochs?|images?)\s*")
+_DURATION_ALLOWED = (
+    'a positive number of steps, epochs or images (at most 1e12), such as "5000 steps" or '
+    '"20 epochs",'
+)
+
+
+def parse_duration(value: Any) -> tuple[float, str] | None:
+    """`"20 epochs"` -> (20.0, "epoch"); None for whatever is no duration."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    try:
+        amount = float(match.group(1)) if match else 0.0
+    except ValueError:
+        return None
+    if not match or not 0 < amount <= MOST_STEPS:
+        return None
+    return amount, match.group(2).rstrip("s")
+
+
+def duration(default: Any, *, never: bool = False, help: str = "") -> Field:
+    """A duration such as "20 epochs"; with `never`, also "never"."""
+
+    def accepts(value: Any) -> bool:
+        return parse_duration(value) is not None or (never and value == "never")
+
+    return Field(default, accepts, _DURATION_ALLOWED + (' or "never",' if never else ""), help)
+
+
+def flatten(config: Mapping[str, Any] | ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping | ConfigDict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a.b": 1} -> {"a": {"b": 1}}."""
+    result: dict[str, Any] = {}
+    for name, value in flat.items():
+        *parents, last = name.split(".")
+        section = result
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[last] = value
+    return result
+
+
+def defaults(fields: Fields) -> dict[str, Any]:
+    """The nested defaults of `fields`, without those that are required."""
+    return nested({name: f.default for name, f in fields.items() if f.default is not REQUIRED})
+
+
+def complete(config: ConfigDict, fields: Fields) -> ConfigDict:
+    """A copy of `config` with the defaults of the fields that it lacks."""
+    own = flatten(config)
+    missing = {
+        name: field.default
+        for name, field in fields.items()
+        if name not in own and field.default is not REQUIRED
+    }
+    result = config.to_dict()
+    for name, value in missing.items():
+        *parents, last = name.split(".")
+        section = result
+        for parent in parents:
+            section = section.setdefault(parent, {})
+            if not isinstance(section, dict):
+                raise UserError(f"config.{parent} is {section!r}; a section with {name} is needed")
+        section[last] = value
+    return ConfigDict(result)
+
+
+def check(config: Mapping[str, Any] | ConfigDict, field: str, ok: bool, allowed: str) -> None:
+    """Raise a UserError that names the field, its value and what is allowed, unless `ok`."""
+    if not ok:
+        raise UserError(f"config.{field} is {flatten(config).get(field)!r}; {allowed} is needed")
+
+
+def require(config: ConfigDict, fields: Iterable[str], why: str) -> None:
+    """Raise a UserError for the first of `fields` that the config does not have."""
+    flat = flatten(config)
+    for field in fields:
+        if field not in flat:
+            raise UserError(f"config.{field} is missing; {why} needs it{nearest(field, flat)}")
+
+
+def check_fields(config: ConfigDict, fields: Fields, why: str) -> None:
+    """Check that every field is there and allowed.
+
+    Args:
+      config: the whole config.
+      fields: those to look at.
+      why: who needs them, such as "method 'ddgan'".
+
+    Raises:
+      UserError: the first field that is missing or has another value than is allowed.
+    """
+    require(config, fields, why)
+    flat = flatten(config)
+    for name, field in fields.items():
+        check(config, name, field.accepts(flat[name]), field.allowed)
