@@ -26,9 +26,9 @@ def get_config():
             z_width=256,
             z_layers=3,
             tanh=False,  # equation 2 adds x'_t to what the network returns
-            normalise_z=False,  # the length of z is part of what the encoder predicts
+            normalize_z=False,  # the length of z is part of what the encoder predicts
             coordinates=True,  # x_0 is flat
-            equalised=True,
+            equalized=True,
             remat=False,
         ),
         disc=dict(
@@ -38,7 +38,7 @@ def get_config():
             downsample=(False, True, True, True),
             t_width=256,
             group=4,
-            equalised=True,
+            equalized=True,
         ),
     )
     config.data.name = "tfds:cifar10"

@@ -18,10 +18,10 @@ from ml_collections import ConfigDict
 from ddgan_jax.presets import dddg
 
 # For the comparison of generators in docs/results.md: --config=configs/dddg_digits.py:ncsnpp
-COMMON = dict(multipliers=(1, 2), blocks=1, tanh=True, coordinates=True, equalised=True)
+COMMON = dict(multipliers=(1, 2), blocks=1, tanh=True, coordinates=True, equalized=True)
 GENERATORS = {
     "ncsnpp": COMMON
-    | dict(network="ncsnpp", width=16, attention=(4,), z_width=32, z_layers=1, normalise_z=False),
+    | dict(network="ncsnpp", width=16, attention=(4,), z_width=32, z_layers=1, normalize_z=False),
     "resblock": COMMON | dict(network="resblock", width=20, t_width=32),
 }
 
@@ -33,9 +33,9 @@ def get_config(generator="mlp"):
         latent_size=24,
         classes=10,
         gen=dict(
-            network="mlp", width=128, blocks=3, t_width=32, octaves=0, tanh=True, equalised=True
+            network="mlp", width=128, blocks=3, t_width=32, octaves=0, tanh=True, equalized=True
         ),
-        disc=dict(network="mlp", width=128, blocks=3, t_width=32, group=4, equalised=True),
+        disc=dict(network="mlp", width=128, blocks=3, t_width=32, group=4, equalized=True),
     )
     if generator != "mlp":
         config.gen = ConfigDict(GENERATORS[generator])
@@ -47,7 +47,7 @@ def get_config(generator="mlp"):
                 downsample=(False, True),
                 t_width=32,
                 group=4,
-                equalised=True,
+                equalized=True,
             )
         )
     for role, rate in (("gen", 6e-3), ("disc", 1.2e-2)):

@@ -22,9 +22,9 @@ GENERATORS = {
         z_width=256,
         z_layers=2,
         tanh=False,
-        normalise_z=False,  # the length of z is part of what the encoder predicts
+        normalize_z=False,  # the length of z is part of what the encoder predicts
         coordinates=True,
-        equalised=True,
+        equalized=True,
         remat=False,
     ),
     "resblock": dict(
@@ -35,7 +35,7 @@ GENERATORS = {
         t_width=256,
         tanh=False,
         coordinates=True,
-        equalised=True,
+        equalized=True,
     ),
 }
 
@@ -54,7 +54,7 @@ def get_config(generator="ncsnpp"):
             downsample=(False, True, True, True),
             t_width=128,
             group=4,
-            equalised=True,
+            equalized=True,
         ),
     )
     config.data.name = "tfds:mnist"

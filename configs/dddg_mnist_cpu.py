@@ -21,9 +21,9 @@ def get_config():
         latent_size=48,
         classes=10,
         gen=dict(
-            network="mlp", width=256, blocks=3, t_width=32, octaves=0, tanh=True, equalised=True
+            network="mlp", width=256, blocks=3, t_width=32, octaves=0, tanh=True, equalized=True
         ),
-        disc=dict(network="mlp", width=256, blocks=3, t_width=32, group=4, equalised=True),
+        disc=dict(network="mlp", width=256, blocks=3, t_width=32, group=4, equalized=True),
     )
     for role, rate in (("gen", 6e-3), ("disc", 1.2e-2)):
         config.optim[role].learning_rate = rate

@@ -31,9 +31,9 @@ def get_config():
             z_width=256,
             z_layers=2,
             tanh=False,
-            normalise_z=False,
+            normalize_z=False,
             coordinates=True,
-            equalised=True,
+            equalized=True,
             remat=False,
         ),
         disc=dict(
@@ -43,7 +43,7 @@ def get_config():
             downsample=(False, True, True, True),
             t_width=128,
             group=4,
-            equalised=True,
+            equalized=True,
         ),
     )
     for role, rate in (("gen", 6e-3), ("disc", 1.2e-2)):

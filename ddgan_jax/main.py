@@ -39,11 +39,11 @@ from typing import NoReturn
 
 from ml_collections import ConfigDict
 
-from ddgan_jax.config.base import validate
 from ddgan_jax.config.overrides import load_config_file, override
+from ddgan_jax.config.stored import read_config
 from ddgan_jax.core.errors import UserError, nearest
-from ddgan_jax.io import run_folder
 from ddgan_jax.io.storage import place
+from ddgan_jax.methods import complete_config, validate
 
 MODES = ("train", "sample", "evaluate", "compare", "reconstruct", "benchmark", "export")
 
@@ -121,16 +121,15 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, ConfigDict | None]:
     if values.mode == "compare":
         return values, None
     if values.config is not None:
-        config = load_config_file(values.config)
+        config = complete_config(load_config_file(values.config))
     elif not values.workdir:
         raise UserError("--config=FILE is needed, for example --config=configs/ddgan_digits.py")
     elif values.mode in ("sample", "export", "reconstruct") and not changes:
         return values, None
     else:
-        config = run_folder.load_config(place(values.workdir))
+        config = complete_config(read_config(place(values.workdir)))
     config = override(config, changes)
-    validate(config)
-    return values, config
+    return values, validate(config)
 
 
 def check_flags(values: argparse.Namespace) -> None:

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddgan_jax.core.optimizers import make_optimisers
+from ddgan_jax.core.optimizers import make_optimizers
 from ddgan_jax.core.train_step import create_state, train_step
-from ddgan_jax.methods.build import build_method
+from ddgan_jax.methods import build_method
 from ddgan_jax.presets import dddg
 
 BATCH, SIZE, CLASSES = 8, 3, 4
@@ -23,9 +23,9 @@ def tiny(kind="pool", classes=CLASSES, group=1):
         latent_size=SIZE,
         classes=classes,
         gen=dict(
-            network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=False, equalised=True
+            network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=False, equalized=True
         ),
-        disc=dict(network="mlp", width=8, blocks=1, t_width=4, group=group, equalised=True),
+        disc=dict(network="mlp", width=8, blocks=1, t_width=4, group=group, equalized=True),
     )
     config.train.batch_size = BATCH
     config.encoder.variance_decay = 0.75
@@ -44,19 +44,19 @@ class Run:
     def __init__(self, config):
         self.config = config
         self.method = build_method(config, SHAPE)
-        self.optimisers = make_optimisers(config.optim, ("disc", "gen"), 100, 10)
-        create = functools.partial(create_state, method=self.method, optimisers=self.optimisers)
+        self.optimizers = make_optimizers(config.optim, ("disc", "gen"), 100, 10)
+        create = functools.partial(create_state, method=self.method, optimizers=self.optimizers)
         self.start = jax.jit(create)(jax.random.key(0))
         self.step = self.jitted()
-        self.encode, self.decode = jax.jit(self.method.encode), jax.jit(self.method.decode)
+        self.encode, self.decode = jax.jit(self.method.inversion.encode), jax.jit(self.method.inversion.decode)
 
     def jitted(self, accumulate=1, **kwargs):
         step = functools.partial(
             train_step,
             method=self.method,
-            optimisers=self.optimisers,
+            optimizers=self.optimizers,
             ema_decay=0.9,
-            regularise=(True, False),
+            regularize=(True, False),
             accumulate=accumulate,
         )
         return jax.jit(step, **kwargs)

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddgan_jax.core.optimizers import make_optimisers
-from ddgan_jax.core.train_step import create_state, train_step, which_regularise
+from ddgan_jax.config.stored import save_config
+from ddgan_jax.core.optimizers import make_optimizers
+from ddgan_jax.core.train_step import create_state, train_step, which_regularize
 from ddgan_jax.io import run_folder
-from ddgan_jax.methods.build import Length, build_method
+from ddgan_jax.methods import Length, build_method
 from ddgan_jax.presets import (
     autoencoder,
     dddg,
@@ -27,7 +28,7 @@ from ddgan_jax.presets import (
 )
 
 BATCH = 8
-STEPS = 7  # with the regulariser at 0, 3 and 6
+STEPS = 7  # with the regularizer at 0, 3 and 6
 
 
 def mlp_config(preset=ddgan):
@@ -89,9 +90,9 @@ def dddg_mlp_config():
         latent_size=3,
         classes=2,
         gen=dict(
-            network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=False, equalised=True
+            network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=False, equalized=True
         ),
-        disc=dict(network="mlp", width=8, blocks=1, t_width=4, group=4, equalised=True),
+        disc=dict(network="mlp", width=8, blocks=1, t_width=4, group=4, equalized=True),
     )
     config.train.batch_size = BATCH  # so many images are carried
     config.r1.every = 3
@@ -109,9 +110,9 @@ def dddg_conv_config():
         z_width=4,
         z_layers=0,
         tanh=False,
-        normalise_z=False,
+        normalize_z=False,
         coordinates=True,
-        equalised=True,
+        equalized=True,
     )
     config.disc = dict(
         network="resblock",
@@ -120,7 +121,7 @@ def dddg_conv_config():
         downsample=(True,),
         t_width=4,
         group=4,
-        equalised=True,
+        equalized=True,
     )
     return config
 
@@ -180,7 +181,7 @@ def autoencoder_config():
 def lddgan_config():
     folder = Path(tempfile.mkdtemp(prefix="ddgan_jax_autoencoder_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    run_folder.save_config(folder, autoencoder_config())
+    save_config(folder, autoencoder_config())
     run_folder.save_info(folder, {"data": {"shape": (4, 4, 1)}})
     return mlp_config(functools.partial(lddgan, autoencoder=str(folder)))
 
@@ -224,9 +225,9 @@ class Case:
         self.config, self.shape = make_config(), shape
         self.method = build_method(self.config, self.shape, Length(100, 10))
         roles = tuple(phase.role for phase in self.method.phases)
-        self.optimisers = make_optimisers(self.config.optim, roles, 100, 10)
+        self.optimizers = make_optimizers(self.config.optim, roles, 100, 10)
         self.frozen = frozen_of(self.config, self.shape)
-        create = functools.partial(create_state, method=self.method, optimisers=self.optimisers)
+        create = functools.partial(create_state, method=self.method, optimizers=self.optimizers)
         self.start = jax.jit(create)(jax.random.key(0))
         self.traces = []  # variants of the step, when they are traced
         self._compiled = {}
@@ -235,8 +236,8 @@ class Case:
     def jitted(self, step=0, method=None, accumulate=1, function=train_step, **options):
         """The train step as step number `step` needs it; `options` are those of `jax.jit`."""
         method = method or self.method
-        static = dict(method=method, optimisers=self.optimisers, accumulate=accumulate)
-        static |= dict(ema_decay=0.9, regularise=which_regularise(method, step))
+        static = dict(method=method, optimizers=self.optimizers, accumulate=accumulate)
+        static |= dict(ema_decay=0.9, regularize=which_regularize(method, step))
         return jax.jit(functools.partial(function, **static), **options)
 
     def step(self, state, batch=None, like=None):
@@ -245,13 +246,13 @@ class Case:
         `like` is the number of a step whose variant is to run, whatever the number of the state.
         """
 
-        def counted(*args, regularise, **static):
-            self.traces.append(regularise)
-            return train_step(*args, regularise=regularise, **static)
+        def counted(*args, regularize, **static):
+            self.traces.append(regularize)
+            return train_step(*args, regularize=regularize, **static)
 
         number = int(state.step)
         like = number if like is None else like
-        variant = which_regularise(self.method, like)
+        variant = which_regularize(self.method, like)
         if variant not in self._compiled:
             self._compiled[variant] = self.jitted(like, function=counted, donate_argnums=0)
         batch = self.batch(number) if batch is None else batch

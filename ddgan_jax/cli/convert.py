@@ -21,7 +21,7 @@ imported, under the names that torch.load(FILE, weights_only=True) gives to load
   python -m ddgan_jax.convert --workdir=runs/cifar10 --export=netG.pth
 
 The published netG_N.pth hold the moving average. A content.pth, from which the published code
-resumes, can be read too, but its netG_dict are the weights that the optimiser moves.
+resumes, can be read too, but its netG_dict are the weights that the optimizer moves.
 """
 
 import argparse
@@ -29,7 +29,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ddgan_jax.config.base import validate
 from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.inference.published import (
@@ -40,6 +39,7 @@ from ddgan_jax.inference.published import (
 )
 from ddgan_jax.io.storage import place
 from ddgan_jax.main import Parser, main, quieten, split_overrides
+from ddgan_jax.methods import complete_config, validate
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -91,8 +91,7 @@ def run(argv: Sequence[str]) -> int:
         step = None if values.step < 0 else values.step
         file = Path(values.export)
         return export_checkpoint(workdir, file, values.source, step, values.module_prefix)
-    config = override(load_config_file(values.config), changes)
-    validate(config)
+    config = validate(override(complete_config(load_config_file(values.config)), changes))
     file = Path(values.checkpoint)
     return import_checkpoint(values.source, file, config, workdir, max(values.step, 0))
 

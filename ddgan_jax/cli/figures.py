@@ -19,13 +19,13 @@ import numpy as np
 from ddgan_jax.config.base import base
 from ddgan_jax.config.overrides import load_config_file
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.random import sample_keys
 from ddgan_jax.data import load_source
 from ddgan_jax.diffusion import schedules
 from ddgan_jax.diffusion.denoising_density import Mixture, denoising_density, density, diffused
 from ddgan_jax.diffusion.forward_views import chain, discriminator_views
 from ddgan_jax.diffusion.instance_noise import InstanceNoise
 from ddgan_jax.inference.model import Model, load
-from ddgan_jax.inference.sampling import sample_keys
 from ddgan_jax.io.run_folder import atomically, check_writable
 from ddgan_jax.main import main, quieten
 from ddgan_jax.plotting import grids as plots

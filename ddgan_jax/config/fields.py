@@ -25,12 +25,14 @@ class Field(NamedTuple):
       accepts: whether a value is allowed.
       allowed: what is allowed, in words that continue "config.x is 0; ... is needed".
       help: what the field means.
+      may_change: whether a run may be resumed with another value.
     """
 
     default: Any
     accepts: Callable[[Any], bool]
     allowed: str
     help: str = ""
+    may_change: bool = False
 
 
 Fields = Mapping[str, Field]
@@ -66,8 +68,9 @@ def number(
         below = value < high if open_high else value <= high
         return above and below and math.isfinite(value)
 
+    left, right = "(" if open_low else "[", ")" if open_high else "]"
     if high < 1e12:
-        allowed = f"a number in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+        allowed = f"a number in {left}{low:g}, {high:g}{right}"
     elif low == 0:
         allowed = "a positive number" if open_low else "a number >= 0"
     else:
@@ -141,6 +144,11 @@ def duration(default: Any, *, never: bool = False, help: str = "") -> Field:
         return parse_duration(value) is not None or (never and value == "never")
 
     return Field(default, accepts, _DURATION_ALLOWED + (' or "never",' if never else ""), help)
+
+
+def changeable(fields: Fields) -> dict[str, Field]:
+    """The same fields, which may have another value when a run is resumed."""
+    return {name: field._replace(may_change=True) for name, field in fields.items()}
 
 
 def flatten(config: Mapping[str, Any] | ConfigDict, prefix: str = "") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ddgan_jax.config.base import flatten
+from ddgan_jax.config.fields import flatten
 from ddgan_jax.core.errors import UserError, nearest
 
 

@@ -1,11 +1,14 @@
-"""The one exception that a user may meet: printed as a single line, without a traceback."""
+"""`UserError`: what a user can correct, printed as a single line without a traceback."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something the user can mend. The message is one line: what, its value, what is allowed."""
+    """A mistake that the user can correct.
+
+    The message is one line: the field, flag or file, its value, and what is allowed.
+    """
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""One Adam per role, its learning rate annealed by a cosine once per epoch."""
+"""Optimizers: one Adam per role, with a learning rate annealed by a cosine once per epoch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from ddgan_jax.core.types import Array
 
 
 def epoch_of(step: Array, total_steps: int, steps_per_epoch: int) -> tuple[Array, int]:
-    """(whole epochs done, float32; epochs of the run, the last perhaps not whole)."""
+    """(whole epochs done, float32 scalar; number of epochs in the run, rounded up)."""
     epochs = max(-(-total_steps // steps_per_epoch), 1)
     return jnp.minimum(step // steps_per_epoch, epochs).astype(jnp.float32), epochs
 
@@ -18,10 +18,10 @@ def epoch_of(step: Array, total_steps: int, steps_per_epoch: int) -> tuple[Array
 def cosine_per_epoch(
     peak: float, final: float, total_steps: int, steps_per_epoch: int
 ) -> optax.Schedule:
-    """Final + (peak - final) (1 + cos(pi e / E)) / 2, e = step // steps_per_epoch of E epochs.
+    """The learning rate final + (peak - final) (1 + cos(pi e / E)) / 2.
 
-    The rate is constant within an epoch, as in the published training; `final == peak` gives a
-    constant rate.
+    e = step // steps_per_epoch of E epochs: the rate is constant within an epoch, as in DDGAN's
+    published training. `final == peak` gives a constant rate.
     """
 
     def schedule(step: Array) -> Array:
@@ -31,15 +31,15 @@ def cosine_per_epoch(
     return schedule
 
 
-def make_optimisers(
+def make_optimizers(
     optim: Mapping[str, Any], roles: tuple[str, ...], total_steps: int, steps_per_epoch: int
 ) -> dict[str, optax.GradientTransformation]:
-    """An optimiser for each role from `config.optim.<role>`."""
-    optimisers = {}
+    """An Adam for each role, with the settings of `config.optim.<role>`."""
+    optimizers = {}
     for role in roles:
         c = optim[role]
         rate = cosine_per_epoch(
             c.learning_rate, c.final_learning_rate, total_steps, steps_per_epoch
         )
-        optimisers[role] = optax.adam(rate, b1=c.beta1, b2=c.beta2, eps=c.eps)
-    return optimisers
+        optimizers[role] = optax.adam(rate, b1=c.beta1, b2=c.beta2, eps=c.eps)
+    return optimizers

@@ -1,4 +1,4 @@
-"""THE train step: every method runs through it, and it knows none of them."""
+"""The train step that every method runs through: a gradient step per phase, then the averages."""
 
 from collections.abc import Mapping
 
@@ -19,35 +19,40 @@ from ddgan_jax.core.types import (
 )
 
 Batch = Mapping[str, Array]
-Optimisers = Mapping[str, optax.GradientTransformation]
-Regularise = tuple[bool, ...]  # per phase: is its regulariser added in this step
+Optimizers = Mapping[str, optax.GradientTransformation]
+Regularize = tuple[bool, ...]  # per phase, whether its regularizer is added in this step
 
 
-def create_state(key: Array, method: Method, optimisers: Optimisers) -> TrainState:
-    """The state before the first step, from a typed key."""
-    # Apart from the run's own key, which is folded with step numbers: no key is used twice.
+def create_state(key: Array, method: Method, optimizers: Optimizers) -> TrainState:
+    """The state before the first step.
+
+    Args:
+      key: typed PRNG key, split into those of parameters, carry and training.
+      method: what is trained.
+      optimizers: by role.
+    """
     init_key, carry_key, run_key = jax.random.split(key, 3)
     params, carry = method.init(init_key), method.carry_init(carry_key)
-    # Copies, not aliases: a donated buffer may be given away only once.
+    # Copied, since params and ema are donated separately.
     ema = {role: params[role] for role in method.ema_roles} | method.learned(carry)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         key=jax.random.key_data(run_key),
         params=params,
-        opt_state={role: optimisers[role].init(params[role]) for role in optimisers},
+        opt_state={role: optimizers[role].init(params[role]) for role in optimizers},
         ema=jax.tree.map(jnp.copy, ema),
         carry=carry,
     )
 
 
-def which_regularise(method: Method, step: int) -> Regularise:
-    """The variant of the train step that step number `step` needs, chosen in Python.
+def which_regularize(method: Method, step: int) -> Regularize:
+    """Which phases add their regularizer in step number `step`.
 
-    Two compiled variants instead of one `lax.cond`: the gradient of a convolution inside a
-    conditional is a hundred times slower on CPU, and nothing is gained elsewhere.
+    Python selects one of two compiled variants of the step. A single program with `lax.cond` would
+    be about 100 times slower on CPU (gradients of convolutions inside a conditional).
     """
     return tuple(
-        phase.regulariser is not None and step % phase.regularise_every == 0
+        phase.regularizer is not None and step % phase.regularize_every == 0
         for phase in method.phases
     )
 
@@ -58,20 +63,22 @@ def train_step(
     frozen: PyTree,
     *,
     method: Method,
-    optimisers: Optimisers,
+    optimizers: Optimizers,
     ema_decay: float,
-    regularise: Regularise,
+    regularize: Regularize,
     accumulate: int = 1,
 ) -> tuple[TrainState, Metrics]:
-    """One gradient step for each player in turn, then the moving average. Pure.
+    """One gradient step for each phase in turn, then the moving averages. Pure.
 
     Args:
-      state: as `create_state` made it.
-      batch: {"image": [B, ...], "label": int32 [B]}.
-      frozen: parameters of networks that never train.
-      method, optimisers, ema_decay: what is trained and how; static.
-      regularise: see `which_regularise`; static.
-      accumulate: split the batch in so many parts and average their gradients; divides B; static.
+      state: from `create_state` or an earlier step.
+      batch: {"image": [B, *data], "label": int32 [B]}.
+      frozen: parameters of networks that never train, by name.
+      method: what is trained; static.
+      optimizers: by role; static.
+      ema_decay: decay of the moving averages per step; static.
+      regularize: see `which_regularize`; static.
+      accumulate: number of parts of the batch whose gradients are averaged; divides B; static.
 
     Returns:
       The next state and float32 scalars "<role>/loss", "<role>/grad_norm", "<role>/weight_norm" and
@@ -82,16 +89,16 @@ def train_step(
     metrics: Metrics = {}
     outputs: dict[str, PyTree] = {}
 
-    for i, (phase, regularised) in enumerate(zip(method.phases, regularise, strict=True)):
+    for i, (phase, regularized) in enumerate(zip(method.phases, regularize, strict=True)):
         role = phase.role
         context = Context(batch, jax.random.fold_in(key, i), state.step, state.carry, frozen)
-        loss_fn = with_regulariser(phase.loss, phase.regulariser if regularised else None)
+        loss_fn = with_regularizer(phase.loss, phase.regularizer if regularized else None)
         loss, aux, grads = _value_and_grad(loss_fn, params, role, context, accumulate)
         with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
-            updates, opt_state[role] = optimisers[role].update(grads, opt_state[role], params[role])
+            updates, opt_state[role] = optimizers[role].update(grads, opt_state[role], params[role])
         params[role] = optax.apply_updates(params[role], updates)
         outputs[role] = aux.outputs
-        # A finite norm of the weights says that they all are: what the loop saves is then sound.
+        # The loop checks these: a finite norm means that all weights are finite.
         norms = {
             "grad_norm": optax.tree.norm(grads),
             "weight_norm": optax.tree.norm(params[role]),
@@ -103,20 +110,21 @@ def train_step(
         role: optax.incremental_update(params[role], state.ema[role], 1 - ema_decay)
         for role in method.ema_roles
     }
-    context = Context(batch, jax.random.fold_in(key, len(method.phases)), *context[2:])
+    key = jax.random.fold_in(key, len(method.phases))
+    context = Context(batch, key, state.step, state.carry, frozen)
     carry = method.carry_update(state.carry, outputs, context)
     ema |= method.learned(carry)
     return TrainState(state.step + 1, state.key, params, opt_state, ema, carry), metrics
 
 
-def with_regulariser(loss: LossFn, regulariser: LossFn | None) -> LossFn:
-    """The sum of a phase's loss and its regulariser, if there is one."""
-    if regulariser is None:
+def with_regularizer(loss: LossFn, regularizer: LossFn | None) -> LossFn:
+    """The sum of a loss and a regularizer; the loss alone if there is none."""
+    if regularizer is None:
         return loss
 
     def total(params: Params, context: Context) -> tuple[Array, Aux]:
         value, aux = loss(params, context)
-        extra, extra_aux = regulariser(params, context)
+        extra, extra_aux = regularizer(params, context)
         return value + extra, Aux(aux.metrics | extra_aux.metrics, aux.outputs)
 
     return total
@@ -127,9 +135,10 @@ def _value_and_grad(
 ) -> tuple[Array, Aux, PyTree]:
     """Loss, aux and gradient with respect to `params[role]`, averaged over parts of the batch.
 
-    Parts are unrolled, not scanned (gradients of convolutions inside a loop crawl on CPU), and
-    each waits for the one before, so that only one part's activations live at a time. Part i takes
-    every `parts`-th sample, which leaves the layout over devices alone.
+    The loop over parts is unrolled, because gradients of convolutions inside `lax.scan` are slow on
+    CPU. Optimization barriers run the parts one after the other, so that the activations of one
+    part are in memory at a time. Part i takes every `parts`-th sample, starting at i, so the
+    sharding of the batch stays as it is.
     """
 
     def of_role(role_params: PyTree, part: Context) -> tuple[Array, Aux]:

@@ -1,28 +1,121 @@
-"""The contracts: what a method, a phase, a process, a space and the train state are.
+"""The contracts: methods, phases, processes, spaces, networks and the train state.
 
-Everything here is a value. A method is built once from a config; `train_step.train_step` runs any
-of them without knowing which one it has.
+Everything here is a value or a protocol. A method is built once from a config;
+`train_step.train_step` runs any of them without knowing which one it has.
+
+Shapes are written `[B, ...]`: B is the batch, `...` the shape of one example in the space that the
+method works in, `data` the shape of one example as it is loaded.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import optax
 
 Array = jax.Array
 PyTree = Any
+Shape = tuple[int, ...]
 Params = Mapping[str, PyTree]  # role ("gen", "disc", ...) -> parameters of that role's network
 Metrics = dict[str, Array]  # name -> float32 scalar
 
 
-class Carry(NamedTuple):
-    """What a method remembers between steps.
+class Generator(Protocol):
+    """A network (x, t, z) -> x_0 or noise: what a denoising step, or a GAN, draws from.
+
+    `apply` takes {"params": ...}, x float32 [B, ...], t int32 [B], z float32 [B, nz + classes] and
+    whether it trains, and returns float32 [B, ...]. With dropout it needs rngs={"dropout": key}.
+    """
+
+    def init(self, key: Array, x: Array, t: Array, z: Array, /) -> Mapping[str, PyTree]:
+        """Initial variables for inputs of these shapes."""
+        ...
+
+    def apply(
+        self,
+        variables: Mapping[str, PyTree],
+        x: Array,
+        t: Array,
+        z: Array,
+        train: bool = False,
+        /,
+        *,
+        rngs: Mapping[str, Array] | None = None,
+    ) -> Array:
+        """The network's output, float32 [B, ...]."""
+        ...
+
+
+class Discriminator(Protocol):
+    """A network (x_t, t, x_{t+1}) -> logits, float32 [B], or [B, classes].
+
+    Methods that discriminate single images pass an x_{t+1} without channels.
+    """
+
+    def init(self, key: Array, x_t: Array, t: Array, x_next: Array, /) -> Mapping[str, PyTree]:
+        """Initial variables for inputs of these shapes."""
+        ...
+
+    def apply(
+        self, variables: Mapping[str, PyTree], x_t: Array, t: Array, x_next: Array, /
+    ) -> Array:
+        """Logits, float32 [B] or [B, classes]."""
+        ...
+
+
+class Encoder(Protocol):
+    """A discriminator (x, t) that also predicts latents.
+
+    `apply` returns (logits float32 [B, max(classes, 1)], latents float32 [B, L]); with
+    `logits=False` the logits are None and the batch may have any size.
+    """
+
+    def init(self, key: Array, x: Array, t: Array, /) -> Mapping[str, PyTree]:
+        """Initial variables for inputs of these shapes."""
+        ...
+
+    def apply(
+        self, variables: Mapping[str, PyTree], x: Array, t: Array, /, *, logits: bool = True
+    ) -> tuple[Any, Array]:
+        """(logits or None, predicted latents)."""
+        ...
+
+
+class Autoencoder(Protocol):
+    """A network with the methods `encode`, `rebuild` and `decode`, chosen by `apply(method=...)`.
+
+    encode: image float32 [B, H, W, C] -> (latents float32 [B, h, w, c], log-variance or None);
+    rebuild: latents, quantized if there are codes -> image;
+    decode: latents -> image; quantizes first if there are codes.
 
     Attributes:
-      samples: leaves [B, ...], row i belongs to row i of the batch and goes where that goes when
-        the batch is split (gradient accumulation).
-      shared: the rest.
+      gaussian: whether the encoder gives a mean and a log-variance.
+      codes: number of codes that latents are quantized to before they are decoded; 0: none.
+    """
+
+    gaussian: bool
+    codes: int
+
+    def init(self, key: Array, x: Array, /) -> Mapping[str, PyTree]:
+        """Initial variables for images of this shape."""
+        ...
+
+    def apply(self, variables: Mapping[str, PyTree], x: Array, /, *, method: str) -> Any:
+        """The result of `method`."""
+        ...
+
+    def latents_of(self, shape: Shape) -> Shape:
+        """The shape of the latents of one image of `shape`."""
+        ...
+
+
+class Carry(NamedTuple):
+    """What a method remembers between train steps.
+
+    Attributes:
+      samples: leaves [B, ...]; row i belongs to row i of the batch and is split with it over
+        devices and in gradient accumulation.
+      shared: everything else.
     """
 
     samples: PyTree = ()
@@ -30,38 +123,77 @@ class Carry(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What a loss may look at besides parameters."""
+    """The inputs of a loss besides the parameters.
 
-    batch: Mapping[str, Array]  # "image": the data as loaded, [B, ...]; "label": int32 [B]
-    key: Array  # typed PRNG key, this phase's own
-    step: Array  # int32 scalar, number of train steps done so far
-    carry: Carry  # what the method remembers between steps
-    frozen: PyTree  # parameters of networks that never train (autoencoder, LPIPS, ...)
+    Attributes:
+      batch: "image": the data as loaded, [B, *data]; "label": int32 [B].
+      key: typed PRNG key of this phase.
+      step: int32 scalar, number of train steps done so far.
+      carry: what the method remembers between steps.
+      frozen: parameters of networks that never train (autoencoder, LPIPS, ...), by name.
+    """
+
+    batch: Mapping[str, Array]
+    key: Array
+    step: Array
+    carry: Carry
+    frozen: PyTree
 
 
 class Aux(NamedTuple):
-    """What a loss returns beside its value."""
+    """What a loss returns beside its value.
 
-    metrics: Metrics = {}  # logged as "<role>/<name>"
-    outputs: PyTree = None  # leaves [B, ...], handed to `Method.carry_update`
+    Attributes:
+      metrics: logged as "<role>/<name>".
+      outputs: leaves [B, ...], passed to `Method.carry_update`.
+    """
+
+    metrics: Metrics = {}
+    outputs: PyTree = None
 
 
 LossFn = Callable[[Params, Context], tuple[Array, Aux]]
 
 
 class Phase(NamedTuple):
-    """One player's turn in a train step: the parameters of `role` move to lower `loss`.
+    """One player's turn in a train step: a gradient step on the parameters of `role`.
 
-    `regulariser` is a second term of the same signature that is too dear for every step: it is
-    added at steps 0, `regularise_every`, 2 `regularise_every`, ... and, as in the published
-    training of DDGAN, not multiplied by the interval. It gets the same context (and so the same
-    key) as `loss`; whatever both compute is computed once.
+    Attributes:
+      role: whose parameters move.
+      loss: what they minimize.
+      regularizer: lazy regularization: a second term, added at steps 0, `regularize_every`,
+        2 `regularize_every`, ... and not rescaled by the interval (as DDGAN's published training).
+        It gets the same context, and so the same key, as `loss`: XLA computes shared parts once.
+      regularize_every: steps between two applications of `regularizer`.
     """
 
     role: str
     loss: LossFn
-    regulariser: LossFn | None = None
-    regularise_every: int = 1
+    regularizer: LossFn | None = None
+    regularize_every: int = 1
+
+
+class Inversion(NamedTuple):
+    """Functions of a method that maps data to latents and back.
+
+    Attributes:
+      encode: (params, images [B, *data], labels int32 [B]) -> latents [B, ...].
+      decode: (params, latents, labels) -> images float32 [B, *data].
+      prior: (keys [B], labels or None) -> (latents, labels): the latents that `sample` decodes;
+        None if latents have no prior to sample from.
+      refine: (params, images, labels, latents, steps, learning_rate) -> latents that decode to
+        something closer to the images.
+      path: (params, latents, labels) -> the intermediate images of `decode`, a tuple of arrays
+        stacked over time, [T, B, *data] each.
+      degrade: (images, t) -> x_t, for a method whose degradation is deterministic.
+    """
+
+    encode: Callable[[Params, Array, Array], Array]
+    decode: Callable[[Params, Array, Array], Array]
+    prior: Callable[..., tuple[Array, Array]] | None = None
+    refine: Callable[[Params, Array, Array, Array, int, float], Array] | None = None
+    path: Callable[[Params, Array, Array], tuple[Array, ...]] | None = None
+    degrade: Callable[[Array, Array], Array] | None = None
 
 
 def _no_carry(key: Array) -> Carry:
@@ -80,30 +212,28 @@ def _nothing_learned(carry: Carry) -> dict[str, PyTree]:
 
 
 class Method(NamedTuple):
-    """A generative method: pure functions over `Params`.
+    """A generative method as pure functions over `Params`.
 
     Attributes:
-      init: key -> `Params`.
+      init: key -> parameters of every role.
       phases: the players' turns, in order.
-      sample: (params, keys [B], frozen, labels) -> float32 data [B, ...] in the data's own range
-        ([-1, 1] for images). One key per sample: sample i depends on keys[i] (and labels[i]) alone,
-        whatever the batch and however it is laid out over devices. `labels`, int32 [B], for
-        class-conditional models; without them classes are drawn evenly. None: the method rebuilds
-        data by `encode` and `decode`, and what it rebuilds is looked at and evaluated.
+      sample: (params, keys [B], frozen, labels int32 [B] or None) -> float32 data [B, *data] in the
+        data's own range ([-1, 1] for images). Sample i depends on keys[i] (and labels[i]) only, for
+        every batch size and sharding. Without labels, classes are drawn uniformly. None for a
+        method that reconstructs instead of sampling; it has an `inversion`.
       ema_roles: roles whose exponential moving average is kept, and used for sampling.
-      carry_init, carry_update: what the method remembers between steps. `carry_update` sees the
-        `Aux.outputs` of every phase, by role.
-      learned: carry -> what sampling needs of it, as roles of their own that stand beside the
-        averages in `TrainState.ema`, and so in every checkpoint and in the `Params` of `sample`.
-      prior: (keys [B], labels) -> (latents [B, ...], labels int32 [B]), what `sample` decodes; its
-        labels are those given, or drawn.
-      encode: (params, images, labels) -> latents.
-      decode: (params, latents, labels) -> images.
-      refine: (params, images, labels, latents, steps, learning_rate) -> latents that decode to
-        something closer to the images.
-      path: (params, latents, labels) -> the intermediate images of `decode`, stacked over time.
-      degrade: (images, t) -> x_t, for methods that degrade without noise.
-      nfe: network evaluations that one call of `sample` makes.
+      nfe: number of network evaluations that one call of `sample` makes.
+      carry_init: key -> what the method remembers before the first step.
+      carry_update: (carry, `Aux.outputs` of every phase by role, context) -> the next carry.
+      learned: carry -> what sampling needs of it, as further roles that are stored with the moving
+        averages and passed to `sample`.
+      trajectory: (params, keys [B], frozen, labels or None) -> [K, B, *data], the images that
+        sampling passes through, from noise to sample; None if the method does not show them.
+      evaluation: (params, batch size) -> output of one network evaluation, as sampling makes it;
+        what FLOPs of sampling are counted from.
+      inversion: encoder and decoder of methods that have them.
+      frozen: names of frozen networks that the losses read from `Context.frozen`, besides those
+        of the space.
     """
 
     init: Callable[[Array], dict[str, PyTree]]
@@ -114,50 +244,52 @@ class Method(NamedTuple):
     carry_init: Callable[[Array], Carry] = _no_carry
     carry_update: Callable[[Carry, Mapping[str, PyTree], Context], Carry] = _keep_carry
     learned: Callable[[Carry], dict[str, PyTree]] = _nothing_learned
-    prior: Callable[..., tuple[Array, Array]] | None = None
-    encode: Callable[[Params, Array, Array], Array] | None = None
-    decode: Callable[[Params, Array, Array], Array] | None = None
-    refine: Callable[[Params, Array, Array, Array, int, float], Array] | None = None
-    path: Callable[[Params, Array, Array], tuple[Array, Array]] | None = None
-    degrade: Callable[..., Array] | None = None
+    trajectory: Callable[..., Array] | None = None
+    evaluation: Callable[[Params, int], Array] | None = None
+    inversion: Inversion | None = None
+    frozen: tuple[str, ...] = ()
 
 
 class Process(NamedTuple):
-    """How data is destroyed and how one step of that is undone, for times t in {0..num_steps-1}.
+    """A forward process with T steps and its posterior, for times t in {0..T-1}.
 
     Attributes:
       num_steps: T.
-      corrupt: (key, x_0 [B, ...], t int32 [B]) -> (x_t, x_{t+1}), a draw of the forward pair.
-      restore: (noise [B, ...], x_0, x_{t+1}, t) -> x_t, a draw of q(x_t | x_{t+1}, x_0) made
-        from the given standard normal noise.
-      prior: (key, shape) -> x_T.
+      forward_pair: (key, x_0 [B, ...], t int32 [B]) -> (x_t, x_{t+1}), drawn jointly.
+      posterior_sample: (noise [B, ...], x_0, x_{t+1}, t) -> x_t, a draw of q(x_t | x_{t+1}, x_0)
+        made from the given standard normal noise.
     """
 
     num_steps: int
-    corrupt: Callable[[Array, Array, Array], tuple[Array, Array]]
-    restore: Callable[[Array, Array, Array, Array], Array]
-    prior: Callable[[Array, tuple[int, ...]], Array]
+    forward_pair: Callable[[Array, Array, Array], tuple[Array, Array]]
+    posterior_sample: Callable[[Array, Array, Array, Array], Array]
 
 
 class Space(NamedTuple):
-    """Where a method works: pixels, Haar bands, latents of an autoencoder.
+    """The space that a method works in: pixels, Haar bands, latents of an autoencoder.
 
     Attributes:
-      shape: of one example in the space.
-      encode: (data as loaded [B, ...], frozen) -> float32 [B, *shape], about [-1, 1].
-      decode: (x [B, *shape], frozen) -> float32 [B, ...] in the data's own range.
+      shape: shape of one example in the space.
+      encode: (data as loaded [B, *data], frozen) -> float32 [B, *shape], roughly in [-1, 1].
+      decode: (x [B, *shape], frozen) -> float32 [B, *data] in the data's own range.
     """
 
-    shape: tuple[int, ...]
+    shape: Shape
     encode: Callable[[Array, PyTree], Array]
     decode: Callable[[Array, PyTree], Array]
 
 
 class TrainState(NamedTuple):
-    """Everything that changes during training, and all that a resumed run needs.
+    """Everything that changes during training; a resumed run needs nothing else.
 
-    `key` is the raw uint32 data of the run's key, never split, only folded with `step`: a resumed
-    run draws what the run that was never stopped would have drawn.
+    Attributes:
+      step: int32 scalar, number of train steps done.
+      key: uint32 data of the run's PRNG key. It is only folded with `step`, never split, so a
+        resumed run draws what the uninterrupted run would have drawn.
+      params: parameters by role.
+      opt_state: optimizer state by role.
+      ema: moving averages by role, and `Method.learned`.
+      carry: what the method remembers between steps.
     """
 
     step: Array

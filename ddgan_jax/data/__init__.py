@@ -115,3 +115,10 @@ def _fitted(source: Source, how: Fit) -> Source:
         return source
     examples = source.take(np.arange(source.size))
     return array_source(source.name, fit_array(examples["image"], how), examples["label"])
+
+
+def data_shape(data: Any) -> tuple[int, ...]:
+    """The shape of one example: from the `data` part of a config if it says, else from the data."""
+    if data.image_size and data.channels:
+        return (data.image_size, data.image_size, data.channels)
+    return load_source(data).shape

@@ -153,7 +153,7 @@ def degradation(kind: str, levels: Sequence[float], shape: Shape) -> Degradation
     return Degradation(t_max, reduce_info, projection)
 
 
-def normalise_output(
+def normalize_output(
     reduce_info: Reduce, raw: Array, x_t: Array, t: Array | int
 ) -> tuple[Array, Array]:
     """Make the generator's output agree with its input (Cho 2023, equations 2 and 3).

@@ -1,4 +1,4 @@
-"""Processes: how data is destroyed, and how one step of that is undone."""
+"""Gaussian diffusion: forward draws, the posterior, and DDIM steps, from precomputed tables."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ def diffuse(tables: ForwardTables, x_0: Array, i: Array, noise: Array) -> Array:
 def diffuse_pair(
     tables: ForwardTables, x_0: Array, t: Array, noise_t: Array, noise_next: Array
 ) -> tuple[Array, Array]:
-    """A draw of (x_t, x_{t+1}), t in {0..T-1}: x_{t+1} is one forward step from that very x_t."""
+    """A joint draw of (x_t, x_{t+1}), t in {0..T-1}: x_{t+1} is one forward step from x_t."""
     x_t = diffuse(tables, x_0, t, noise_t)
     x_next = at(tables.sqrt_alpha, t + 1, x_0) * x_t + at(tables.sigma, t + 1, x_0) * noise_next
     return x_t, x_next
@@ -49,12 +49,12 @@ def posterior_sample(
 
 
 def x_0_from_noise(tables: ForwardTables, x_i: Array, i: Array, noise: Array) -> Array:
-    """x_0 of which x_i is `diffuse(tables, x_0, i, noise)`."""
+    """The x_0 for which `diffuse(tables, x_0, i, noise)` is x_i (Ho et al. 2020, eq. 15)."""
     return (x_i - at(tables.sigma_bar, i, x_i) * noise) / at(tables.sqrt_alpha_bar, i, x_i)
 
 
 def ddim_step(tables: ForwardTables, x_0: Array, x_next: Array, t: Array) -> Array:
-    """x_t from x_{t+1} with the very noise that x_0 leaves in it (DDIM, eq. 12 with eta = 0)."""
+    """A DDIM step from x_{t+1} to x_t given predicted x_0 (Song et al. 2021, eq. 12, eta = 0)."""
     noise = (x_next - at(tables.sqrt_alpha_bar, t + 1, x_0) * x_0) / at(
         tables.sigma_bar, t + 1, x_0
     )
@@ -65,13 +65,13 @@ def gaussian(betas: np.ndarray) -> Process:
     """The Gaussian diffusion with variances beta_1..beta_T ([T]) as a `Process`."""
     forward, posterior = forward_tables(betas), posterior_tables(betas)
 
-    def corrupt(key: Array, x_0: Array, t: Array) -> tuple[Array, Array]:
+    def forward_pair(key: Array, x_0: Array, t: Array) -> tuple[Array, Array]:
         key_t, key_next = jax.random.split(key)
         noise_t = jax.random.normal(key_t, x_0.shape, x_0.dtype)
         noise_next = jax.random.normal(key_next, x_0.shape, x_0.dtype)
         return diffuse_pair(forward, x_0, t, noise_t, noise_next)
 
-    def restore(noise: Array, x_0: Array, x_next: Array, t: Array) -> Array:
+    def sample_posterior(noise: Array, x_0: Array, x_next: Array, t: Array) -> Array:
         return posterior_sample(posterior, x_0, x_next, t, noise)
 
-    return Process(len(betas), corrupt, restore, jax.random.normal)
+    return Process(len(betas), forward_pair, sample_posterior)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ddgan_jax.config.stored import read_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.io import run_folder
 from ddgan_jax.plotting import curves
@@ -40,7 +41,7 @@ def read_entry(workdir: Path) -> Entry:
     Raises:
       UserError: it is no run folder, or was not evaluated.
     """
-    run_folder.load_config(workdir)
+    read_config(workdir)
     path = workdir / "evaluation.json"
     if not path.is_file():
         raise UserError(

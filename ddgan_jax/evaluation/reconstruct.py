@@ -16,11 +16,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.random import sample_keys
 from ddgan_jax.data import load_source
 from ddgan_jax.data.source import Source
 from ddgan_jax.features.lpips import Lpips, distances, lpips_for
 from ddgan_jax.inference.model import Model, load
-from ddgan_jax.inference.sampling import sample_keys
 from ddgan_jax.io import run_folder
 from ddgan_jax.metrics.reconstruction import psnr, ssim, ssim_protocol
 from ddgan_jax.plotting import grids as plots

@@ -6,7 +6,7 @@ from pathlib import Path
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.inference.model import load
 from ddgan_jax.io import checkpoint, run_folder, storage
-from ddgan_jax.training import latents
+from ddgan_jax.spaces import find_space
 
 FILES = ("config.json", "info.json", "metrics.jsonl")
 
@@ -16,7 +16,7 @@ def export(
 ) -> int:
     """Write config, info, metrics and the moving average of one checkpoint to a new folder.
 
-    What training alone needs (the other weights, both optimisers) stays behind, four fifths of a
+    What training alone needs (the other weights, both optimizers) stays behind, four fifths of a
     checkpoint; so the copy can be sampled from, but not trained on.
 
     Raises:
@@ -31,8 +31,9 @@ def export(
     for name in FILES:
         if (workdir / name).exists():
             (out / name).write_bytes((workdir / name).read_bytes())
-    if (workdir / latents.FOLDER).is_dir():
-        storage.copy_tree(workdir / latents.FOLDER, out / latents.FOLDER)
+    networks = find_space(model.config).frozen
+    if networks and (workdir / networks.folder).is_dir():
+        storage.copy_tree(workdir / networks.folder, out / networks.folder)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     say(f"step {model.step}, {size / 2**20:.1f} MiB: sample with --mode=sample --workdir={out}")
     return 0

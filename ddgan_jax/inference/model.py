@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddgan_jax.config.base import validate
+from ddgan_jax.config.stored import check_same_run, read_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, Method, Params, PyTree
 from ddgan_jax.inference.sampling import compiled_sampler, sample_batches
 from ddgan_jax.io import checkpoint, run_folder, storage
+from ddgan_jax.methods import METHODS, build_method, complete_config, fields_of, tracing, validate
 from ddgan_jax.parallel import mesh as meshes
-from ddgan_jax.training import latents
-from ddgan_jax.training.setup import assemble
+from ddgan_jax.spaces import find_space
 
 Labels = np.ndarray | int | None  # one for each, one for all, or none
 
@@ -193,9 +193,13 @@ class Model(NamedTuple):
         return self._map(over_time, latents, self._labels(labels, len(latents)))
 
     def _inversion(self, name: str) -> Callable[..., Any]:
-        function = getattr(self.method, name)
+        """The function `name` of the method's `Inversion`."""
+        function: Callable[..., Any] | None = getattr(self.method.inversion, name, None)
         if function is None:
-            raise UserError(f"method {self.config.method!r} cannot {name} images; 'dddg' can")
+            able = ", ".join(sorted(name for name, entry in METHODS.items() if entry.inverts))
+            raise UserError(
+                f"method {self.config.method!r} cannot {name} images; methods that invert: {able}"
+            )
         return function
 
     @property
@@ -257,34 +261,47 @@ def load(
       step: of the checkpoint; the last one if None.
       config: instead of the folder's own; must describe the same model.
       devices: to restore onto and to sample with; all if None.
-      raw: the weights that the optimiser moves instead of their average; needs a whole run folder,
+      raw: the weights that the optimizer moves instead of their average; needs a whole run folder,
         not an exported one.
 
     Raises:
       UserError: no such folder or checkpoint, a damaged one, or one of another config.
     """
     workdir = storage.place(workdir)
-    saved = run_folder.load_config(workdir)
+    saved = complete_config(read_config(workdir))
     if config is not None:
-        run_folder.check_same_run(workdir, config)
-    config = config or saved
-    validate(config)
+        config = complete_config(config)
+        check_same_run(workdir, saved, config, fields_of(config))
+    config = validate(config or saved)
     mesh = meshes.make_mesh(devices)
-    # The lengths of run and epoch change no shape.
     shape = run_folder.data_shape(workdir)
-    own = latents.with_own(config, workdir)
-    method, _, _, abstract = assemble(own, shape, total=1, epoch=1)
-    abstract = checkpoint.with_sharding(abstract, meshes.replicated(mesh))
+    networks = find_space(config).frozen
+    own = networks.own(config, workdir) if networks else config
+    method = build_method(own, shape)
+    abstract = checkpoint.with_sharding(averages(method, own), meshes.replicated(mesh))
     if not (workdir / "checkpoints").is_dir():
         raise UserError(f"no checkpoint in {workdir}; train first with --workdir={workdir}")
     with checkpoint.opened(workdir, read_only=True) as manager:
         step = checkpoint.latest_step(manager, step)
+        params: Params = checkpoint.restore_ema(manager, step, abstract)
         if raw:
-            state, _ = checkpoint.restore_state(manager, step, abstract)
-            params: Params = {
-                **state.ema,
-                **{role: state.params[role] for role in method.ema_roles},
-            }
-        else:
-            params = checkpoint.restore_ema(manager, step, abstract.ema)
-    return Model(config, method, params, step, shape, mesh, latents.load_frozen(own, mesh))
+            latest = {role: abstract[role] for role in method.ema_roles}
+            params = {**params, **checkpoint.restore_params(manager, step, latest)}
+    frozen = networks.load(own, mesh) if networks else {}
+    return Model(config, method, params, step, shape, mesh, frozen)
+
+
+def averages(method: Method, config: ConfigDict) -> dict[str, PyTree]:
+    """Shapes and dtypes of the moving averages, and of what else is stored for sampling.
+
+    Raises:
+      UserError: sizes that the networks cannot have.
+    """
+
+    def create(key: Array) -> dict[str, PyTree]:
+        params, carry = method.init(key), method.carry_init(key)
+        return {role: params[role] for role in method.ema_roles} | method.learned(carry)
+
+    with tracing(config):
+        shapes: dict[str, PyTree] = jax.eval_shape(create, jax.random.key(0))
+    return shapes

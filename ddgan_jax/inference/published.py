@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from ddgan_jax.config.base import check, flatten
+from ddgan_jax.config import check, flatten
+from ddgan_jax.config.stored import read_config, save_config
 from ddgan_jax.core.errors import UserError, nearest
-from ddgan_jax.inference.model import load
+from ddgan_jax.data import data_shape
+from ddgan_jax.inference.model import averages, load
 from ddgan_jax.interop import wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.ddgan import generator_entries
@@ -22,8 +24,8 @@ from ddgan_jax.interop.torch_file import read_torch, write_torch
 from ddgan_jax.interop.weight_files import content_hash
 from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.storage import AnyPath
-from ddgan_jax.training import latents
-from ddgan_jax.training.setup import assemble, data_shape
+from ddgan_jax.methods import build_method, complete_config
+from ddgan_jax.spaces import find_space
 
 Say = Callable[[str], None]
 WRAPPER = "module."  # what PyTorch's parallel training puts before every name
@@ -53,9 +55,9 @@ class Source(NamedTuple):
 _ABSENT = {
     "classes": 0,
     "space.kind": "pixels",
-    "gen.normalise_z": True,
+    "gen.normalize_z": True,
     "gen.coordinates": False,
-    "gen.equalised": False,
+    "gen.equalized": False,
 }
 _DDGAN = {
     **{"method": ("ddgan",), "gen.network": ("ncsnpp",), "classes": (0,)},
@@ -144,23 +146,24 @@ def import_checkpoint(
     check_network(source, config)
     if workdir.is_file() or (workdir.is_dir() and any(workdir.iterdir())):
         raise UserError(f"--workdir={workdir} is there and not empty; choose a new folder")
-    if latents.in_latents(config):
+    networks = find_space(config).frozen
+    if networks:
         check(config, "space.scale", config.space.scale > 0, "the one it was trained with")
     arrays = read_torch(file, published.inside)
     if all(name.startswith(WRAPPER) for name in arrays):
         arrays = {name.removeprefix(WRAPPER): array for name, array in arrays.items()}
     arrays = {k: v for k, v in arrays.items() if not k.startswith(published.without)}
-    shape = data_shape(config)
-    abstract = assemble(config, shape, total=1, epoch=1)[-1].ema[published.role]
+    shape = data_shape(config.data)
+    abstract = averages(build_method(config, shape), config)[published.role]
     try:
         params = to_params(arrays, published.entries(abstract), abstract)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     run_folder.check_writable("--workdir", workdir)
-    if latents.in_latents(config):
-        latents.adopt(config, config.space.scale, workdir)
-    run_folder.save_config(workdir, config)
+    if networks:
+        networks.adopt(config, {"scale": config.space.scale}, workdir)
+    save_config(workdir, config)
     run_folder.save_info(
         workdir,
         {
@@ -197,7 +200,7 @@ def export_checkpoint(
     Raises:
       UserError: see `model.load`; a network that was never published; or `file` is there.
     """
-    config = run_folder.load_config(workdir)
+    config = complete_config(read_config(workdir))
     source = source or source_of(config)
     check_network(source, config)
     if file.exists():

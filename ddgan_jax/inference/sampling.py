@@ -8,22 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.random import sample_keys
 from ddgan_jax.core.types import Array, Method, Params, PyTree
 from ddgan_jax.parallel.mesh import over_batch, replicated
-
-
-def per_sample_normal(keys: Array, step: int | Array, use: int, shape: tuple[int, ...]) -> Array:
-    """Standard normal [B, *shape]; row i is a function of (keys[i], step, use) alone."""
-
-    def draw(key: Array) -> Array:
-        return jax.random.normal(jax.random.fold_in(jax.random.fold_in(key, step), use), shape)
-
-    return jax.vmap(draw)(keys)
-
-
-def sample_keys(key: Array, start: int, count: int) -> Array:
-    """Typed keys [count] of images start..start+count-1 among all that `key` stands for."""
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(start, start + count))
 
 
 def compiled_sampler(method: Method, mesh: jax.sharding.Mesh, of_classes: bool = False) -> Any:

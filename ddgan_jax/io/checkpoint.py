@@ -161,6 +161,22 @@ def restore_ema(manager: ocp.CheckpointManager, step: int, abstract: PyTree) -> 
     return _restore(manager, step, items, "sample from")["ema"]
 
 
+def restore_params(manager: ocp.CheckpointManager, step: int, abstract: PyTree) -> PyTree:
+    """The latest weights of the roles in `abstract`, without the rest of the train state.
+
+    Raises:
+      UserError: the checkpoint cannot be read, or holds averages only.
+    """
+    item = {"params": abstract}
+    restore = args.PyTreeRestore(
+        item,
+        restore_args=ocp.checkpoint_utils.construct_restore_args(item),
+        partial_restore=True,
+    )
+    items = args.Composite(state=restore)
+    return _restore(manager, step, items, "read the raw weights of")["state"]["params"]
+
+
 def _restore(manager: ocp.CheckpointManager, step: int, items: Any, purpose: str) -> Any:
     folder = epath.Path(manager.directory) / str(step)
     others = [s for s in manager.all_steps() if s != step]

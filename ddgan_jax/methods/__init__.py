@@ -1,1 +1,24 @@
-"""The methods: one file, one paper."""
+"""The methods, one file for each paper, and the registry that names them in configs."""
+
+from ddgan_jax.methods.entry import Length, MethodEntry
+from ddgan_jax.methods.registry import (
+    METHODS,
+    build_method,
+    complete_config,
+    fields_of,
+    find_method,
+    tracing,
+    validate,
+)
+
+__all__ = [
+    "METHODS",
+    "Length",
+    "MethodEntry",
+    "build_method",
+    "complete_config",
+    "fields_of",
+    "find_method",
+    "tracing",
+    "validate",
+]

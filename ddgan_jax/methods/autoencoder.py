@@ -1,37 +1,55 @@
-"""The autoencoder of latent DDGAN (Trinh and Hamagami 2024), trained as VQGAN (Esser et al. 2021).
+"""The autoencoder of LDDGAN (Trinh and Hamagami 2024), trained as VQGAN (Esser et al. 2021).
 
-The autoencoder moves first, then a discriminator of patches. The loss of the former is
+The autoencoder moves first, then a patch discriminator. The autoencoder's loss is
 
     L_rec + w L_adv [+ w_kl KL] [+ L_codes],   L_rec = L1(x, x') + w_p LPIPS(x, x'),
 
-with the adaptive weight w = w_adv |grad L_rec| / (|grad L_adv| + 1e-4), gradients at the kernel of
-the decoder's last layer. Until `adversarial_start` steps are done w is 0 and the discriminator
-waits. A KL term is off by default: a GAN in the latents does not need them to be Gaussian.
+with the adaptive weight w = w_adv |grad L_rec| / (|grad L_adv| + 1e-4), where the gradients are
+those at the kernel of the decoder's last layer. Before step `adversarial_start`, w is 0 and the
+discriminator does not train. The KL term is off by default: a GAN in the latents does not need them
+to be Gaussian.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
+from ddgan_jax.config import REQUIRED, Field, adam, check
+from ddgan_jax.config.fields import integer, number
 from ddgan_jax.core import losses
-from ddgan_jax.core.types import Array, Aux, Context, Method, Params, Phase, PyTree
+from ddgan_jax.core.types import (
+    Array,
+    Autoencoder,
+    Aux,
+    Context,
+    Inversion,
+    Method,
+    Params,
+    Phase,
+    PyTree,
+    Shape,
+)
 from ddgan_jax.features import lpips
+from ddgan_jax.methods.entry import Length, MethodEntry, preset
+from ddgan_jax.networks import AUTOENCODERS, PATCH_DISCRIMINATORS, build_network
 from ddgan_jax.spaces.pixels import pixels
 
-COMMITMENT = 0.25  # how much more slowly latents move to their codes than codes to their latents
+COMMITMENT = 0.25  # weight of the term that moves latents towards their codes
 LARGEST_WEIGHT = 1e4
 
 
 class Weights(NamedTuple):
-    """Of the terms of the loss, beside L1, whose weight is 1.
+    """Weights of the terms of the loss; that of L1 is 1.
 
     Attributes:
-      lpips: w_p; 0 leaves the perceptual term out, and needs no frozen weights.
+      lpips: w_p; 0: no perceptual term, and no frozen weights.
       adversarial: w_adv.
-      adversarial_start: train steps before the adversarial game begins.
-      kl: w_kl; 0: latents are points, and no noise is added to them.
-      codes: of the term that moves codes to latents and, at `COMMITMENT`, latents to codes.
+      adversarial_start: number of train steps before the adversarial terms begin.
+      kl: w_kl; 0: latents are deterministic.
+      codes: weight of the codebook loss, see `codes_loss`.
     """
 
     lpips: float
@@ -42,11 +60,11 @@ class Weights(NamedTuple):
 
 
 def adaptive_weight(last_layer: Any, kernel: Array, grad_rec: Array, grad_adv: Array) -> Array:
-    """|d L_rec / d kernel| / (|d L_adv / d kernel| + 1e-4), at most 1e4 (Esser et al., eq. 7).
+    """The ratio |d L_rec / d kernel| / (|d L_adv / d kernel| + 1e-4), at most 1e4 (Esser, eq. 7).
 
     Args:
       last_layer: kernel -> x'.
-      kernel: where the gradients are compared.
+      kernel: of the last layer, where the gradients are compared.
       grad_rec, grad_adv: gradients of the two losses with respect to x'.
     """
     _, pull = jax.vjp(last_layer, kernel)
@@ -73,16 +91,16 @@ def codes_loss(z: Array, nearest: Array) -> Array:
 
 
 def make_autoencoder(
-    *, autoencoder: Any, discriminator: Any, shape: tuple[int, ...], weights: Weights
+    *, autoencoder: Autoencoder, discriminator: Any, shape: Shape, weights: Weights
 ) -> Method:
-    """An autoencoder of images, and the patch discriminator that it is trained against.
+    """An autoencoder of images, trained against a patch discriminator.
 
     Args:
-      autoencoder: module like `networks.autoencoder.Autoencoder`.
-      discriminator: module x -> values of patches, [B, ...].
+      autoencoder: see `core.types.Autoencoder`.
+      discriminator: image [B, H, W, C] -> logits of patches [B, h, w].
       shape: of one image.
-      weights: of the terms of the loss. With `weights.lpips` the losses look for the weights of
-        LPIPS in `Context.frozen["lpips"]`.
+      weights: of the terms of the loss. If `weights.lpips` is positive, the losses read the weights
+        of LPIPS from `Context.frozen["lpips"]`.
     """
     space = pixels(shape)
 
@@ -98,22 +116,23 @@ def make_autoencoder(
         return autoencoder.apply({"params": net}, x, method=method)
 
     def discriminate(params: Params, x: Array) -> Array:
-        return discriminator.apply({"params": params["disc"]}, x)
+        logits: Array = discriminator.apply({"params": params["disc"]}, x)
+        return logits
 
     def latents(net: PyTree, x: Array, key: Array) -> tuple[Array, dict[str, Array]]:
-        """What `rebuild` is given in training, and the terms of the loss that are made of it."""
+        """The decoder's input in training, and the KL and codebook terms."""
         z, log_variance = call(net, x, "encode")
         terms = {}
         if weights.kl > 0:
             terms["kl"] = losses.gaussian_kl(z, log_variance)
             z = z + jnp.exp(0.5 * log_variance) * jax.random.normal(key, z.shape)
         if autoencoder.codes:
-            nearest, _ = call(net, z, "quantise")
+            nearest, _ = call(net, z, "quantize")
             terms["codes"] = codes_loss(z, nearest)
             z = straight_through(z, nearest)
         return z, terms
 
-    def autoencoder_phase(params: Params, context: Context) -> tuple[Array, Aux]:
+    def autoencoder_loss(params: Params, context: Context) -> tuple[Array, Aux]:
         x, net = space.encode(context.batch["image"], context.frozen), params["autoencoder"]
         z, terms = latents(net, x, context.key)
         rebuilt = call(net, z, "rebuild")
@@ -127,7 +146,7 @@ def make_autoencoder(
         def adversarial(y: Array) -> Array:
             return -jnp.mean(discriminate(params, y))
 
-        # Of gradients as they are now: the weight itself is no function to be differentiated.
+        # The adaptive weight is a constant of the loss: no gradient passes through it.
         fixed_net, fixed_z, fixed = jax.lax.stop_gradient((net, z, rebuilt))
         kernel = fixed_net["decoder"]["out"]["kernel"]
         weight = weights.adversarial * adaptive_weight(
@@ -144,14 +163,14 @@ def make_autoencoder(
             loss = loss + getattr(weights, name) * term
         return loss, Aux({**parts, **terms, "adversarial": adv, "adaptive_weight": weight})
 
-    def discriminator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
+    def disc_loss(params: Params, context: Context) -> tuple[Array, Aux]:
         x, net = space.encode(context.batch["image"], context.frozen), params["autoencoder"]
         fake = call(net, latents(net, x, context.key)[0], "rebuild")
         real, fake = discriminate(params, x), discriminate(params, jax.lax.stop_gradient(fake))
-        # Before the game begins its gradient is 0, and Adam leaves the weights where they are.
-        playing = jnp.where(context.step >= weights.adversarial_start, 1.0, 0.0)
+        # Before the start the gradient is 0, so Adam does not move the weights.
+        active = jnp.where(context.step >= weights.adversarial_start, 1.0, 0.0)
         metrics = {"real": jnp.mean(real), "fake": jnp.mean(fake)}
-        return playing * losses.hinge_loss(real, fake), Aux(metrics)
+        return active * (0.5 * losses.hinge_disc_loss(real, fake)), Aux(metrics)
 
     def encode(params: Params, images: Array, labels: Array) -> Array:
         del labels
@@ -163,10 +182,77 @@ def make_autoencoder(
 
     return Method(
         init=init,
-        phases=(Phase("autoencoder", autoencoder_phase), Phase("disc", discriminator_phase)),
+        phases=(Phase("autoencoder", autoencoder_loss), Phase("disc", disc_loss)),
         sample=None,
         ema_roles=("autoencoder",),
         nfe=1,
-        encode=encode,
-        decode=decode,
+        inversion=Inversion(encode, decode),
+        frozen=("lpips",) if weights.lpips > 0 else (),
+    )
+
+
+FIELDS: dict[str, Field] = {
+    "loss.lpips": number(REQUIRED, help="weight of LPIPS; 0: none"),
+    "loss.adversarial": number(REQUIRED, help="weight of the adversarial term"),
+    "loss.adversarial_start": integer(REQUIRED, 0, help="steps before the adversarial terms"),
+    "loss.kl": number(0.0, help="weight of the KL term; 0: latents are deterministic"),
+    "loss.codes": number(1.0, help="weight of the codebook loss, if autoencoder.codes > 0"),
+}
+
+
+def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
+    """The autoencoder that a complete config describes, for images of `shape`."""
+    del length
+    only = "(method 'autoencoder')"
+    check(config, "space.kind", config.space.kind == "pixels", f"'pixels' {only}")
+    check(config, "classes", config.classes == 0, f"0 {only}")
+    weights = Weights(**config.loss.to_dict())
+    autoencoder = build_network(config, "autoencoder", AUTOENCODERS, shape)
+    allowed = "0 where config.autoencoder.gaussian is false"
+    check(config, "loss.kl", weights.kl == 0 or autoencoder.gaussian, allowed)
+    perceptual = shape[-1] == 3 and min(shape[:2]) >= lpips.SMALLEST
+    allowed = f"0 for images of {shape} (LPIPS needs color, {lpips.SMALLEST} pixels)"
+    check(config, "loss.lpips", weights.lpips == 0 or perceptual, allowed)
+    return make_autoencoder(
+        autoencoder=autoencoder,
+        discriminator=build_network(config, "disc", PATCH_DISCRIMINATORS, shape),
+        shape=shape,
+        weights=weights,
+    )
+
+
+METHOD = MethodEntry(
+    from_config,
+    FIELDS,
+    roles=("autoencoder", "disc"),
+    inverts=True,
+    networks=("autoencoder", "disc"),
+)
+
+
+def autoencoder(
+    *,
+    network: Mapping[str, Any],
+    disc: Mapping[str, Any],
+    lpips: float,
+    adversarial: float,
+    adversarial_start: int,
+    learning_rate: float,
+) -> ConfigDict:
+    """An autoencoder config. The learning rates stay constant, as in VQGAN's training.
+
+    `network` and `disc` are {"network": name, attribute: value, ...}; the rest: see `Weights`.
+    """
+    constant = adam(learning_rate, final_learning_rate=learning_rate)
+    return preset(
+        "autoencoder",
+        FIELDS,
+        autoencoder=network,
+        disc=disc,
+        loss=dict(
+            lpips=float(lpips),
+            adversarial=float(adversarial),
+            adversarial_start=adversarial_start,
+        ),
+        optim=dict(autoencoder=dict(constant), disc=dict(constant)),
     )

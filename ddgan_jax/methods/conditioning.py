@@ -1,31 +1,34 @@
-"""What methods share: DDGAN's networks told less (no latent, no x_{t+1}) or more (the class).
+"""Helpers shared by the methods: class conditioning, networks without latent or second image.
 
-Classes (CAGAN, as in DDDG): the generator is told the class, the discriminator has an adversarial
-value for each, and only that of the sample's class counts. In training fakes have the labels of the
-batch; samples draw theirs evenly.
+Class conditioning follows CAGAN (as in DDDG): the class is appended to the generator's latent as a
+one-hot vector, the discriminator gives one logit per class, and the sample's class selects one. In
+training fake images have the labels of the batch; when sampling, classes are drawn uniformly.
 """
 
-from typing import Any
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
-from ddgan_jax.core.types import Array, Params
+from ddgan_jax.core.types import Array, Discriminator, Params, PyTree
 
 
-def no_latent(count: int) -> Array:
-    """[B, 1], the same for all samples: what a generator makes of it are learned constants."""
+def constant_latent(count: int) -> Array:
+    """Ones [B, 1], the latent of a generator that has none."""
     return jnp.ones((count, 1))
 
 
-def judge_one(discriminator: Any, params: Params, x: Array, t: Array) -> Array:
-    """D(x, t): the discriminator of pairs, with a second image that has no channels."""
+def single_image_logits(discriminator: Discriminator, params: Params, x: Array, t: Array) -> Array:
+    """Logits D(x, t) of a discriminator of pairs, whose second image has no channels here."""
     return discriminator.apply({"params": params["disc"]}, x, t, x[..., :0])
 
 
-def init_judge_one(discriminator: Any, key: Array, x: Array) -> Any:
-    """Parameters for `judge_one` from a typed key and an example [B, ...]."""
-    return discriminator.init(key, x, jnp.zeros(x.shape[0], jnp.int32), x[..., :0])["params"]
+def init_single_image(discriminator: Discriminator, key: Array, x: Array) -> Mapping[str, PyTree]:
+    """Parameters for `single_image_logits`, from a typed key and an example [B, ...]."""
+    params: Mapping[str, PyTree] = discriminator.init(
+        key, x, jnp.zeros(x.shape[0], jnp.int32), x[..., :0]
+    )["params"]
+    return params
 
 
 def one_hot(labels: Array, classes: int) -> Array:
@@ -33,25 +36,25 @@ def one_hot(labels: Array, classes: int) -> Array:
     return jax.nn.one_hot(labels, classes) * classes**0.5
 
 
-def with_class(z: Array, labels: Array, classes: int) -> Array:
-    """Z [B, E] and behind it the class, `one_hot`: [B, E + classes]; z itself without classes."""
+def append_class(z: Array, labels: Array, classes: int) -> Array:
+    """The latent z [B, E] with the one-hot class appended, [B, E + classes]; z if classes is 0."""
     return jnp.concatenate([z, one_hot(labels, classes)], axis=-1) if classes else z
 
 
-def of_class(values: Array, labels: Array) -> Array:
-    """Of adversarial values [B, classes] each sample's own, [B]; values [B] as they are."""
-    if values.ndim == 1:
-        return values
-    return jnp.take_along_axis(values, labels[:, None], axis=1)[:, 0]
+def select_class(logits: Array, labels: Array) -> Array:
+    """The logit of each sample's class: [B, classes] -> [B]; logits [B] are returned unchanged."""
+    if logits.ndim == 1:
+        return logits
+    return jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
 
 
-def draw_labels(keys: Array, step: int, classes: int, asked: Array | None = None) -> Array:
-    """The classes asked for, or else drawn evenly, int32 [B]: row i a function of (keys[i], step).
+def draw_labels(keys: Array, step: int, classes: int, given: Array | None = None) -> Array:
+    """The given labels, or classes drawn uniformly: int32 [B]; zeros if classes is 0.
 
-    0 without classes.
+    Row i is a function of (keys[i], step).
     """
-    if asked is not None:
-        return asked
+    if given is not None:
+        return given
 
     def draw(key: Array) -> Array:
         return jax.random.randint(jax.random.fold_in(key, step), (), 0, max(classes, 1))

@@ -1,21 +1,22 @@
 """DDDG: a GAN for every step of a deterministic degradation, and its inversion (Cho 2023).
 
-One train step is one pass through the body of algorithm 1, at a t that is carried from step to
-step: t = 0, 1, .., t_max - 1, 0, ... With x'_t carried, z ~ N(0, I) and s_t the latent scale,
+One train step is the body of algorithm 1 at a t that is carried from step to step: 0, 1, ..,
+t_max - 1, 0, ... With x'_t carried, z ~ N(0, I) and s_t the latent scale,
 
-  x_{t+1}  = reduce_info(x, t + 1)                      x: a fresh batch of data
-  x'_{t+1} = normalise_output(G(x'_t, z s_t, t))        see degradations.py
+  x_{t+1}  = reduce_info(x, t + 1)                      x: a new batch of data
+  x'_{t+1} = normalize_output(G(x'_t, z s_t, t))        see diffusion.degradations
   a_r, _   = D(x_{t+1}, t + 1);   a_f, z' = D(x'_{t+1}, t + 1)
   L_enc    = mean_i ((z - z') s_t)_i^2
-  D lowers adv(a_r, a_f) + lambda_enc L_enc + lambda_r1 ||d a_r / d x_{t+1}||^2
-  G lowers adv(a_f) + lambda_enc L_enc
+  D minimizes adv(a_r, a_f) + lambda_enc L_enc + lambda_r1 ||d a_r / d x_{t+1}||^2
+  G minimizes adv(a_f) + lambda_enc L_enc
 
-Both players see the same x'_t, z and t, and so the same x'_{t+1}. D moves first and G answers the
-D that has moved; the paper takes both gradients before either moves. x'_{t+1} and z' that are
-carried on are those of D's turn, when neither had moved.
+Both players see the same x'_t, z and t, and so the same x'_{t+1}. The discriminator moves first and
+the generator's loss is that of the updated discriminator; the paper takes both gradients before
+either moves. The x'_{t+1} and z' that are carried on are those of the discriminator's phase.
 
-Classes (CAGAN): G is told the class, D has an adversarial value for each, and only that of the
-sample's class counts. A chain x'_0, x'_1, ... keeps the class that it got at t = 0 from the data.
+Classes (CAGAN): the generator is told the class, the discriminator has one logit per class, and the
+sample's class selects one. A chain x'_0, x'_1, ... keeps the class that it got from the data at
+t = 0.
 """
 
 from collections.abc import Mapping
@@ -24,12 +25,31 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
 
+from ddgan_jax.config import REQUIRED, Field, adam, check
+from ddgan_jax.config.fields import choice, flag, integer, number, numbers
 from ddgan_jax.core import losses
-from ddgan_jax.core.types import Array, Aux, Carry, Context, Method, Params, Phase, PyTree
-from ddgan_jax.diffusion.degradations import Degradation, normalise_output
-from ddgan_jax.inference.sampling import per_sample_normal
-from ddgan_jax.methods.conditioning import draw_labels, one_hot, with_class
+from ddgan_jax.core.losses import ADVERSARIAL_LOSSES, AdversarialLoss
+from ddgan_jax.core.random import per_sample_normal
+from ddgan_jax.core.types import (
+    Array,
+    Aux,
+    Carry,
+    Context,
+    Encoder,
+    Generator,
+    Inversion,
+    Method,
+    Params,
+    Phase,
+    PyTree,
+    Shape,
+)
+from ddgan_jax.diffusion.degradations import KINDS, Degradation, degradation, normalize_output
+from ddgan_jax.methods.conditioning import append_class, draw_labels, one_hot
+from ddgan_jax.methods.entry import LATENT_SIZE, Length, MethodEntry, preset
+from ddgan_jax.networks import ENCODERS, GENERATORS, build_network
 from ddgan_jax.spaces.pixels import pixels
 
 
@@ -40,10 +60,10 @@ def latent_scale(variance: Array) -> Array:
 
 def make_dddg(
     *,
-    generator: Any,
-    discriminator: Any,
+    generator: Generator,
+    discriminator: Encoder,
     degradation: Degradation,
-    shape: tuple[int, ...],
+    shape: Shape,
     batch_size: int,
     latent_size: int,
     classes: int,
@@ -52,25 +72,28 @@ def make_dddg(
     variance_decay: float,
     r1_weight: float,
     r1_every: int,
+    loss: AdversarialLoss = ADVERSARIAL_LOSSES["nonsaturating"],
 ) -> Method:
     """DDDG on images.
 
     Args:
-      generator: module (x_t [B, H, W, C], t [B], code [B, E]) -> raw output like x_t. The code is
-        z s_t, then t and the class as one-hot vectors of unit variance.
-      discriminator: module (x_t, t [B], judge) -> values [B, max(classes, 1)], or None unless
-        `judge`, and latents [B, t_max d_z], or [B, classes t_max d_z] if `encoder_per_class`.
+      generator: (x_t [B, H, W, C], t [B], code [B, E]) -> raw output like x_t. The code is z s_t,
+        followed by t and the class as one-hot vectors of unit variance.
+      discriminator: (x_t, t [B]) -> logits [B, max(classes, 1)] and latents [B, t_max d_z], or
+        [B, classes t_max d_z] with `encoder_per_class`.
       degradation: of images of `shape`.
       shape: (H, W, C) of an image.
-      batch_size: images x'_t that are carried.
+      batch_size: number of images x'_t that are carried.
       latent_size: d_z, numbers in the z of one step.
-      classes: labels of the data are 0..classes-1; 0: unconditional, labels are ignored.
+      classes: labels are 0..classes-1; 0: unconditional, labels are ignored.
       encoder_weight: lambda_enc.
-      encoder_per_class: predict latents for every class and take those of the image's, as with the
-        adversarial values; needs classes. In the paper the encoder does not know the class.
-      variance_decay: of v, the running mean of squared predicted latents; row t moves at step t.
-      r1_weight: lambda_r1 (not halved); 0 leaves it out.
+      encoder_per_class: predict latents for every class and select those of the image's class;
+        needs classes. In the paper the encoder does not know the class.
+      variance_decay: decay of v, the running mean of squared predicted latents; row t is updated
+        at step t.
+      r1_weight: lambda_r1 (not halved); 0: none.
       r1_every: steps between two applications of R1.
+      loss: the adversarial loss.
     """
     t_max, reduce_info = degradation.t_max, degradation.reduce_info
     space = pixels(shape)
@@ -80,7 +103,7 @@ def make_dddg(
 
     def init(key: Array) -> dict[str, PyTree]:
         key_gen, key_disc = jax.random.split(key)
-        # Parameters do not depend on the batch; 1 suits every minibatch deviation.
+        # Parameters do not depend on the batch size.
         x, t = jnp.zeros((1, *shape)), jnp.zeros(1, jnp.int32)
         code = generator_code(jnp.zeros((1, latent_size)), t, t)
         return {
@@ -89,23 +112,23 @@ def make_dddg(
         }
 
     def generator_code(z: Array, t: Array, labels: Array) -> Array:
-        return with_class(jnp.concatenate([z, one_hot(t, t_max)], axis=-1), labels, classes)
+        return append_class(jnp.concatenate([z, one_hot(t, t_max)], axis=-1), labels, classes)
 
     def generate(gen: PyTree, x_t: Array, t: Array, z: Array, labels: Array) -> tuple[Array, Array]:
         """(x'_{t+1}, x^norm_{t+1}) from x'_t, a scalar t and scaled latents."""
         times = jnp.full(labels.shape, t, jnp.int32)
         raw = generator.apply({"params": gen}, x_t, times, generator_code(z, times, labels))
-        return normalise_output(reduce_info, raw, x_t, t)
+        return normalize_output(reduce_info, raw, x_t, t)
 
     def discriminate(disc: PyTree, x: Array, t: Array, labels: Array) -> tuple[Array, Array]:
-        """Value of the sample's class [B] and predicted latents [B, d_z] of x = x_{t+1}."""
+        """Logits of the samples' classes [B] and predicted latents [B, d_z] of x = x_{t+1}."""
         times = jnp.full(labels.shape, t + 1, jnp.int32)
-        values, latents = discriminator.apply({"params": disc}, x, times)
+        logits, latents = discriminator.apply({"params": disc}, x, times)
         chosen = labels[:, None] if classes else jnp.zeros_like(labels)[:, None]
-        value = jnp.take_along_axis(values, chosen, axis=1)[:, 0]
-        return value, chosen_latents(latents, t, labels)
+        selected = jnp.take_along_axis(logits, chosen, axis=1)[:, 0]
+        return selected, select_latents(latents, t, labels)
 
-    def chosen_latents(latents: Array, t: Array | int, labels: Array) -> Array:
+    def select_latents(latents: Array, t: Array | int, labels: Array) -> Array:
         latents = latents.reshape(labels.shape[0], -1, t_max, latent_size)[:, :, t]
         if encoder_per_class:
             return jnp.take_along_axis(latents, labels[:, None, None], axis=1)[:, 0]
@@ -124,7 +147,7 @@ def make_dddg(
         return Carry(samples, shared)
 
     def chain_labels(context: Context) -> Array:
-        """Of the carried images; a new chain takes those of the data."""
+        """The classes of the carried images; a new chain takes those of the data."""
         first = context.carry.shared["t"] == 0
         return jnp.where(first, context.batch["label"], context.carry.samples["label"])
 
@@ -139,39 +162,43 @@ def make_dddg(
         fake, _ = generate(params["gen"], samples["x"], shared["t"], samples["z"] * scale, labels)
         return fake, scale
 
-    def judge(
+    def discriminate_fake(
         params: Params, context: Context, fake: Array, scale: Array
     ) -> tuple[Array, Array, Array]:
-        """a_f, L_enc and z'."""
+        """(a_f, L_enc, z')."""
         t, labels = context.carry.shared["t"], chain_labels(context)
-        value, predicted = discriminate(params["disc"], fake, t, labels)
+        logits, predicted = discriminate(params["disc"], fake, t, labels)
         error = jnp.mean(jnp.square((context.carry.samples["z"] - predicted) * scale))
-        return value, error, predicted
+        return logits, error, predicted
 
-    def discriminator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
+    def disc_loss(params: Params, context: Context) -> tuple[Array, Aux]:
         fake, scale = jax.lax.stop_gradient(fake_batch(params, context))
-        d_fake, error, predicted = judge(params, context, fake, scale)
+        d_fake, error, predicted = discriminate_fake(params, context, fake, scale)
         real, t = real_batch(context), context.carry.shared["t"]
         d_real, _ = discriminate(params["disc"], real, t, context.batch["label"])
-        loss = losses.discriminator_loss(d_real, d_fake) + encoder_weight * error
+        total = loss.disc(d_real, d_fake) + encoder_weight * error
         metrics = {"real": jnp.mean(d_real), "fake": jnp.mean(d_fake), "encoder": error}
-        return loss, Aux(metrics, {"x": fake, "z": predicted})
+        return total, Aux(metrics, {"x": fake, "z": predicted})
 
     def r1(params: Params, context: Context) -> tuple[Array, Aux]:
         t, labels = context.carry.shared["t"], context.batch["label"]
-        penalty = losses.r1_penalty(
+        penalty = losses.gradient_penalty(
             lambda x: discriminate(params["disc"], x, t, labels)[0], real_batch(context)
         )
         return r1_weight * penalty, Aux({"r1": penalty})
 
-    def generator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
+    def gen_loss(params: Params, context: Context) -> tuple[Array, Aux]:
         fake, scale = fake_batch(params, context)
-        d_fake, error, predicted = judge(params, context, fake, scale)
-        loss = losses.generator_loss(d_fake) + encoder_weight * error
-        return loss, Aux({"encoder": error}, {"x": fake, "z": predicted})
+        d_fake, error, predicted = discriminate_fake(params, context, fake, scale)
+        d_real = None
+        if loss.gen_sees_real:
+            t, labels = context.carry.shared["t"], context.batch["label"]
+            d_real, _ = discriminate(params["disc"], real_batch(context), t, labels)
+        total = loss.gen(d_real, d_fake) + encoder_weight * error
+        return total, Aux({"encoder": error}, {"x": fake, "z": predicted})
 
     def carry_update(carry: Carry, outputs: Mapping[str, PyTree], context: Context) -> Carry:
-        new = next(iter(outputs.values()))  # of the first turn: before any player moved
+        new = next(iter(outputs.values()))  # of the first phase, before any player moved
         t, variance = carry.shared["t"], carry.shared["variance"]
         t_next = (t + 1) % t_max
         squared = jnp.mean(jnp.square(new["z"]), axis=0)
@@ -186,7 +213,7 @@ def make_dddg(
     # Sampling (algorithm 2) and inversion (algorithm 3).
 
     def walk(params: Params, latents: Array, labels: Array, unroll: bool) -> tuple[Array, Array]:
-        """x'_1..x'_{t_max} and x^norm_1..x^norm_{t_max}, each [t_max, B, H, W, C]."""
+        """The images x'_1..x'_{t_max} and x^norm_1..x^norm_{t_max}, each [t_max, B, H, W, C]."""
         scaled = latents * latent_scale(params["latent"]["variance"])
 
         def step(x: Array, now: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
@@ -199,7 +226,7 @@ def make_dddg(
         return jax.lax.scan(step, x_0, over_time, unroll=t_max if unroll else 1)[1]
 
     def prior(keys: Array, labels: Array | None = None) -> tuple[Array, Array]:
-        """z_0..z_{t_max-1} ~ N(0, I), [B, t_max, d_z], and classes drawn evenly, int32 [B]."""
+        """Latents z_0..z_{t_max-1} ~ N(0, I) [B, t_max, d_z], and classes, int32 [B]."""
         z = [per_sample_normal(keys, t, 0, (latent_size,)) for t in range(t_max)]
         return jnp.stack(z, axis=1), draw_labels(keys, t_max, classes, labels)
 
@@ -212,7 +239,7 @@ def make_dddg(
         return decode(params, *prior(keys, labels))
 
     def path(params: Params, latents: Array, labels: Array) -> tuple[Array, Array]:
-        """x'_0..x'_{t_max} [t_max+1, B, H, W, C] and x^norm_1..x^norm_{t_max} [t_max, ...]."""
+        """The images x'_0..x'_{t_max} [t_max + 1, B, ...] and x^norm_1..x^norm_{t_max}."""
         x, norm = walk(params, latents, labels, unroll=False)
         return jnp.concatenate([reduce_info(x[:1], 0), x]), norm
 
@@ -224,13 +251,13 @@ def make_dddg(
         x, variables, predicted = to_floats(images), {"params": params["disc"]}, []
         for t in range(t_max):
             times = jnp.full(x.shape[0], t + 1, jnp.int32)
-            _, latents = discriminator.apply(variables, reduce_info(x, t + 1), times, judge=False)
-            predicted.append(chosen_latents(latents, t, labels))
+            _, latents = discriminator.apply(variables, reduce_info(x, t + 1), times, logits=False)
+            predicted.append(select_latents(latents, t, labels))
         return jnp.stack(predicted, axis=1)
 
     def errors(params: Params, images: Array, labels: Array, latents: Array) -> Array:
         """Mean squared error of each reconstruction, [B]."""
-        # Unrolled: gradients of convolutions through a loop crawl on CPU.
+        # Unrolled, since gradients of convolutions through a scan are slow on CPU.
         x = walk(params, latents, labels, unroll=True)[0][-1]
         return jnp.mean(jnp.square(x - images), axis=(1, 2, 3))
 
@@ -244,7 +271,7 @@ def make_dddg(
 
         def total(z: Array) -> tuple[Array, Array]:
             error = errors(params, images, labels, z)
-            return jnp.sum(error), error  # of the sum: images do not know of each other
+            return jnp.sum(error), error  # gradients of different images are independent
 
         gradient, error = jax.grad(total, has_aux=True)(latents)
         better = error < best_error
@@ -261,43 +288,132 @@ def make_dddg(
         steps: int,
         learning_rate: float,
     ) -> Array:
-        """Adam on the latents, on the reconstruction's squared error; the best seen are returned.
+        """Minimize the squared error of the reconstruction over the latents with Adam.
 
         Args:
-          params: those of sampling.
+          params: of sampling.
           images: uint8 or float32 [B, H, W, C].
           labels: int32 [B].
-          latents: where to start, [B, t_max, d_z]: what `encode` returned.
-          steps: evaluations of the gradient; 0 returns `latents`.
+          latents: initial latents [B, t_max, d_z], such as those of `encode`.
+          steps: number of gradient steps; 0 returns `latents`.
           learning_rate: of Adam.
 
         Returns:
-          Latents whose reconstruction of every image is at least as good as that of `latents`.
-          Each image is refined alone, whatever else is in the batch.
+          The best latents seen for each image, at least as good as `latents`. An image's result
+          does not depend on the rest of the batch.
         """
         rate, x = jnp.float32(learning_rate), to_floats(images)
         state = (latents, adam.init(latents), latents, jnp.full(labels.shape, jnp.inf))
-        # A loop in Python over one compiled step, for the same reason as above.
+        # A Python loop over one compiled step, for the same reason as in `errors`.
         for _ in range(steps):
             state = refine_step(params, x, labels, rate, state)
         return state[2]
 
+    def trajectory(
+        params: Params, keys: Array, frozen: PyTree, labels: Array | None = None
+    ) -> Array:
+        del frozen
+        return path(params, *prior(keys, labels))[0]
+
+    def evaluation(params: Params, count: int) -> Array:
+        x, labels = jnp.zeros((count, *shape)), jnp.zeros(count, jnp.int32)
+        return generate(params["gen"], x, jnp.int32(0), jnp.ones((count, latent_size)), labels)[0]
+
     return Method(
         init=init,
         phases=(
-            Phase("disc", discriminator_phase, r1 if r1_weight > 0 else None, r1_every),
-            Phase("gen", generator_phase),
+            Phase("disc", disc_loss, r1 if r1_weight > 0 else None, r1_every),
+            Phase("gen", gen_loss),
         ),
         sample=sample,
-        ema_roles=("gen", "disc"),  # disc: the encoder is in it
+        ema_roles=("gen", "disc"),  # disc holds the encoder
         nfe=t_max,
         carry_init=carry_init,
         carry_update=carry_update,
         learned=lambda carry: {"latent": {"variance": carry.shared["variance"]}},
-        prior=prior,
-        encode=encode,
-        decode=decode,
-        refine=refine,
-        path=path,
-        degrade=lambda images, t: reduce_info(to_floats(images), t),
+        trajectory=trajectory,
+        evaluation=evaluation,
+        inversion=Inversion(
+            encode=encode,
+            decode=decode,
+            prior=prior,
+            refine=refine,
+            path=path,
+            degrade=lambda images, t: reduce_info(to_floats(images), t),
+        ),
+    )
+
+
+FIELDS: dict[str, Field] = {
+    "latent_size": LATENT_SIZE._replace(help="d_z, numbers in the latent of one step"),
+    "degradation.kind": choice("blur", *KINDS, help="see diffusion.degradations"),
+    "degradation.levels": numbers(
+        REQUIRED, low=0, help="of t = 1..t_max - 1; standard deviations, windows or frequencies"
+    ),
+    "r1.weight": number(0.1, help="lambda_r1 of E||grad D||^2 at real images, not halved; 0: none"),
+    "r1.every": integer(1, help="steps between two applications of R1, not rescaled"),
+    "encoder.weight": number(1.0, help="lambda_enc"),
+    "encoder.per_class": flag(False, help="the encoder is told the class"),
+    "encoder.variance_decay": number(
+        0.999, 0, 1, open_high=True, help="of the running variance of the predicted latents"
+    ),
+    "adversarial.loss": choice("nonsaturating", *ADVERSARIAL_LOSSES, help="see core.losses"),
+}
+
+
+def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
+    """The DDDG that a complete config describes, for images of `shape`."""
+    del length
+    check(config, "space.kind", config.space.kind == "pixels", "'pixels' (method 'dddg')")
+    degrade = degradation(config.degradation.kind, config.degradation.levels, shape)
+    # Both players have to see the same generated image.
+    check(config, "gen.dropout", config.gen.get("dropout", 0.0) == 0, "0 (method 'dddg')")
+    per_class, allowed = config.encoder.per_class, "false where config.classes is 0"
+    check(config, "encoder.per_class", not per_class or config.classes > 0, allowed)
+    latents = degrade.t_max * config.latent_size * (config.classes if per_class else 1)
+    return make_dddg(
+        generator=build_network(config, "gen", GENERATORS, shape),
+        discriminator=build_network(
+            config, "disc", ENCODERS, shape, values=max(config.classes, 1), latents=latents
+        ),
+        degradation=degrade,
+        shape=shape,
+        batch_size=config.train.batch_size,
+        latent_size=config.latent_size,
+        classes=config.classes,
+        encoder_weight=config.encoder.weight,
+        encoder_per_class=per_class,
+        variance_decay=config.encoder.variance_decay,
+        r1_weight=config.r1.weight,
+        r1_every=config.r1.every,
+        loss=ADVERSARIAL_LOSSES[config.adversarial.loss],
+    )
+
+
+METHOD = MethodEntry(from_config, FIELDS, inverts=True)
+
+
+def dddg(
+    *,
+    degradation: str,
+    levels: tuple[float, ...],
+    latent_size: int,
+    classes: int,
+    gen: Mapping[str, Any],
+    disc: Mapping[str, Any],
+) -> ConfigDict:
+    """A DDDG config with the paper's numbers; t_max is len(levels) + 1.
+
+    `gen` and `disc` are {"network": name, attribute: value, ...}; `classes` 0: unconditional.
+    """
+    constant = adam(2e-3, final_learning_rate=2e-3, beta1=0.0, beta2=0.99)
+    return preset(
+        "dddg",
+        FIELDS,
+        latent_size=latent_size,
+        classes=classes,
+        degradation=dict(kind=degradation, levels=tuple(map(float, levels))),
+        gen=gen,
+        disc=disc,
+        optim=dict(gen=dict(constant), disc=dict(constant)),
     )

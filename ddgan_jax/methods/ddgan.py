@@ -1,134 +1,359 @@
 """DDGAN: a conditional GAN for every denoising step (Xiao et al. 2022, arXiv 2112.07804).
 
-One train step is algorithm 2 of the report in two phases. Discriminator: x_0 -> (x_t, x_{t+1}) at
-a random t; the fake is x_t' ~ q(x_t | x_{t+1}, x_0'), x_0' = G(x_{t+1}, t, z). Generator: the same
-draw again, with t, noise and z of its own.
+One train step has two phases. Discriminator: draw t and the real pair
+(x_t, x_{t+1}); the fake pair is (x_t', x_{t+1}) with x_0' = G(x_{t+1}, t, z) and
+x_t' ~ q(x_t | x_{t+1}, x_0'). Generator: the same with a t, noise and z of its own.
 
-WDDGAN and LDDGAN are this method in other spaces, with lambda L1(x_0, x_0') in the generator's
-loss.
+WDDGAN (Phung et al. 2023) and LDDGAN (Trinh and Hamagami 2024) are this method in Haar bands and in
+the latents of an autoencoder, with lambda L1(x_0, x_0') added to the generator's loss.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
+from ddgan_jax.config import Field
+from ddgan_jax.config.fields import choice, integer, number
 from ddgan_jax.core import losses
-from ddgan_jax.core.types import Array, Aux, Context, Method, Params, Phase, Process, PyTree, Space
-from ddgan_jax.inference.sampling import per_sample_normal
-from ddgan_jax.methods.conditioning import draw_labels, of_class, with_class
+from ddgan_jax.core.losses import ADVERSARIAL_LOSSES, AdversarialLoss
+from ddgan_jax.core.random import per_sample_normal
+from ddgan_jax.core.types import (
+    Array,
+    Aux,
+    Context,
+    Discriminator,
+    Generator,
+    Method,
+    Params,
+    Phase,
+    Process,
+    PyTree,
+    Shape,
+    Space,
+)
+from ddgan_jax.diffusion import processes, schedules
+from ddgan_jax.methods.conditioning import append_class, draw_labels, select_class
+from ddgan_jax.methods.entry import (
+    ADVERSARIAL_FIELDS,
+    LATENT_SIZE,
+    Length,
+    MethodEntry,
+    adversarial_preset,
+)
+from ddgan_jax.networks import DISCRIMINATORS, GENERATORS, build_network
+from ddgan_jax.spaces import build_space
 
-Apply = Callable[..., Array]
+
+class DDGAN(NamedTuple):
+    """The parts of a DDGAN, static.
+
+    Attributes:
+      generator: (x_{t+1}, t, z) -> x_0', with the class appended to z.
+      discriminator: (x_t, t, x_{t+1}) -> logits [B] or [B, classes].
+      process: forward process and posterior.
+      space: the space that x_0 is in.
+      latent_size: nz, numbers in z.
+      classes: labels are 0..classes-1; 0: unconditional.
+      loss: the adversarial loss.
+    """
+
+    generator: Generator
+    discriminator: Discriminator
+    process: Process
+    space: Space
+    latent_size: int
+    classes: int = 0
+    loss: AdversarialLoss = ADVERSARIAL_LOSSES["nonsaturating"]
+
+
+def init(parts: DDGAN, key: Array) -> dict[str, PyTree]:
+    """Parameters of "gen" and "disc"."""
+    key_gen, key_disc = jax.random.split(key)
+    # Parameters do not depend on the batch size; 4 is a group of the minibatch deviation.
+    x, t = jnp.zeros((4, *parts.space.shape)), jnp.zeros(4, jnp.int32)
+    z = append_class(jnp.zeros((4, parts.latent_size)), t, parts.classes)
+    return {
+        "gen": parts.generator.init(key_gen, x, t, z)["params"],
+        "disc": parts.discriminator.init(key_disc, x, t, x)["params"],
+    }
+
+
+def real_x_0(parts: DDGAN, context: Context) -> Array:
+    """The batch in the space, float32 [B, *space]."""
+    return parts.space.encode(context.batch["image"], context.frozen)
+
+
+def real_pair(parts: DDGAN, context: Context) -> tuple[Array, Array, Array]:
+    """(x_t, x_{t+1}, t) of this phase; the same for every call with the same context."""
+    x_0 = real_x_0(parts, context)
+    key_t, key_pair = jax.random.split(jax.random.fold_in(context.key, 0))
+    t = jax.random.randint(key_t, (x_0.shape[0],), 0, parts.process.num_steps)
+    return *parts.process.forward_pair(key_pair, x_0, t), t
+
+
+def fake_pair(
+    parts: DDGAN, params: Params, context: Context, x_next: Array, t: Array
+) -> tuple[Array, Array]:
+    """(x_t', x_0') of this phase, with x_0' = G(x_{t+1}, t, z) and x_t' from the posterior."""
+    key_z, key_dropout, key_post = jax.random.split(jax.random.fold_in(context.key, 1), 3)
+    z = jax.random.normal(key_z, (t.shape[0], parts.latent_size))
+    z = append_class(z, context.batch["label"], parts.classes)
+    x_0 = parts.generator.apply(
+        {"params": params["gen"]}, x_next, t, z, True, rngs={"dropout": key_dropout}
+    )
+    noise = jax.random.normal(key_post, x_0.shape)
+    return parts.process.posterior_sample(noise, x_0, x_next, t), x_0
+
+
+def logits(
+    parts: DDGAN, params: Params, context: Context, x_t: Array, t: Array, x_next: Array
+) -> Array:
+    """D(x_t, t, x_{t+1}) for the class of each sample, [B]."""
+    out = parts.discriminator.apply({"params": params["disc"]}, x_t, t, x_next)
+    return select_class(out, context.batch["label"])
+
+
+def disc_loss(parts: DDGAN, params: Params, context: Context) -> tuple[Array, Aux]:
+    """The discriminator's adversarial loss on the real and the fake pair."""
+    x_t, x_next, t = real_pair(parts, context)
+    fake = jax.lax.stop_gradient(fake_pair(parts, params, context, x_next, t)[0])
+    d_real = logits(parts, params, context, x_t, t, x_next)
+    d_fake = logits(parts, params, context, fake, t, x_next)
+    metrics = {"real": jnp.mean(d_real), "fake": jnp.mean(d_fake)}
+    return parts.loss.disc(d_real, d_fake), Aux(metrics)
+
+
+def gradient_penalties(
+    parts: DDGAN, r1_gamma: float, r2_gamma: float, params: Params, context: Context
+) -> tuple[Array, Aux]:
+    """R1 and R2: gamma/2 E||d D / d x_t||^2 at the real and at the fake pair.
+
+    A term whose gamma is 0 is left out.
+    """
+    x_t, x_next, t = real_pair(parts, context)
+
+    def discriminate(x: Array) -> Array:
+        return logits(parts, params, context, x, t, x_next)
+
+    total, metrics = jnp.float32(0), {}
+    if r1_gamma > 0:
+        metrics["r1"] = losses.gradient_penalty(discriminate, x_t)
+        total = 0.5 * r1_gamma * metrics["r1"]
+    if r2_gamma > 0:
+        fake = jax.lax.stop_gradient(fake_pair(parts, params, context, x_next, t)[0])
+        metrics["r2"] = losses.gradient_penalty(discriminate, fake)
+        total = total + 0.5 * r2_gamma * metrics["r2"]
+    return total, Aux(metrics)
+
+
+def gen_loss(
+    parts: DDGAN,
+    reconstruction: Callable[[Array], Array] | None,
+    params: Params,
+    context: Context,
+) -> tuple[Array, Aux]:
+    """The generator's adversarial loss, plus lambda(step) L1(x_0, x_0') with `reconstruction`."""
+    x_t, x_next, t = real_pair(parts, context)
+    fake, fake_x_0 = fake_pair(parts, params, context, x_next, t)
+    d_fake = logits(parts, params, context, fake, t, x_next)
+    d_real = None
+    if parts.loss.gen_sees_real:
+        d_real = logits(parts, params, context, x_t, t, x_next)
+    loss = parts.loss.gen(d_real, d_fake)
+    if reconstruction is None:
+        return loss, Aux()
+    l1 = losses.reconstruction_loss(real_x_0(parts, context), fake_x_0)
+    weight = reconstruction(context.step)
+    return loss + weight * l1, Aux({"l1": l1, "l1_weight": weight})
+
+
+def denoise(
+    parts: DDGAN, params: Params, keys: Array, labels: Array | None, keep: bool
+) -> tuple[Array, Array | None]:
+    """x_0 [B, *space] from x_T ~ N(0, I), and with `keep` also x_0..x_{T-1} [T, B, *space]."""
+    process, shape = parts.process, parts.space.shape
+    generate = partial(parts.generator.apply, {"params": params["gen"]})
+    x_T = per_sample_normal(keys, process.num_steps, 0, shape)
+    labels = draw_labels(keys, process.num_steps + 1, parts.classes, labels)
+
+    def step(x: Array, t: Array) -> tuple[Array, Array | None]:
+        times = jnp.full((keys.shape[0],), t)
+        z = per_sample_normal(keys, t, 1, (parts.latent_size,))
+        z = append_class(z, labels, parts.classes)
+        noise = per_sample_normal(keys, t, 2, shape)
+        x = process.posterior_sample(noise, generate(x, times, z), x, times)
+        return x, x if keep else None
+
+    return jax.lax.scan(step, x_T, jnp.arange(process.num_steps), reverse=True)
 
 
 def make_ddgan(
     *,
-    generator: Any,
-    discriminator: Any,
+    generator: Generator,
+    discriminator: Discriminator,
     process: Process,
     space: Space,
     latent_size: int,
     r1_gamma: float,
     r1_every: int,
+    r2_gamma: float = 0.0,
     classes: int = 0,
+    loss: AdversarialLoss = ADVERSARIAL_LOSSES["nonsaturating"],
     reconstruction: Callable[[Array], Array] | None = None,
 ) -> Method:
     """DDGAN over any process and space.
 
     Args:
-      generator: module (x_{t+1}, t, z, train) -> x_0'; behind z is the class.
-      discriminator: module (x_t, t, x_{t+1}) -> [B], or [B, classes].
-      process, space: what is destroyed, and where.
-      latent_size: nz, numbers in z.
-      r1_gamma: R1 adds gamma/2 E||d D / d x_t||^2, on the real pair; 0 leaves it out.
-      r1_every: `lazy_reg`, steps between two applications of R1.
-      classes: labels of the data are 0..classes-1; 0: unconditional. See `parts`.
-      reconstruction: step -> lambda, the weight of L1(x_0, x_0') in the generator's loss; None
-        leaves it out.
+      generator, discriminator, process, space, latent_size, classes, loss: see `DDGAN`.
+      r1_gamma: R1 adds gamma/2 E||d D / d x_t||^2 at the real pair; 0: none.
+      r1_every: `lazy_reg`, steps between two applications of R1 and R2.
+      r2_gamma: the same at the fake pair; 0: none.
+      reconstruction: step -> lambda, the weight of L1(x_0, x_0') in the generator's loss; None:
+        no such term.
     """
-
-    def init(key: Array) -> dict[str, PyTree]:
-        key_gen, key_disc = jax.random.split(key)
-        # Parameters do not depend on the batch; 4 is what minibatch stddev likes.
-        x, t = jnp.zeros((4, *space.shape)), jnp.zeros(4, jnp.int32)
-        z = with_class(jnp.zeros((4, latent_size)), t, classes)
-        return {
-            "gen": generator.init(key_gen, x, t, z)["params"],
-            "disc": discriminator.init(key_disc, x, t, x)["params"],
-        }
-
-    def discriminate(
-        params: Params, context: Context, x_t: Array, t: Array, x_next: Array
-    ) -> Array:
-        values = discriminator.apply({"params": params["disc"]}, x_t, t, x_next)
-        return of_class(values, context.batch["label"])
-
-    def real_x_0(context: Context) -> Array:
-        return space.encode(context.batch["image"], context.frozen)
-
-    def real_pair(context: Context) -> tuple[Array, Array, Array]:
-        """(x_t, x_{t+1}, t) of this phase: a function of the context alone."""
-        x_0 = real_x_0(context)
-        key_t, key_pair = jax.random.split(jax.random.fold_in(context.key, 0))
-        t = jax.random.randint(key_t, (x_0.shape[0],), 0, process.num_steps)
-        return *process.corrupt(key_pair, x_0, t), t
-
-    def fake_pair(params: Params, context: Context, x_next: Array, t: Array) -> tuple[Array, Array]:
-        """(x_t', x_0') of this phase."""
-        key_z, key_dropout, key_post = jax.random.split(jax.random.fold_in(context.key, 1), 3)
-        z = jax.random.normal(key_z, (t.shape[0], latent_size))
-        z = with_class(z, context.batch["label"], classes)
-        x_0 = generator.apply(
-            {"params": params["gen"]}, x_next, t, z, True, rngs={"dropout": key_dropout}
-        )
-        return process.restore(jax.random.normal(key_post, x_0.shape), x_0, x_next, t), x_0
-
-    def discriminator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
-        x_t, x_next, t = real_pair(context)
-        fake = jax.lax.stop_gradient(fake_pair(params, context, x_next, t)[0])
-        d_real = discriminate(params, context, x_t, t, x_next)
-        d_fake = discriminate(params, context, fake, t, x_next)
-        metrics = {"real": jnp.mean(d_real), "fake": jnp.mean(d_fake)}
-        return losses.discriminator_loss(d_real, d_fake), Aux(metrics)
-
-    def r1(params: Params, context: Context) -> tuple[Array, Aux]:
-        x_t, x_next, t = real_pair(context)
-        penalty = losses.r1_penalty(lambda x: discriminate(params, context, x, t, x_next), x_t)
-        return 0.5 * r1_gamma * penalty, Aux({"r1": penalty})
-
-    def generator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
-        _, x_next, t = real_pair(context)
-        fake, fake_x_0 = fake_pair(params, context, x_next, t)
-        loss = losses.generator_loss(discriminate(params, context, fake, t, x_next))
-        if reconstruction is None:
-            return loss, Aux()
-        l1 = losses.reconstruction_loss(real_x_0(context), fake_x_0)
-        weight = reconstruction(context.step)
-        return loss + weight * l1, Aux({"l1": l1, "l1_weight": weight})
+    parts = DDGAN(generator, discriminator, process, space, latent_size, classes, loss)
+    penalties = partial(gradient_penalties, parts, r1_gamma, r2_gamma)
 
     def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
-        generate = partial(generator.apply, {"params": params["gen"]})
+        return space.decode(denoise(parts, params, keys, labels, keep=False)[0], frozen)
+
+    def trajectory(
+        params: Params, keys: Array, frozen: PyTree, labels: Array | None = None
+    ) -> Array:
         x_T = per_sample_normal(keys, process.num_steps, 0, space.shape)
-        labels = draw_labels(keys, process.num_steps + 1, classes, labels)
+        made = denoise(parts, params, keys, labels, keep=True)[1]
+        assert made is not None
+        return jnp.stack([space.decode(x, frozen) for x in (x_T, *made[::-1])])
 
-        def denoise(x: Array, t: Array) -> tuple[Array, None]:
-            times = jnp.full((keys.shape[0],), t)
-            z = with_class(per_sample_normal(keys, t, 1, (latent_size,)), labels, classes)
-            noise = per_sample_normal(keys, t, 2, space.shape)
-            return process.restore(noise, generate(x, times, z), x, times), None
-
-        x_0, _ = jax.lax.scan(denoise, x_T, jnp.arange(process.num_steps), reverse=True)
-        return space.decode(x_0, frozen)
+    def evaluation(params: Params, count: int) -> Array:
+        x, t = jnp.zeros((count, *space.shape)), jnp.zeros(count, jnp.int32)
+        z = append_class(jnp.ones((count, latent_size)), t, classes)
+        return generator.apply({"params": params["gen"]}, x, t, z)
 
     return Method(
-        init=init,
+        init=partial(init, parts),
         phases=(
-            Phase("disc", discriminator_phase, r1 if r1_gamma > 0 else None, r1_every),
-            Phase("gen", generator_phase),
+            Phase(
+                "disc",
+                partial(disc_loss, parts),
+                penalties if r1_gamma > 0 or r2_gamma > 0 else None,
+                r1_every,
+            ),
+            Phase("gen", partial(gen_loss, parts, reconstruction)),
         ),
         sample=sample,
         ema_roles=("gen",),
         nfe=process.num_steps,
+        trajectory=trajectory,
+        evaluation=evaluation,
     )
+
+
+# Settings: fields of the config, and how a config becomes the method.
+
+FIELDS: dict[str, Field] = {
+    **ADVERSARIAL_FIELDS,
+    "latent_size": LATENT_SIZE,
+    "diffusion.num_steps": integer(4, 1, 10**5, help="T, denoising steps"),
+    "diffusion.beta_min": number(0.1, 0, 100, open_low=True, help="of the VP diffusion"),
+    "diffusion.beta_max": number(20.0, 0, 100, open_low=True, help="of the VP diffusion"),
+    "reconstruction.kind": choice(
+        "none",
+        "none",
+        "constant",
+        "weighted",
+        help="lambda L1(x_0, x_0') in the generator's loss: none, constant (WDDGAN), or weighted "
+        "(LDDGAN): lambda fades to 0",
+    ),
+    "reconstruction.weight": number(1.0, help="lambda, or its first value"),
+    "reconstruction.delta": number(6.0, 0, 100, help="steepness of weighted, see losses"),
+}
+
+
+def reconstruction_schedule(config: ConfigDict, length: Length) -> Callable[[Array], Array] | None:
+    """step -> lambda as `config.reconstruction` describes it; None: no reconstruction."""
+    kind, weight, delta = (config.reconstruction[name] for name in ("kind", "weight", "delta"))
+    if kind == "none":
+        return None
+    if kind == "constant":
+        return losses.constant_weight(weight)
+    return losses.fading_weight(weight, delta, length.total, length.epoch)
+
+
+def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
+    """The DDGAN that a complete config describes, for data of `shape`."""
+    betas = schedules.variance_preserving_betas(
+        config.diffusion.num_steps, config.diffusion.beta_min, config.diffusion.beta_max
+    )
+    space = build_space(config, shape)
+    return make_ddgan(
+        generator=build_network(config, "gen", GENERATORS, space.shape),
+        discriminator=build_network(
+            config, "disc", DISCRIMINATORS, space.shape, classes=config.classes
+        ),
+        process=processes.gaussian(betas),
+        space=space,
+        latent_size=config.latent_size,
+        r1_gamma=config.r1.gamma,
+        r1_every=config.r1.every,
+        r2_gamma=config.r2.gamma,
+        classes=config.classes,
+        loss=ADVERSARIAL_LOSSES[config.adversarial.loss],
+        reconstruction=reconstruction_schedule(config, length),
+    )
+
+
+METHOD = MethodEntry(from_config, FIELDS)
+
+
+def ddgan(
+    *,
+    num_steps: int,
+    latent_size: int,
+    gen: Mapping[str, Any],
+    disc: Mapping[str, Any],
+    lr_gen: float,
+    lr_disc: float,
+    r1_gamma: float,
+    r1_every: int,
+) -> ConfigDict:
+    """A DDGAN config. `gen` and `disc` are {"network": name, attribute: value, ...}."""
+    return adversarial_preset(
+        "ddgan",
+        FIELDS,
+        gen=gen,
+        disc=disc,
+        lr_gen=lr_gen,
+        lr_disc=lr_disc,
+        r1_gamma=r1_gamma,
+        r1_every=r1_every,
+        latent_size=latent_size,
+        diffusion=dict(num_steps=num_steps),
+    )
+
+
+def wddgan(**fields: Any) -> ConfigDict:
+    """`ddgan(**fields)` in one level of Haar bands, with WDDGAN's reconstruction."""
+    config = ddgan(**fields)
+    config.space = ConfigDict(dict(kind="wavelet", levels=1))
+    config.reconstruction.kind = "constant"
+    return config
+
+
+def lddgan(*, autoencoder: str, **fields: Any) -> ConfigDict:
+    """`ddgan(**fields)` in the latents of the autoencoder whose run folder is `autoencoder`.
+
+    Latents are divided by `config.space.scale`, or with 0 by what is measured on the training data:
+    with `config.space.unit` "largest" their largest absolute value, with "deviation" their root
+    mean square, which needs gen.tanh=False.
+    """
+    config = ddgan(**fields)
+    config.space = ConfigDict(
+        dict(kind="latent", autoencoder=autoencoder, scale=0.0, unit="largest")
+    )
+    config.reconstruction.kind = "weighted"
+    return config

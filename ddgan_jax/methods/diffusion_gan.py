@@ -1,50 +1,99 @@
 """Diffusion-GAN: a GAN whose discriminator sees diffused images (Wang et al. 2022, 2206.02262).
 
-It is `gan.make_gan` with `instance_noise.diffuse` between images and discriminator: the gradient of
-the generator and R1 (at the clean image) go through the diffusion. p, T and the list of times are
-`Carry.shared`, and change within the compiled step: after both players moved, by the sign of what D
-said to the diffused real images of its own turn, before it moved.
+It is `gan.make_gan` with `instance_noise.diffuse` between images and discriminator; the gradients
+of the generator and of R1 (at the clean image) pass through it. The state of the noise (p, T,
+the list of times) is `Carry.shared` and changes inside the compiled step: after both players have
+moved, from the sign of the discriminator's logits on the diffused real images of its own turn.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
-from ddgan_jax.core.types import Array, Aux, Carry, Context, Method, Params, PyTree
+from ddgan_jax.config import Field, check
+from ddgan_jax.config.fields import choice, integer, number
+from ddgan_jax.core.types import Array, Aux, Carry, Context, Method, Params, PyTree, Shape
 from ddgan_jax.diffusion import instance_noise
 from ddgan_jax.diffusion.instance_noise import InstanceNoise
-from ddgan_jax.methods.gan import make_gan
+from ddgan_jax.methods import gan as gan_method
+from ddgan_jax.methods.entry import Length, MethodEntry
+from ddgan_jax.methods.gan import gan, make_gan
 
 
-def make_diffusion_gan(*, noise: InstanceNoise, **gan: Any) -> Method:
+def make_diffusion_gan(*, noise: InstanceNoise, **arguments: Any) -> Method:
     """Diffusion-GAN over any space.
 
     Args:
       noise: settings of the noise.
-      gan: the arguments of `make_gan`, but its `view`; the discriminator's t is in 0..t_max.
+      **arguments: those of `make_gan`, without `view`; the discriminator's t is in 0..t_max.
     """
 
     def view(carry: Carry, key: Array, x: Array) -> tuple[Array, Array]:
         return instance_noise.diffuse(noise, carry.shared, key, x)
 
-    method = make_gan(view=view, **gan)
+    method = make_gan(view=view, **arguments)
     disc, gen = method.phases
 
-    def discriminator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
+    def disc_loss(params: Params, context: Context) -> tuple[Array, Aux]:
         loss, aux = disc.loss(params, context)
         state = context.carry.shared
         extra = {"p": state.p, "chain_length": state.length.astype(jnp.float32)}
         return loss, aux._replace(metrics=aux.metrics | extra)
 
     def carry_update(carry: Carry, outputs: Mapping[str, PyTree], context: Context) -> Carry:
-        if "disc" not in outputs:  # D had no turn: nothing is known of it
+        if "disc" not in outputs:  # the discriminator had no turn in this step
             return carry
         d_real = outputs["disc"]["real"]
         return Carry((), instance_noise.update(noise, carry.shared, context.key, d_real))
 
     return method._replace(
-        phases=(disc._replace(loss=discriminator_phase), gen),
+        phases=(disc._replace(loss=disc_loss), gen),
         carry_init=lambda key: Carry((), instance_noise.init(noise, key)),
         carry_update=carry_update,
     )
+
+
+FIELDS: dict[str, Field] = {
+    **gan_method.FIELDS,
+    "instance_noise.t_min": integer(10, 2, 10**5, help="shortest chain T"),
+    "instance_noise.t_max": integer(1000, 2, 10**5, help="longest chain T"),
+    "instance_noise.beta_min": number(
+        1e-4, 0, 1, open_low=True, open_high=True, help="variance of the chain's first step"
+    ),
+    "instance_noise.beta_max": number(
+        0.02, 0, 1, open_low=True, open_high=True, help="variance of the chain's last step"
+    ),
+    "instance_noise.noise_std": number(0.05, 0, 1e3, help="of the noise; images are in [-1, 1]"),
+    "instance_noise.timesteps": choice(
+        "priority", "priority", "uniform", help="weights of t in 1..T: t - 1, or all equal"
+    ),
+    "instance_noise.target": number(
+        0.6, -1, 1, help="mean sign D(real) above which the chain gets longer"
+    ),
+    "instance_noise.every": integer(4, 1, 10**6, help="steps between two updates of p"),
+    "instance_noise.images": integer(100_000, help="real images in which p can move from 0 to 1"),
+}
+
+
+def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
+    """The Diffusion-GAN that a complete config describes, for data of `shape`."""
+    del length
+    noise = InstanceNoise(**config.instance_noise.to_dict())
+    lowest = f"at least t_min = {noise.t_min}"
+    check(config, "instance_noise.t_max", noise.t_max >= noise.t_min, lowest)
+    lowest = f"a number in [{noise.beta_min}, 1)"
+    check(config, "instance_noise.beta_max", noise.beta_max >= noise.beta_min, lowest)
+    return make_diffusion_gan(noise=noise, **gan_method.arguments(config, shape))
+
+
+METHOD = MethodEntry(from_config, FIELDS)
+
+
+def diffusion_gan(**fields: Any) -> ConfigDict:
+    """`gan(**fields)` with the paper's instance noise."""
+    config = gan(**fields)
+    config.method = "diffusion_gan"
+    config.instance_noise = ConfigDict(InstanceNoise()._asdict())
+    return config

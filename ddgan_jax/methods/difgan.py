@@ -1,76 +1,98 @@
-"""DifGAN: one generator applied T times, one discriminator for all it makes (Gui et al. 2023).
+"""DifGAN: one generator applied T times, one discriminator for all of its images (Gui et al. 2023).
 
-One train step is algorithm 4 of the report in two phases. x_T ~ N(0, I) of the data's own shape,
-x_{t-1} = G(x_t, t) for t = T..1, and D compares every intermediate x_k with real images:
+One train step is algorithm 4 of the report in two phases. With x_T ~ N(0, I) of the data's shape
+and x_{t-1} = G(x_t, t) for t = T..1, the discriminator compares every x_k with real images:
 
   L_D = sum_k eta^d_k (E softplus(-D(x)) + E softplus(D(x_k))),   k = 0..T-1
-  L_G = sum_k eta^g_k E softplus(-D(x_k))        or, saturating, -sum_k eta^g_k E softplus(D(x_k))
+  L_G = sum_k eta^g_k E softplus(-D(x_k))
 
-The algorithm is written with the saturating form, which hardly moves G while D is sure; the configs
-that come with the project choose the other. As in the algorithm there is one gradient of the whole
-sum: it flows back through the chain, so that early steps also learn from what later ones make of
-them. D does not know k. The network counts steps as DDGAN's does: it is told t - 1.
+The algorithm prints the saturating generator loss, -sum_k eta^g_k E softplus(D(x_k)), whose
+gradient vanishes while the discriminator is confident; it is `adversarial.loss = "saturating"`. The
+gradient of the whole sum flows back through the chain, so early steps also learn from what later
+steps make of their images. The discriminator is not told k. The network is told t - 1, as in DDGAN.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
+from ddgan_jax.config import REQUIRED, Field, check
+from ddgan_jax.config.fields import flag, numbers
 from ddgan_jax.core import losses
-from ddgan_jax.core.types import Array, Aux, Context, Method, Params, Phase, PyTree, Space
-from ddgan_jax.inference.sampling import per_sample_normal
-from ddgan_jax.methods.conditioning import (
-    draw_labels,
-    init_judge_one,
-    judge_one,
-    no_latent,
-    of_class,
-    with_class,
+from ddgan_jax.core.losses import ADVERSARIAL_LOSSES, AdversarialLoss
+from ddgan_jax.core.random import per_sample_normal
+from ddgan_jax.core.types import (
+    Array,
+    Aux,
+    Context,
+    Discriminator,
+    Generator,
+    Method,
+    Params,
+    Phase,
+    PyTree,
+    Shape,
+    Space,
 )
+from ddgan_jax.methods.conditioning import (
+    append_class,
+    constant_latent,
+    draw_labels,
+    init_single_image,
+    select_class,
+    single_image_logits,
+)
+from ddgan_jax.methods.entry import ADVERSARIAL_FIELDS, Length, MethodEntry, adversarial_preset
+from ddgan_jax.networks import DISCRIMINATORS, GENERATORS, build_network
+from ddgan_jax.spaces import build_space
 
 
-def normalised(weights: Sequence[float]) -> np.ndarray:
-    """eta_0..eta_{T-1} with sum 1, float32, from any weights >= 0 that are not all 0."""
+def normalized(weights: Sequence[float]) -> np.ndarray:
+    """The weights eta_0..eta_{T-1} divided by their sum, float32; any weights >= 0, not all 0."""
     return np.asarray(np.asarray(weights, np.float64) / np.sum(weights), np.float32)
 
 
 def make_difgan(
     *,
-    generator: Any,
-    discriminator: Any,
+    generator: Generator,
+    discriminator: Discriminator,
     space: Space,
     weights_disc: Sequence[float],
     weights_gen: Sequence[float],
-    saturating: bool,
     r1_gamma: float,
     r1_every: int,
+    r2_gamma: float = 0.0,
     classes: int = 0,
+    loss: AdversarialLoss = ADVERSARIAL_LOSSES["nonsaturating"],
 ) -> Method:
     """DifGAN over any space; T is the number of weights.
 
     Args:
-      generator: module (x_t, t, z, train) -> x_{t-1}; z is constant, and behind it the class.
-      discriminator: module (image, 0, nothing) -> [B], or [B, classes]; see `parts.judge_one`.
-      space: where the images are.
+      generator: (x_t, t - 1, z) -> x_{t-1}; z is constant, with the class appended.
+      discriminator: (image, 0, image without channels) -> logits [B] or [B, classes].
+      space: the space that images are in.
       weights_disc, weights_gen: eta^d_k and eta^g_k, k = 0..T-1, >= 0; divided by their sums.
-      saturating: the generator lowers log(1 - sigmoid D) instead of raising log sigmoid D.
-      r1_gamma: R1 adds gamma/2 E||d D(x) / d x||^2, on real images; 0 leaves it out.
-      r1_every: steps between two applications of R1.
-      classes: labels of the data are 0..classes-1; 0: unconditional. See `parts`.
+      r1_gamma: R1 adds gamma/2 E||d D(x) / d x||^2 at real images; 0: none.
+      r1_every: steps between two applications of R1 and R2.
+      r2_gamma: the same at the samples x_0; 0: none.
+      classes: labels are 0..classes-1; 0: unconditional.
+      loss: the adversarial loss of every step.
     """
     num_steps = len(weights_gen)
-    eta_disc, eta_gen = normalised(weights_disc), normalised(weights_gen)
+    eta_disc, eta_gen = normalized(weights_disc), normalized(weights_gen)
 
     def init(key: Array) -> dict[str, PyTree]:
         key_gen, key_disc = jax.random.split(key)
-        # Parameters do not depend on the batch; 4 is what minibatch stddev likes.
+        # Parameters do not depend on the batch size; 4 is a group of the minibatch deviation.
         x, t = jnp.zeros((4, *space.shape)), jnp.zeros(4, jnp.int32)
+        z = append_class(constant_latent(4), t, classes)
         return {
-            "gen": generator.init(key_gen, x, t, with_class(no_latent(4), t, classes))["params"],
-            "disc": init_judge_one(discriminator, key_disc, x),
+            "gen": generator.init(key_gen, x, t, z)["params"],
+            "disc": init_single_image(discriminator, key_disc, x),
         }
 
     def step(
@@ -78,24 +100,25 @@ def make_difgan(
     ) -> Array:
         """x_t from x_{t+1}, t = 0..T-1; `dropout` is the key of a training step."""
         times = jnp.full(x.shape[:1], t, jnp.int32)
-        z = with_class(no_latent(x.shape[0]), labels, classes)
+        z = append_class(constant_latent(x.shape[0]), labels, classes)
         if dropout is None:
             return generator.apply({"params": gen}, x, times, z)
         return generator.apply({"params": gen}, x, times, z, True, rngs={"dropout": dropout})
 
-    def judge(params: Params, context: Context, x: Array) -> Array:
-        values = judge_one(discriminator, params, x, jnp.zeros(x.shape[0], jnp.int32))
-        return of_class(values, context.batch["label"])
+    def logits(params: Params, context: Context, x: Array) -> Array:
+        times = jnp.zeros(x.shape[0], jnp.int32)
+        out = single_image_logits(discriminator, params, x, times)
+        return select_class(out, context.batch["label"])
 
-    def judge_all(params: Params, context: Context, chain: Array) -> Array:
+    def chain_logits(params: Params, context: Context, chain: Array) -> Array:
         """[T, B]; each x_k is a batch of its own, also for the minibatch deviation."""
-        return jax.vmap(lambda x: judge(params, context, x))(chain)
+        return jax.vmap(lambda x: logits(params, context, x))(chain)
 
     def real_images(context: Context) -> Array:
         return space.encode(context.batch["image"], context.frozen)
 
     def fake_chain(params: Params, context: Context) -> Array:
-        """x_0..x_{T-1} [T, B, ...]. Unrolled: gradients through a loop crawl on CPU."""
+        """x_0..x_{T-1} [T, B, ...]; unrolled, since gradients through a scan are slow on CPU."""
         key_noise, key_dropout = jax.random.split(context.key)
         x = jax.random.normal(key_noise, (context.batch["image"].shape[0], *space.shape))
         made = []
@@ -105,23 +128,36 @@ def make_difgan(
             made.append(x)
         return jnp.stack(made[::-1])
 
-    def discriminator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
-        d_real = judge(params, context, real_images(context))
-        d_fake = judge_all(params, context, jax.lax.stop_gradient(fake_chain(params, context)))
-        of_step = jax.vmap(lambda fake: losses.discriminator_loss(d_real, fake))(d_fake)
+    def disc_loss(params: Params, context: Context) -> tuple[Array, Aux]:
+        d_real = logits(params, context, real_images(context))
+        d_fake = chain_logits(params, context, jax.lax.stop_gradient(fake_chain(params, context)))
+        of_step = jax.vmap(lambda fake: loss.disc(d_real, fake))(d_fake)
         metrics = {"real": jnp.mean(d_real), "fake": jnp.mean(d_fake[0])}
         return jnp.sum(eta_disc * of_step), Aux(metrics)
 
-    def r1(params: Params, context: Context) -> tuple[Array, Aux]:
-        penalty = losses.r1_penalty(lambda x: judge(params, context, x), real_images(context))
-        return 0.5 * r1_gamma * penalty, Aux({"r1": penalty})
+    def gradient_penalties(params: Params, context: Context) -> tuple[Array, Aux]:
+        total, metrics = jnp.float32(0), {}
+        if r1_gamma > 0:
+            metrics["r1"] = losses.gradient_penalty(
+                lambda x: logits(params, context, x), real_images(context)
+            )
+            total = 0.5 * r1_gamma * metrics["r1"]
+        if r2_gamma > 0:
+            fake = jax.lax.stop_gradient(fake_chain(params, context)[0])
+            metrics["r2"] = losses.gradient_penalty(lambda x: logits(params, context, x), fake)
+            total = total + 0.5 * r2_gamma * metrics["r2"]
+        return total, Aux(metrics)
 
-    def generator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
-        d_fake = judge_all(params, context, fake_chain(params, context))
-        loss = -jax.nn.softplus(d_fake) if saturating else jax.nn.softplus(-d_fake)
-        return jnp.sum(eta_gen * jnp.mean(loss, axis=1)), Aux()
+    def gen_loss(params: Params, context: Context) -> tuple[Array, Aux]:
+        d_fake = chain_logits(params, context, fake_chain(params, context))
+        d_real = logits(params, context, real_images(context)) if loss.gen_sees_real else None
+        of_step = jax.vmap(lambda fake: loss.gen(d_real, fake))(d_fake)
+        return jnp.sum(eta_gen * of_step), Aux()
 
-    # Sampling.
+    def start(keys: Array, labels: Array | None) -> tuple[Array, Array]:
+        """x_T ~ N(0, I) [B, ...] and the classes, int32 [B]."""
+        noise = per_sample_normal(keys, num_steps, 0, space.shape)
+        return noise, draw_labels(keys, num_steps + 1, classes, labels)
 
     def walk(params: Params, x_T: Array, labels: Array) -> tuple[Array, Array]:
         """x_0, and x_0..x_{T-1} [T, B, ...]."""
@@ -132,33 +168,102 @@ def make_difgan(
 
         return jax.lax.scan(down, x_T, jnp.arange(num_steps), reverse=True)
 
-    def prior(keys: Array, labels: Array | None = None) -> tuple[Array, Array]:
-        """x_T ~ N(0, I) [B, ...], and classes drawn evenly, int32 [B]."""
-        noise = per_sample_normal(keys, num_steps, 0, space.shape)
-        return noise, draw_labels(keys, num_steps + 1, classes, labels)
-
-    def decode(params: Params, latents: Array, labels: Array) -> Array:
-        """x_T [B, ...] and labels int32 [B] -> float32 data [B, ...]."""
-        return space.decode(walk(params, latents, labels)[0], ())
-
     def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
-        return space.decode(walk(params, *prior(keys, labels))[0], frozen)
+        return space.decode(walk(params, *start(keys, labels))[0], frozen)
 
-    def path(params: Params, latents: Array, labels: Array) -> tuple[Array, Array]:
-        """x_T..x_0 [T + 1, B, ...], and those that the generator made, x_{T-1}..x_0."""
-        made = walk(params, latents, labels)[1][::-1]
-        return jnp.concatenate([latents[None], made]), made
+    def trajectory(
+        params: Params, keys: Array, frozen: PyTree, labels: Array | None = None
+    ) -> Array:
+        x_T, labels = start(keys, labels)
+        made = walk(params, x_T, labels)[1]
+        return jnp.stack([space.decode(x, frozen) for x in (x_T, *made[::-1])])
+
+    def evaluation(params: Params, count: int) -> Array:
+        x = jnp.zeros((count, *space.shape))
+        return step(params["gen"], x, 0, jnp.zeros(count, jnp.int32))
 
     return Method(
         init=init,
         phases=(
-            Phase("disc", discriminator_phase, r1 if r1_gamma > 0 else None, r1_every),
-            Phase("gen", generator_phase),
+            Phase(
+                "disc",
+                disc_loss,
+                gradient_penalties if r1_gamma > 0 or r2_gamma > 0 else None,
+                r1_every,
+            ),
+            Phase("gen", gen_loss),
         ),
         sample=sample,
         ema_roles=("gen",),
         nfe=num_steps,
-        prior=prior,
-        decode=decode,
-        path=path,
+        trajectory=trajectory,
+        evaluation=evaluation,
+    )
+
+
+FIELDS: dict[str, Field] = {
+    **ADVERSARIAL_FIELDS,
+    "difgan.weights_disc": numbers(REQUIRED, low=0, help="eta^d_k of x_k, k = 0..T-1"),
+    "difgan.weights_gen": numbers(REQUIRED, low=0, help="eta^g_k of x_k, k = 0..T-1"),
+    "difgan.saturating": flag(False, help="the same as adversarial.loss 'saturating'"),
+}
+
+
+def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
+    """The DifGAN that a complete config describes, for data of `shape`."""
+    del length
+    eta_disc, eta_gen = config.difgan.weights_disc, config.difgan.weights_gen
+    for field, eta in (("weights_disc", eta_disc), ("weights_gen", eta_gen)):
+        allowed = "one number >= 0 for each step, not all 0"
+        check(config, f"difgan.{field}", len(eta) > 0 and sum(eta) > 0, allowed)
+    same = len(eta_disc) == len(eta_gen)
+    allowed = "as many weights as in config.difgan.weights_gen"
+    check(config, "difgan.weights_disc", same, allowed)
+    name = config.adversarial.loss
+    if config.difgan.saturating:
+        ok = name in ("nonsaturating", "saturating")
+        check(config, "difgan.saturating", ok, f"false with config.adversarial.loss = {name!r}")
+        name = "saturating"
+    space = build_space(config, shape)
+    return make_difgan(
+        generator=build_network(config, "gen", GENERATORS, space.shape),
+        discriminator=build_network(
+            config, "disc", DISCRIMINATORS, space.shape, classes=config.classes
+        ),
+        space=space,
+        weights_disc=eta_disc,
+        weights_gen=eta_gen,
+        r1_gamma=config.r1.gamma,
+        r1_every=config.r1.every,
+        r2_gamma=config.r2.gamma,
+        classes=config.classes,
+        loss=ADVERSARIAL_LOSSES[name],
+    )
+
+
+METHOD = MethodEntry(from_config, FIELDS)
+
+
+def difgan(
+    *,
+    num_steps: int,
+    gen: Mapping[str, Any],
+    disc: Mapping[str, Any],
+    lr_gen: float,
+    lr_disc: float,
+    r1_gamma: float,
+    r1_every: int,
+) -> ConfigDict:
+    """A DifGAN config. eta_k falls linearly from k = 0, the sample; T is the number of weights."""
+    weights = tuple((num_steps - k) / (num_steps * (num_steps + 1) / 2) for k in range(num_steps))
+    return adversarial_preset(
+        "difgan",
+        FIELDS,
+        gen=gen,
+        disc=disc,
+        lr_gen=lr_gen,
+        lr_disc=lr_disc,
+        r1_gamma=r1_gamma,
+        r1_every=r1_every,
+        difgan=dict(weights_disc=weights, weights_gen=weights),
     )

@@ -1,129 +1,296 @@
-"""GAN: noise to image in one step (Goodfellow et al. 2014), non-saturating, with R1.
+"""GAN: noise to image in one step (Goodfellow et al. 2014), with R1.
 
-The noise is low-dimensional, a latent z, or high-dimensional, an image of noise of the data's own
-shape. Both go through the same generator (x, t, z) at t = 0, so that they differ in nothing else:
+The noise is a low-dimensional latent z, or high-dimensional: an image of noise of the data's shape.
+Both use one generator (x, t, z) at t = 0, so that they differ in the noise only:
 
-  low:   x is one fixed picture of noise, the same for every sample; z ~ N(0, I)
-  high:  x ~ N(0, I); z is constant
+  low-dimensional:   x is one fixed image of noise, the same for every sample; z ~ N(0, I)
+  high-dimensional:  x ~ N(0, I); z is constant
 
-`view` is what stands between images and the discriminator: nothing here, noise in Diffusion-GAN.
+A `view` may stand between images and the discriminator: the identity here, diffusion noise in
+Diffusion-GAN.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
+from ddgan_jax.config import Field
+from ddgan_jax.config.fields import check, choice, integer
 from ddgan_jax.core import losses
-from ddgan_jax.core.types import Array, Aux, Carry, Context, Method, Params, Phase, PyTree, Space
-from ddgan_jax.inference.sampling import per_sample_normal
-from ddgan_jax.methods.conditioning import (
-    draw_labels,
-    init_judge_one,
-    judge_one,
-    no_latent,
-    of_class,
-    with_class,
+from ddgan_jax.core.losses import ADVERSARIAL_LOSSES, AdversarialLoss
+from ddgan_jax.core.random import per_sample_normal
+from ddgan_jax.core.types import (
+    Array,
+    Aux,
+    Carry,
+    Context,
+    Discriminator,
+    Generator,
+    Method,
+    Params,
+    Phase,
+    PyTree,
+    Shape,
+    Space,
 )
+from ddgan_jax.methods.conditioning import (
+    append_class,
+    constant_latent,
+    draw_labels,
+    init_single_image,
+    select_class,
+    single_image_logits,
+)
+from ddgan_jax.methods.entry import (
+    ADVERSARIAL_FIELDS,
+    Length,
+    MethodEntry,
+    adversarial_preset,
+)
+from ddgan_jax.networks import DISCRIMINATORS, GENERATORS, build_network
+from ddgan_jax.spaces import build_space
 
 View = Callable[[Carry, Array, Array], tuple[Array, Array]]
+REAL, FAKE = 1, 2  # keys of the view's noise for real and for fake images
 
 
-def as_it_is(carry: Carry, key: Array, x: Array) -> tuple[Array, Array]:
-    """The view of a plain GAN: the images themselves, t = 0."""
+def identity_view(carry: Carry, key: Array, x: Array) -> tuple[Array, Array]:
+    """The view of a plain GAN: the images themselves, and t = 0."""
     del carry, key
     return x, jnp.zeros(x.shape[0], jnp.int32)
 
 
+class GAN(NamedTuple):
+    """The parts of a GAN, static.
+
+    Attributes:
+      generator: (x, t, z) -> image, with the class appended to z.
+      discriminator: (image, t, image without channels) -> logits [B] or [B, classes].
+      space: the space that images are in.
+      latent_size: numbers in z; None: high-dimensional noise.
+      classes: labels are 0..classes-1; 0: unconditional.
+      loss: the adversarial loss.
+      view: (carry, key, images [B, ...]) -> (what the discriminator sees, t int32 [B]).
+    """
+
+    generator: Generator
+    discriminator: Discriminator
+    space: Space
+    latent_size: int | None
+    classes: int = 0
+    loss: AdversarialLoss = ADVERSARIAL_LOSSES["nonsaturating"]
+    view: View = identity_view
+
+
+def noise_shape(parts: GAN) -> Shape:
+    """The shape of one sample's noise."""
+    return parts.space.shape if parts.latent_size is None else (parts.latent_size,)
+
+
+def generator_inputs(parts: GAN, noise: Array, labels: Array) -> tuple[Array, Array, Array]:
+    """(x, t, z) of the generator from noise [B, ...] and labels int32 [B]."""
+    count = noise.shape[0]
+    t = jnp.zeros(count, jnp.int32)
+    if parts.latent_size is None:
+        return noise, t, append_class(constant_latent(count), labels, parts.classes)
+    canvas = np.random.default_rng(0).standard_normal(parts.space.shape, np.float32)
+    x = jnp.broadcast_to(canvas, (count, *parts.space.shape))
+    return x, t, append_class(noise, labels, parts.classes)
+
+
+def init(parts: GAN, key: Array) -> dict[str, PyTree]:
+    """Parameters of "gen" and "disc"."""
+    key_gen, key_disc = jax.random.split(key)
+    # Parameters do not depend on the batch size; 4 is a group of the minibatch deviation.
+    noise, x = jnp.zeros((4, *noise_shape(parts))), jnp.zeros((4, *parts.space.shape))
+    inputs = generator_inputs(parts, noise, jnp.zeros(4, jnp.int32))
+    return {
+        "gen": parts.generator.init(key_gen, *inputs)["params"],
+        "disc": init_single_image(parts.discriminator, key_disc, x),
+    }
+
+
+def real_images(parts: GAN, context: Context) -> Array:
+    """The batch in the space, float32 [B, *space]."""
+    return parts.space.encode(context.batch["image"], context.frozen)
+
+
+def fake_images(parts: GAN, params: Params, context: Context) -> Array:
+    """Generated images of this phase; the same for every call with the same context."""
+    key_noise, key_dropout = jax.random.split(jax.random.fold_in(context.key, 0))
+    count = context.batch["image"].shape[0]
+    noise = jax.random.normal(key_noise, (count, *noise_shape(parts)))
+    x, t, z = generator_inputs(parts, noise, context.batch["label"])
+    variables = {"params": params["gen"]}
+    return parts.generator.apply(variables, x, t, z, True, rngs={"dropout": key_dropout})
+
+
+def logits(parts: GAN, params: Params, context: Context, use: int, x: Array) -> Array:
+    """D of the view of x, for the class of each sample, [B]; `use` is `REAL` or `FAKE`."""
+    seen, t = parts.view(context.carry, jax.random.fold_in(context.key, use), x)
+    out = single_image_logits(parts.discriminator, params, seen, t)
+    return select_class(out, context.batch["label"])
+
+
+def disc_loss(parts: GAN, params: Params, context: Context) -> tuple[Array, Aux]:
+    """The discriminator's adversarial loss."""
+    fake = jax.lax.stop_gradient(fake_images(parts, params, context))
+    d_real = logits(parts, params, context, REAL, real_images(parts, context))
+    d_fake = logits(parts, params, context, FAKE, fake)
+    metrics = {"real": jnp.mean(d_real), "fake": jnp.mean(d_fake)}
+    return parts.loss.disc(d_real, d_fake), Aux(metrics, {"real": d_real})
+
+
+def gradient_penalties(
+    parts: GAN, r1_gamma: float, r2_gamma: float, params: Params, context: Context
+) -> tuple[Array, Aux]:
+    """R1 and R2: gamma/2 E||d D(view(x)) / d x||^2 at real and at generated images x.
+
+    A term whose gamma is 0 is left out.
+    """
+    total, metrics = jnp.float32(0), {}
+    if r1_gamma > 0:
+        discriminate = partial(logits, parts, params, context, REAL)
+        metrics["r1"] = losses.gradient_penalty(discriminate, real_images(parts, context))
+        total = 0.5 * r1_gamma * metrics["r1"]
+    if r2_gamma > 0:
+        fake = jax.lax.stop_gradient(fake_images(parts, params, context))
+        discriminate = partial(logits, parts, params, context, FAKE)
+        metrics["r2"] = losses.gradient_penalty(discriminate, fake)
+        total = total + 0.5 * r2_gamma * metrics["r2"]
+    return total, Aux(metrics)
+
+
+def gen_loss(parts: GAN, params: Params, context: Context) -> tuple[Array, Aux]:
+    """The generator's adversarial loss."""
+    d_fake = logits(parts, params, context, FAKE, fake_images(parts, params, context))
+    d_real = None
+    if parts.loss.gen_sees_real:
+        d_real = logits(parts, params, context, REAL, real_images(parts, context))
+    return parts.loss.gen(d_real, d_fake), Aux()
+
+
 def make_gan(
     *,
-    generator: Any,
-    discriminator: Any,
+    generator: Generator,
+    discriminator: Discriminator,
     space: Space,
     latent_size: int | None,
     r1_gamma: float,
     r1_every: int,
+    r2_gamma: float = 0.0,
     classes: int = 0,
-    view: View = as_it_is,
+    loss: AdversarialLoss = ADVERSARIAL_LOSSES["nonsaturating"],
+    view: View = identity_view,
 ) -> Method:
     """A GAN over any space.
 
     Args:
-      generator: module (x, t, z, train) -> image; behind z is the class.
-      discriminator: module (image, t, nothing) -> [B], or [B, classes]; see `parts.judge_one`.
-      space: where the images are.
-      latent_size: numbers in z; None: high-dimensional noise.
-      r1_gamma: R1 adds gamma/2 E||d D(view(x)) / d x||^2, on real images x; 0 leaves it out.
-      r1_every: steps between two applications of R1.
-      classes: labels of the data are 0..classes-1; 0: unconditional. See `parts`.
-      view: (carry, key, images x [B, ...]) -> (what D gets to see of them, t int32 [B]).
+      generator, discriminator, space, latent_size, classes, loss, view: see `GAN`.
+      r1_gamma: R1 adds gamma/2 E||d D(view(x)) / d x||^2 at real images x; 0: none.
+      r1_every: steps between two applications of R1 and R2.
+      r2_gamma: the same at generated images; 0: none.
     """
-    noise_shape = space.shape if latent_size is None else (latent_size,)
-    canvas = np.random.default_rng(0).standard_normal(space.shape, np.float32)
-
-    def inputs(noise: Array, labels: Array) -> tuple[Array, Array, Array]:
-        """(x, t, z) for the generator."""
-        count = noise.shape[0]
-        t = jnp.zeros(count, jnp.int32)
-        if latent_size is None:
-            return noise, t, with_class(no_latent(count), labels, classes)
-        x = jnp.broadcast_to(canvas, (count, *space.shape))
-        return x, t, with_class(noise, labels, classes)
-
-    def init(key: Array) -> dict[str, PyTree]:
-        key_gen, key_disc = jax.random.split(key)
-        # Parameters do not depend on the batch; 4 is what minibatch stddev likes.
-        noise, x = jnp.zeros((4, *noise_shape)), jnp.zeros((4, *space.shape))
-        return {
-            "gen": generator.init(key_gen, *inputs(noise, jnp.zeros(4, jnp.int32)))["params"],
-            "disc": init_judge_one(discriminator, key_disc, x),
-        }
-
-    def judge(params: Params, context: Context, use: int, x: Array) -> Array:
-        """D of what it gets to see of x; one `use` is one draw of the view."""
-        seen, t = view(context.carry, jax.random.fold_in(context.key, use), x)
-        return of_class(judge_one(discriminator, params, seen, t), context.batch["label"])
-
-    def real_images(context: Context) -> Array:
-        return space.encode(context.batch["image"], context.frozen)
-
-    def fake_images(params: Params, context: Context) -> Array:
-        key_noise, key_dropout = jax.random.split(jax.random.fold_in(context.key, 0))
-        noise = jax.random.normal(key_noise, (context.batch["image"].shape[0], *noise_shape))
-        x, t, z = inputs(noise, context.batch["label"])
-        variables = {"params": params["gen"]}
-        return generator.apply(variables, x, t, z, True, rngs={"dropout": key_dropout})
-
-    def discriminator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
-        fake = jax.lax.stop_gradient(fake_images(params, context))
-        d_real = judge(params, context, 1, real_images(context))
-        d_fake = judge(params, context, 2, fake)
-        metrics = {"real": jnp.mean(d_real), "fake": jnp.mean(d_fake)}
-        return losses.discriminator_loss(d_real, d_fake), Aux(metrics, {"real": d_real})
-
-    def r1(params: Params, context: Context) -> tuple[Array, Aux]:
-        penalty = losses.r1_penalty(lambda x: judge(params, context, 1, x), real_images(context))
-        return 0.5 * r1_gamma * penalty, Aux({"r1": penalty})
-
-    def generator_phase(params: Params, context: Context) -> tuple[Array, Aux]:
-        d_fake = judge(params, context, 2, fake_images(params, context))
-        return losses.generator_loss(d_fake), Aux()
+    parts = GAN(generator, discriminator, space, latent_size, classes, loss, view)
+    penalties = partial(gradient_penalties, parts, r1_gamma, r2_gamma)
 
     def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
-        noise = per_sample_normal(keys, 0, 0, noise_shape)
+        noise = per_sample_normal(keys, 0, 0, noise_shape(parts))
         labels = draw_labels(keys, 1, classes, labels)
-        made = generator.apply({"params": params["gen"]}, *inputs(noise, labels))
-        return space.decode(made, frozen)
+        inputs = generator_inputs(parts, noise, labels)
+        return space.decode(generator.apply({"params": params["gen"]}, *inputs), frozen)
+
+    def evaluation(params: Params, count: int) -> Array:
+        noise, labels = jnp.zeros((count, *noise_shape(parts))), jnp.zeros(count, jnp.int32)
+        inputs = generator_inputs(parts, noise, labels)
+        return generator.apply({"params": params["gen"]}, *inputs)
 
     return Method(
-        init=init,
+        init=partial(init, parts),
         phases=(
-            Phase("disc", discriminator_phase, r1 if r1_gamma > 0 else None, r1_every),
-            Phase("gen", generator_phase),
+            Phase(
+                "disc",
+                partial(disc_loss, parts),
+                penalties if r1_gamma > 0 or r2_gamma > 0 else None,
+                r1_every,
+            ),
+            Phase("gen", partial(gen_loss, parts)),
         ),
         sample=sample,
         ema_roles=("gen",),
         nfe=1,
+        evaluation=evaluation,
+    )
+
+
+FIELDS: dict[str, Field] = {
+    **ADVERSARIAL_FIELDS,
+    "noise": choice(
+        "latent", "latent", "image", help="latent_size numbers, or noise of the data's shape"
+    ),
+    "latent_size": integer(0, 0, 10**6, help="numbers in z; 0 with noise 'image'"),
+}
+
+
+def arguments(config: ConfigDict, shape: Shape) -> dict[str, Any]:
+    """The arguments of `make_gan`, without the view, from a complete config."""
+    enough = config.noise == "image" or config.latent_size > 0
+    check(config, "latent_size", enough, "a positive integer (config.noise is 'latent')")
+    space = build_space(config, shape)
+    return dict(
+        generator=build_network(config, "gen", GENERATORS, space.shape),
+        discriminator=build_network(
+            config, "disc", DISCRIMINATORS, space.shape, classes=config.classes
+        ),
+        space=space,
+        latent_size=config.latent_size if config.noise == "latent" else None,
+        r1_gamma=config.r1.gamma,
+        r1_every=config.r1.every,
+        r2_gamma=config.r2.gamma,
+        classes=config.classes,
+        loss=ADVERSARIAL_LOSSES[config.adversarial.loss],
+    )
+
+
+def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
+    """The GAN that a complete config describes, for data of `shape`."""
+    del length
+    return make_gan(**arguments(config, shape))
+
+
+METHOD = MethodEntry(from_config, FIELDS)
+
+
+def gan(
+    *,
+    noise: str,
+    latent_size: int = 0,
+    gen: Mapping[str, Any],
+    disc: Mapping[str, Any],
+    lr_gen: float,
+    lr_disc: float,
+    r1_gamma: float,
+    r1_every: int,
+) -> ConfigDict:
+    """A GAN config.
+
+    `noise` is "latent", of `latent_size` numbers, or "image", of the data's shape. `gen` and `disc`
+    are {"network": name, attribute: value, ...}.
+    """
+    return adversarial_preset(
+        "gan",
+        FIELDS,
+        gen=gen,
+        disc=disc,
+        lr_gen=lr_gen,
+        lr_disc=lr_disc,
+        r1_gamma=r1_gamma,
+        r1_every=r1_every,
+        noise=noise,
+        latent_size=latent_size,
     )

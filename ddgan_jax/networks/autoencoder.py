@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
+from ddgan_jax.networks.entry import Network, channels_of, fits_images
 from ddgan_jax.networks.layers import Attention, Dtype, GroupNorm, conv, dense, group_count
 from ddgan_jax.networks.mlp import Trunk
 
@@ -130,7 +131,7 @@ def _point_or_gaussian(h: Array, gaussian: bool) -> tuple[Array, Array | None]:
 
 
 class Autoencoder(nn.Module):
-    """Both ways; methods `encode`, `quantise`, `rebuild`, `decode`.
+    """Both ways; methods `encode`, `quantize`, `rebuild`, `decode`.
 
     Attributes:
       channels: of the image.
@@ -190,7 +191,7 @@ class Autoencoder(nn.Module):
         factor = 2 ** (len(self.multipliers) - 1)
         return (shape[0] // factor, shape[1] // factor, self.latent_channels)
 
-    def quantise(self, z: Array) -> tuple[Array, Array]:
+    def quantize(self, z: Array) -> tuple[Array, Array]:
         """Latents [..., c] -> (nearest code, its index int32 [...]), by Euclidean distance."""
         distance = (
             jnp.sum(jnp.square(z), axis=-1, keepdims=True)
@@ -207,7 +208,7 @@ class Autoencoder(nn.Module):
 
     def decode(self, z: Array) -> Array:
         """Latents [B, h, w, c] -> image float32 [B, H, W, C]; quantises if there are codes."""
-        return self.rebuild(self.quantise(z)[0] if self.codes else z)
+        return self.rebuild(self.quantize(z)[0] if self.codes else z)
 
 
 class MLPEncoder(nn.Module):
@@ -280,3 +281,9 @@ class MLPAutoencoder(nn.Module):
     def decode(self, z: Array) -> Array:
         """As `Autoencoder`."""
         return self.rebuild(z)
+
+
+CONV_AUTOENCODER = Network(
+    Autoencoder, channels_of, fits=fits_images(lambda module: len(module.multipliers) - 1)
+)
+MLP_AUTOENCODER = Network(MLPAutoencoder, lambda shape: {"shape": shape})

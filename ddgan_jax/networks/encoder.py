@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
+from ddgan_jax.networks.entry import Network, fits_images
 from ddgan_jax.networks.layers import (
     Dtype,
     conv,
@@ -16,7 +17,7 @@ from ddgan_jax.networks.layers import (
     sinusoidal_embedding,
 )
 from ddgan_jax.networks.mlp import Trunk
-from ddgan_jax.networks.resblock import DownBlock, leaky_relu
+from ddgan_jax.networks.resblock import DownBlock, downsample_per_block, leaky_relu
 
 
 class ResBlockEncoder(nn.Module):
@@ -27,7 +28,7 @@ class ResBlockEncoder(nn.Module):
       latents: numbers in the predicted latents.
       width, multipliers, downsample, t_width: as in `ResBlockDiscriminator`.
       group: samples whose deviation the adversarial head sees together; 1 for none.
-      equalised: learning rate of all weights, see `layers.conv`.
+      equalized: learning rate of all weights, see `layers.conv`.
     """
 
     values: int
@@ -37,17 +38,17 @@ class ResBlockEncoder(nn.Module):
     downsample: tuple[bool, ...]
     t_width: int
     group: int
-    equalised: bool
+    equalized: bool
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, t: Array, judge: bool = True) -> tuple[Array | None, Array]:
+    def __call__(self, x: Array, t: Array, logits: bool = True) -> tuple[Array | None, Array]:
         """X float32 [B, H, W, C], t int32 [B] -> float32 [B, values], [B, latents].
 
-        Without `judge` the values are None, and any batch will do.
+        Without `logits` the first result is None, and the batch may have any size.
         """
-        kwargs = dict(param_dtype=self.param_dtype, equalised=self.equalised)
+        kwargs = dict(param_dtype=self.param_dtype, equalized=self.equalized)
         inner = dict(dtype=self.dtype, **kwargs)
         temb = sinusoidal_embedding(t, self.t_width).astype(self.dtype)
         temb = leaky_relu(dense(self.t_width, name="time_0", **inner)(temb))
@@ -64,7 +65,7 @@ class ResBlockEncoder(nn.Module):
             return dense(outputs, dtype=jnp.float32, name=f"{name}_1", **kwargs)(h)
 
         latents = head(h, self.latents, "latent")
-        if not judge:
+        if not logits:
             return None, latents
         seen = minibatch_stddev(h, self.group) if self.group > 1 else h
         return head(seen, self.values, "value"), latents
@@ -74,7 +75,7 @@ class MLPEncoder(nn.Module):
     """The residual MLP trunk with two heads, for very small images.
 
     Attributes:
-      values, latents, group, equalised: as in `ResBlockEncoder`.
+      values, latents, group, equalized: as in `ResBlockEncoder`.
       width, blocks, t_width: of the trunk and the time embedding.
     """
 
@@ -84,14 +85,14 @@ class MLPEncoder(nn.Module):
     blocks: int
     t_width: int
     group: int
-    equalised: bool
+    equalized: bool
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, t: Array, judge: bool = True) -> tuple[Array | None, Array]:
+    def __call__(self, x: Array, t: Array, logits: bool = True) -> tuple[Array | None, Array]:
         """X float32 [B, ...], t int32 [B] -> as `ResBlockEncoder`."""
-        kwargs = dict(param_dtype=self.param_dtype, equalised=self.equalised)
+        kwargs = dict(param_dtype=self.param_dtype, equalized=self.equalized)
         emb = sinusoidal_embedding(t, self.t_width).astype(self.dtype)
         flat = x.reshape(x.shape[0], -1).astype(self.dtype)
         h = Trunk(self.width, self.blocks, self.dtype, name="trunk", **kwargs)(flat, emb)
@@ -101,7 +102,16 @@ class MLPEncoder(nn.Module):
             return dense(outputs, dtype=jnp.float32, name=name, **kwargs)(h)
 
         latents = head(h, self.latents, "latent")
-        if not judge:
+        if not logits:
             return None, latents
         seen = minibatch_stddev(h, self.group) if self.group > 1 else h
         return head(seen, self.values, "value"), latents
+
+
+RESBLOCK_ENCODER = Network(
+    ResBlockEncoder,
+    fits=fits_images(lambda module: sum(module.downsample)),
+    consistent=downsample_per_block,
+    stddev_group=lambda module: module.group,
+)
+MLP_ENCODER = Network(MLPEncoder, stddev_group=lambda module: module.group)

@@ -42,22 +42,22 @@ def conv(
     kernel: int,
     *,
     scale: float = 1.0,
-    equalised: bool = False,
+    equalized: bool = False,
     dtype: Dtype,
     param_dtype: Dtype,
     **kwargs,
 ) -> nn.Conv:
     """Square convolution with this family's initialisation, padding "SAME" unless told.
 
-    `equalised`: the learning rate is (Karras et al. 2018): weights start as N(0, scale) and are
+    `equalized`: the learning rate is (Karras et al. 2018): weights start as N(0, scale) and are
     multiplied by 1 / sqrt(fan in) whenever they are used, so that Adam moves all layers alike.
     """
-    if equalised:
+    if equalized:
         kwargs["conv_general_dilated"] = _scaled_conv
     return nn.Conv(
         features,
         (kernel, kernel),
-        kernel_init=nn.initializers.normal(scale**0.5) if equalised else init_scale(scale),
+        kernel_init=nn.initializers.normal(scale**0.5) if equalized else init_scale(scale),
         dtype=dtype,
         param_dtype=param_dtype,
         **kwargs,
@@ -68,17 +68,17 @@ def dense(
     features: int,
     *,
     scale: float = 1.0,
-    equalised: bool = False,
+    equalized: bool = False,
     dtype: Dtype,
     param_dtype: Dtype,
     **kwargs,
 ) -> nn.Dense:
-    """Dense layer with this family's initialisation; `equalised` as in `conv`."""
-    if equalised:
+    """Dense layer with this family's initialisation; `equalized` as in `conv`."""
+    if equalized:
         kwargs["dot_general"] = _scaled_dot
     return nn.Dense(
         features,
-        kernel_init=nn.initializers.normal(scale**0.5) if equalised else init_scale(scale),
+        kernel_init=nn.initializers.normal(scale**0.5) if equalized else init_scale(scale),
         dtype=dtype,
         param_dtype=param_dtype,
         **kwargs,
@@ -106,7 +106,7 @@ def with_coordinates(x: Array) -> Array:
     return jnp.concatenate([x, jnp.broadcast_to(grid, (x.shape[0], *grid.shape))], axis=-1)
 
 
-def normalise_latent(z: Array) -> Array:
+def normalize_latent(z: Array) -> Array:
     """Z / sqrt(mean(z^2) + 1e-8) over the last axis (PixelNorm)."""
     return z * jax.lax.rsqrt(jnp.mean(jnp.square(z), axis=-1, keepdims=True) + 1e-8)
 
@@ -158,7 +158,7 @@ class AdaptiveGroupNorm(nn.Module):
     scale, shift = Dense(emb), whose bias starts at (1, 0): at first it is a plain group norm.
     """
 
-    equalised: bool = False
+    equalized: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
@@ -167,7 +167,7 @@ class AdaptiveGroupNorm(nn.Module):
         """X [B, H, W, C], emb [B, E] -> [B, H, W, C]."""
         style = dense(
             2 * x.shape[-1],
-            equalised=self.equalised,
+            equalized=self.equalized,
             dtype=self.dtype,
             param_dtype=self.param_dtype,
             bias_init=_one_then_zero,
@@ -188,7 +188,7 @@ class Attention(nn.Module):
 
     groups: int = 0
     rescale: bool = True
-    equalised: bool = False
+    equalized: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
@@ -199,7 +199,7 @@ class Attention(nn.Module):
         kwargs: dict[str, Any] = dict(dtype=self.dtype, param_dtype=self.param_dtype)
         h = GroupNorm(groups=self.groups, name="norm", **kwargs)(x)
         h = h.reshape(batch, height * width, channels)
-        kwargs["equalised"] = self.equalised
+        kwargs["equalized"] = self.equalized
         q, k, v = (dense(channels, scale=0.1, name=name, **kwargs)(h) for name in "qkv")
         logits = jnp.einsum("bic,bjc->bij", q, k).astype(jnp.float32) * channels**-0.5
         weights = jax.nn.softmax(logits, axis=-1).astype(self.dtype)

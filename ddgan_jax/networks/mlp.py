@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
+from ddgan_jax.networks.entry import Network
 from ddgan_jax.networks.layers import (
     NEAR_ZERO,
     SQRT_HALF,
@@ -37,12 +38,12 @@ class Trunk(nn.Module):
     blocks: int
     dtype: Dtype
     param_dtype: Dtype
-    equalised: bool = False
+    equalized: bool = False
 
     @nn.compact
     def __call__(self, x: Array, emb: Array) -> Array:
         """X [B, D], embedding of time and latents [B, E] -> [B, width]."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalised=self.equalised)
+        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalized=self.equalized)
         h = dense(self.width, name="in", **kwargs)(x)
         for i in range(self.blocks):
             y = dense(self.width, name=f"block_{i}_0", **kwargs)(nn.silu(h))
@@ -65,7 +66,7 @@ class MLPGenerator(nn.Module):
       skip: what is made is added to x, before tanh, and begins near zero: a step begins as the
         identity (with tanh, as tanh x). Noise of the data's own shape then reaches all modes
         before anything is learned.
-      equalised: learning rate of all weights, see `layers.conv`.
+      equalized: learning rate of all weights, see `layers.conv`.
     """
 
     width: int
@@ -75,7 +76,7 @@ class MLPGenerator(nn.Module):
     tanh: bool
     z_octaves: int = 0
     skip: bool = False
-    equalised: bool = False
+    equalized: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
@@ -87,7 +88,7 @@ class MLPGenerator(nn.Module):
         z = waves(z, self.z_octaves, fade=0.0)
         emb = jnp.concatenate([temb, z], axis=-1).astype(self.dtype)
         flat = waves(x.reshape(x.shape[0], -1), self.octaves, fade=0.0).astype(self.dtype)
-        kwargs = dict(param_dtype=self.param_dtype, equalised=self.equalised)
+        kwargs = dict(param_dtype=self.param_dtype, equalized=self.equalized)
         h = Trunk(self.width, self.blocks, self.dtype, name="trunk", **kwargs)(flat, emb)
         scale = NEAR_ZERO if self.skip else 1.0
         out = dense(math.prod(x.shape[1:]), scale=scale, dtype=jnp.float32, name="out", **kwargs)(
@@ -135,3 +136,7 @@ class MLPDiscriminator(nn.Module):
             minibatch_stddev(h, self.group).astype(jnp.float32)
         )
         return out if self.classes else out[:, 0]
+
+
+GENERATOR = Network(MLPGenerator)
+DISCRIMINATOR = Network(MLPDiscriminator, stddev_group=lambda module: module.group)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
 from ddgan_jax.networks import resample
+from ddgan_jax.networks.entry import Network, channels_of, fits_images
 from ddgan_jax.networks.layers import (
     NEAR_ZERO,
     SQRT_HALF,
@@ -17,7 +18,7 @@ from ddgan_jax.networks.layers import (
     GroupNorm,
     conv,
     dense,
-    normalise_latent,
+    normalize_latent,
     sinusoidal_embedding,
     with_coordinates,
 )
@@ -42,14 +43,14 @@ class ResBlock(nn.Module):
     features: int
     resample: str = "none"  # "none" | "up" | "down": a static choice of structure
     dropout: float = 0.0
-    equalised: bool = False
+    equalized: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, temb: Array, zemb: Array, train: bool) -> Array:
         """X [B, H, W, C], silu(time embedding) [B, 4nf], latent embedding [B, E]."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalised=self.equalised)
+        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalized=self.equalized)
         resize = {"none": lambda y: y, "up": resample.upsample, "down": resample.downsample}
         h = nn.silu(AdaptiveGroupNorm(name="norm_0", **kwargs)(x, zemb))
         h, x = resize[self.resample](h), resize[self.resample](x)
@@ -149,10 +150,10 @@ class NCSNpp(nn.Module):
       dropout: rate inside residual blocks.
       remat: recompute each residual block's activations in the backward pass (memory for time).
       tanh: output through tanh; else linear.
-      normalise_z: `normalise_latent` before the mapping; else the length of z is seen.
+      normalize_z: `normalize_latent` before the mapping; else the length of z is seen.
       coordinates: show the network where each pixel is, as two more channels. For inputs that may
         be flat: convolutions of a flat image know nothing but its border.
-      equalised: learning rate of all weights, see `layers.conv`.
+      equalized: learning rate of all weights, see `layers.conv`.
     """
 
     channels: int
@@ -165,21 +166,21 @@ class NCSNpp(nn.Module):
     dropout: float = 0.0
     remat: bool = False
     tanh: bool = True
-    normalise_z: bool = True
+    normalize_z: bool = True
     coordinates: bool = False
-    equalised: bool = False
+    equalized: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, t: Array, z: Array, train: bool = False) -> Array:
         """X float32 [B, H, W, channels], t int32 [B], z float32 [B, nz] -> float32 like x."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalised=self.equalised)
+        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalized=self.equalized)
         attention_sizes = set(self.attention)
         block_class = nn.remat(ResBlock, static_argnums=(4,)) if self.remat else ResBlock
         temb = embed_time(t, self.width, **kwargs)
         z = z.astype(jnp.float32)
-        z = normalise_latent(z) if self.normalise_z else z
+        z = normalize_latent(z) if self.normalize_z else z
         zemb = embed_latent(z, self.z_width, self.z_layers, **kwargs)
 
         def block(h: Array, level: int, name: str, direction: str = "none") -> Array:
@@ -211,3 +212,8 @@ class NCSNpp(nn.Module):
         parts = Parts(block, attend, down, pyramid, middle, up)
         h = u_net(h, image, len(self.multipliers), self.blocks, parts)
         return output(h, self.channels, self.tanh, **kwargs)
+
+
+GENERATOR = Network(
+    NCSNpp, channels_of, fits=fits_images(lambda module: len(module.multipliers) - 1)
+)

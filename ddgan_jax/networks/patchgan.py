@@ -3,7 +3,8 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from ddgan_jax.core.types import Array
+from ddgan_jax.core.types import Array, Shape
+from ddgan_jax.networks.entry import Network
 from ddgan_jax.networks.layers import Dtype, GroupNorm, conv
 from ddgan_jax.networks.resblock import leaky_relu
 
@@ -39,3 +40,16 @@ class PatchDiscriminator(nn.Module):
             h = leaky_relu(h)
         out = conv(1, 4, name="conv_out", dtype=jnp.float32, **kwargs)
         return out(h.astype(jnp.float32))[..., 0]
+
+
+def _fits(module: PatchDiscriminator, shape: Shape) -> str:
+    smallest = 3 * 2**module.layers
+    if min(shape[:2]) >= smallest:
+        return ""
+    return (
+        f"needs images of at least {smallest} pixels with config.disc.layers = {module.layers}; "
+        f"these are {shape[0]}x{shape[1]}, fewer layers are needed"
+    )
+
+
+DISCRIMINATOR = Network(PatchDiscriminator, fits=_fits)

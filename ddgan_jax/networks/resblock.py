@@ -1,10 +1,13 @@
 """Time-conditioned ResBlock discriminator of DDGAN; *small* and *large* differ in widths only."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
 from ddgan_jax.networks import resample
+from ddgan_jax.networks.entry import Network, fits_images
 from ddgan_jax.networks.layers import (
     NEAR_ZERO,
     SQRT_HALF,
@@ -26,14 +29,14 @@ class DownBlock(nn.Module):
 
     features: int
     downsample: bool
-    equalised: bool = False
+    equalized: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, temb: Array) -> Array:
         """x [B, H, W, C], time embedding [B, E] -> [B, H or H/2, W or W/2, features]."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalised=self.equalised)
+        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalized=self.equalized)
         h = conv(self.features, 3, name="conv_0", **kwargs)(leaky_relu(x))
         h = leaky_relu(h + dense(self.features, name="time", **kwargs)(temb)[:, None, None, :])
         if self.downsample:
@@ -89,3 +92,22 @@ class ResBlockDiscriminator(nn.Module):
         values = max(self.classes, 1)
         out = dense(values, dtype=jnp.float32, param_dtype=self.param_dtype, name="out")(h)
         return out if self.classes else out[:, 0]
+
+
+def downsample_per_block(module: Any) -> str:
+    """What is wrong with `downsample`, if it has not one entry for each block."""
+    wanted, found = len(module.multipliers), len(module.downsample)
+    if wanted == found:
+        return ""
+    return (
+        f"downsample has {found} entries; {wanted} are needed, one for each of "
+        "config.disc.multipliers"
+    )
+
+
+DISCRIMINATOR = Network(
+    ResBlockDiscriminator,
+    fits=fits_images(lambda module: sum(module.downsample)),
+    consistent=downsample_per_block,
+    stddev_group=lambda module: 4,
+)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
 from ddgan_jax.networks import resample
+from ddgan_jax.networks.entry import Network, channels_of, fits_images
 from ddgan_jax.networks.layers import Dtype, conv, dense, sinusoidal_embedding, with_coordinates
 from ddgan_jax.networks.resblock import DownBlock, leaky_relu
 
@@ -24,7 +25,7 @@ class ResBlockUNet(nn.Module):
       t_width: of the time embedding, and of what time and latent become together.
       tanh: output through tanh; else linear.
       coordinates: show the network where each pixel is, as in `NCSNpp`.
-      equalised: learning rate of all weights, see `layers.conv`.
+      equalized: learning rate of all weights, see `layers.conv`.
     """
 
     channels: int
@@ -34,7 +35,7 @@ class ResBlockUNet(nn.Module):
     t_width: int
     tanh: bool = True
     coordinates: bool = False
-    equalised: bool = False
+    equalized: bool = False
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
@@ -42,7 +43,7 @@ class ResBlockUNet(nn.Module):
     def __call__(self, x: Array, t: Array, z: Array, train: bool = False) -> Array:
         """X float32 [B, H, W, channels], t int32 [B], z float32 [B, nz] -> float32 like x."""
         del train
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalised=self.equalised)
+        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalized=self.equalized)
         emb = jnp.concatenate([sinusoidal_embedding(t, self.t_width), z], axis=-1)
         emb = emb.astype(self.dtype)
         for i in range(2):
@@ -68,3 +69,8 @@ class ResBlockUNet(nn.Module):
                 h = resample.upsample(h)
         h = conv(self.channels, 3, name="conv_out", **kwargs)(leaky_relu(h)).astype(jnp.float32)
         return jnp.tanh(h) if self.tanh else h
+
+
+GENERATOR = Network(
+    ResBlockUNet, channels_of, fits=fits_images(lambda module: len(module.multipliers) - 1)
+)

@@ -18,13 +18,14 @@ import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
 from ddgan_jax.diffusion.haar import dwt, idwt
+from ddgan_jax.networks.entry import Network, channels_of, fits_images
 from ddgan_jax.networks.layers import (
     SQRT_HALF,
     AdaptiveGroupNorm,
     Attention,
     Dtype,
     conv,
-    normalise_latent,
+    normalize_latent,
 )
 from ddgan_jax.networks.ncsnpp import (
     Parts,
@@ -122,7 +123,7 @@ class WaveletNCSNpp(nn.Module):
             for c, n in ((ResBlock, 4), (HaarDown, 4), (HaarUp, 5))
         )
         temb = embed_time(t, self.width, **kwargs)
-        z = normalise_latent(z.astype(jnp.float32))
+        z = normalize_latent(z.astype(jnp.float32))
         zemb = embed_latent(z, self.z_width, self.z_layers, **kwargs)
 
         def named(cls: Any, level: int, name: str) -> Any:
@@ -161,3 +162,10 @@ class WaveletNCSNpp(nn.Module):
         parts = Parts(block, attend, down, pyramid, middle, up)
         h = u_net(h, image, len(self.multipliers), self.blocks, parts)
         return output(h, self.channels, self.tanh, **kwargs)
+
+
+GENERATOR = Network(
+    WaveletNCSNpp,
+    channels_of,
+    fits=fits_images(lambda module: len(module.multipliers)),  # the middle halves once more
+)

@@ -35,7 +35,7 @@ def lay_out(abstract: TrainState, mesh: Mesh, fsdp: bool = False) -> TrainState:
     """Where every array of a train state lives: the one place that decides it.
 
     Compiled steps, the first state and restored ones all take their shardings from here. Carried
-    samples lie where their rows of the batch do. Parameters, their averages and the optimisers'
+    samples lie where their rows of the batch do. Parameters, their averages and the optimizers'
     moments are on every device, or with `fsdp` split over the devices along their longest axis
     that divides, unless they are small (Zero-3 of arXiv:1910.02054, FSDP). The rest is everywhere.
 

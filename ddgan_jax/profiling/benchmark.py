@@ -23,22 +23,19 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddgan_jax.config.base import check, validate
+from ddgan_jax.config import check
 from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.core.types import Array, Method, Params, PyTree
-from ddgan_jax.inference.sampling import compiled_sampler, sample_keys
-from ddgan_jax.networks.build import build_generator, build_space
+from ddgan_jax.core.random import sample_keys
+from ddgan_jax.core.types import Array, Method, Params, PyTree, Shape
+from ddgan_jax.data import data_shape
+from ddgan_jax.inference.sampling import compiled_sampler
+from ddgan_jax.methods import complete_config, validate
 from ddgan_jax.parallel import mesh as meshes
-from ddgan_jax.training import latents
-from ddgan_jax.training.setup import (
-    assemble,
-    compiled_steps,
-    data_shape,
-    first_state,
-    frozen_shapes,
-    load_frozen,
-)
+from ddgan_jax.spaces import build_space, find_space
+from ddgan_jax.spaces.autoencoder_folder import untrained
+from ddgan_jax.training.frozen import frozen_shapes, load_frozen, load_host
+from ddgan_jax.training.setup import assemble, compiled_steps, first_state
 
 TRIALS = 20
 SAMPLES = 100  # the batch that papers of this field time
@@ -74,8 +71,11 @@ def median_seconds(call: Callable[[], Any], trials: int = TRIALS) -> float:
     return float(np.median(times))
 
 
-def random_batch(key: Array, size: int, shape: tuple[int, ...]) -> dict[str, Array]:
-    """Noise in the place of data: speed does not depend on the pixels."""
+def random_batch(key: Array, config: ConfigDict, shape: Shape) -> dict[str, Array]:
+    """A batch of noise of the shape of the data that the train step sees."""
+    size = config.train.batch_size
+    if networks := find_space(config).frozen:
+        return networks.batch(key, config, shape, size)
     if len(shape) == 3:
         image = jax.random.randint(key, (size, *shape), 0, 256).astype(jnp.uint8)
     else:
@@ -85,27 +85,23 @@ def random_batch(key: Array, size: int, shape: tuple[int, ...]) -> dict[str, Arr
 
 def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> int:
     """Measure and print a table, then the same as one line of JSON."""
-    validate(config)
+    config = validate(config)
     mesh = meshes.make_mesh()
     meshes.check_divides("train.batch_size", config.train.batch_size, mesh)
-    shape = data_shape(config)
-    method, optimisers, create, shapes = assemble(config, shape, total=1000, epoch=1000)
+    shape = data_shape(config.data)
+    method, optimizers, create, shapes = assemble(config, shape, total=1000, epoch=1000)
     abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
     state = first_state(create, abstract, seed=0)
     size = config.train.batch_size
-    make_batch = functools.partial(random_batch, size=size, shape=shape)
-    if latents.in_latents(config):  # training encodes its data once, before it begins
-        make_batch = functools.partial(
-            latents.random_latents, config=config, shape=shape, count=size
-        )
-    frozen = load_frozen(config, mesh)
+    make_batch = functools.partial(random_batch, config=config, shape=shape)
+    frozen = load_frozen(config, mesh, load_host(method))
     batch = jax.jit(make_batch, out_shardings=meshes.over_batch(mesh))(jax.random.key(1))
 
     variants = {
         tuple(False for _ in method.phases),
-        tuple(p.regulariser is not None for p in method.phases),
+        tuple(p.regularizer is not None for p in method.phases),
     }
-    step_fn = compiled_steps(method, optimisers, config, mesh, abstract)
+    step_fn = compiled_steps(method, optimizers, config, mesh, abstract)
     rows: dict[str, dict[str, float]] = {}
     for variant in sorted(variants):
         name = "train step + R1" if any(variant) else "train step"
@@ -176,41 +172,34 @@ def _row(seconds: float, size: int, flops: float, compile_seconds: float) -> dic
 
 
 def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str, Any]:
-    """What one evaluation of a DDGAN's generator and a batch of samples cost, decoding included.
+    """What one network evaluation and a batch of samples cost, decoding included.
 
     Noise stands for the weights. FLOPs of a batch are those of its NFE evaluations and of decoding;
     bytes are what its program holds: weights, inputs and whatever is in between. The batch is
     rounded up to a multiple of the devices. Without trials FLOPs are counted and nothing compiles.
 
     Raises:
-      UserError: another method, or a config that does not fit.
+      UserError: a method that draws no samples, or a config that does not fit.
     """
-    validate(config)
-    check(config, "method", config.method == "ddgan", "'ddgan', in any space,")
+    config = validate(config)
     mesh = meshes.make_mesh()
     batch_size = meshes.round_up(batch_size, mesh)
-    shape = data_shape(config)
+    shape = data_shape(config.data)
     method, _, _, abstract = assemble(config, shape, total=1, epoch=1)
+    check(config, "method", method.evaluation is not None, "a method that draws samples")
+    assert method.evaluation is not None
     space = build_space(config, shape)
-    generator = build_generator(config, space.shape)
     rng = np.random.default_rng(0)
 
     def noise(like: jax.ShapeDtypeStruct) -> Array:
         return jnp.asarray(0.02 * rng.standard_normal(like.shape, np.float32), like.dtype)
 
-    frozen = jax.tree.map(noise, frozen_shapes(config))
+    frozen = jax.tree.map(noise, frozen_shapes(config, method))
     params = {"gen": jax.tree.map(noise, abstract.params["gen"])}
+    params |= {role: jax.tree.map(noise, abstract.ema[role]) for role in abstract.ema}
     keys = sample_keys(jax.random.key(0), 0, batch_size)
     x = jnp.zeros((batch_size, *space.shape))
-    t, z = (
-        jnp.zeros(batch_size, jnp.int32),
-        jnp.ones((batch_size, config.latent_size + config.classes)),
-    )
-
-    def evaluate(params: Params, x: Array, t: Array, z: Array) -> Array:
-        return generator.apply({"params": params["gen"]}, x, t, z)
-
-    evaluation = jax.jit(evaluate).lower(params, x, t, z)
+    evaluation = jax.jit(method.evaluation, static_argnums=1).lower(params, batch_size)
     decode = jax.jit(space.decode).lower(x, frozen)
     evaluation_flops, decode_flops = (
         float((lowered.cost_analysis() or {}).get("flops", 0.0)) for lowered in (evaluation, decode)
@@ -218,7 +207,7 @@ def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str,
     row = {
         "space": list(space.shape),
         "batch_size": batch_size,
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params["gen"])),
         "nfe": method.nfe,
         "evaluation_flops": evaluation_flops,
         "batch_flops": method.nfe * evaluation_flops + decode_flops,
@@ -229,7 +218,7 @@ def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str,
     sampled = sampler.lower(params, keys, frozen).compile()
     memory = sampled.memory_analysis()
     return row | {
-        "evaluation_seconds": median_seconds(lambda: evaluator(params, x, t, z), trials),
+        "evaluation_seconds": median_seconds(lambda: evaluator(params), trials),
         "batch_seconds": median_seconds(lambda: sampled(params, keys, frozen), trials),
         "bytes": memory.argument_size_in_bytes + memory.temp_size_in_bytes,
     }
@@ -263,15 +252,13 @@ def main(argv: list[str] | None = None) -> int:
               f"{'a batch':>24}")  # fmt: skip
         rows = {}
         for name in flags.configs:
-            config = load_config_file(name)
+            config = complete_config(load_config_file(name))
             if flags.image_size:
                 config = override(config, {"data.image_size": str(flags.image_size)})
             with tempfile.TemporaryDirectory() as folder:
-                if flags.autoencoder and latents.in_latents(config):
-                    autoencoder = load_config_file(flags.autoencoder)
-                    config = latents.untrained(
-                        config, autoencoder, data_shape(config), Path(folder)
-                    )
+                if flags.autoencoder and find_space(config).frozen:
+                    autoencoder = complete_config(load_config_file(flags.autoencoder))
+                    config = untrained(config, autoencoder, data_shape(config.data), Path(folder))
                 row = rows[name] = sampling_cost(config, flags.batch_size, flags.trials)
             cells = [
                 f"{row[f'{what}_flops'] / 1e9:>11.3g} GFLOP" for what in ("evaluation", "batch")

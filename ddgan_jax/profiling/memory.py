@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from ddgan_jax.core.train_step import with_regulariser
+from ddgan_jax.core.train_step import with_regularizer
 from ddgan_jax.core.types import Array, Context, Method, Params, Phase, PyTree, TrainState
 
 
@@ -17,7 +17,7 @@ def activation_bytes(
 
     Of the whole batch, or of one of the `accumulate` parts that it is split in: on n devices each
     has 1/n of them. Counted by tracing alone, as what `jax.vjp` remembers beside the parameters,
-    with the regulariser where there is one. XLA may keep less (what fuses is not kept) and needs a
+    with the regularizer where there is one. XLA may keep less (what fuses is not kept) and needs a
     little more (buffers of the convolutions).
 
     Args:
@@ -38,7 +38,7 @@ def activation_bytes(
 
 def _kept(phase: Phase, params: Params, context: Context) -> list[Array]:
     """What the backward pass of `phase` reads, but for the arguments."""
-    loss = with_regulariser(phase.loss, phase.regulariser)
+    loss = with_regularizer(phase.loss, phase.regularizer)
 
     def of_role(role_params: PyTree) -> tuple[Array, Any]:
         return loss({**params, phase.role: role_params}, context)

@@ -9,7 +9,7 @@ same of several configs, a row each,
 
   seconds(n) = F / (n u peak) + sum over collectives of (S(n) / bandwidth + hops(n) latency)
 
-F: FLOPs of a step as XLA counts them before optimisation, each regulariser in its share of steps.
+F: FLOPs of a step as XLA counts them before optimisation, each regularizer in its share of steps.
 u: the part of a chip's peak that compiled networks reach, `UTILISATION`. A collective is a ring
 over all chips, and nothing overlaps with computing. What a chip sends, S, and in how many hops:
 
@@ -36,16 +36,18 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from ml_collections import ConfigDict
 
-from ddgan_jax.config.base import validate
 from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.core.train_step import which_regularise
-from ddgan_jax.core.types import Array, PyTree
+from ddgan_jax.core.train_step import which_regularize
+from ddgan_jax.data import data_shape
+from ddgan_jax.methods import complete_config, validate
 from ddgan_jax.parallel import mesh as meshes
-from ddgan_jax.profiling.benchmark import data_shape, median_seconds, random_batch
+from ddgan_jax.profiling.benchmark import median_seconds, random_batch
 from ddgan_jax.profiling.memory import activation_bytes
-from ddgan_jax.training import latents
-from ddgan_jax.training.setup import assemble, compiled_steps, first_state, frozen_shapes
+from ddgan_jax.spaces import find_space
+from ddgan_jax.spaces.autoencoder_folder import untrained
+from ddgan_jax.training.frozen import frozen_shapes
+from ddgan_jax.training.setup import assemble, compiled_steps, first_state
 
 UTILISATION = 0.4  # of the peak; an assumption, until `--mode=benchmark` has measured it on a chip
 CHIPS = (1, 4, 16, 64, 256)
@@ -104,16 +106,18 @@ def work_of(config: ConfigDict) -> Work:
     Raises:
       UserError: something is wrong with the config.
     """
-    validate(config)
+    config = validate(config)
     mesh = meshes.make_mesh(jax.devices()[:1])
-    shape = data_shape(config)
-    method, optimisers, _, shapes = assemble(config, shape, total=1000, epoch=1000)
+    shape = data_shape(config.data)
+    method, optimizers, _, shapes = assemble(config, shape, total=1000, epoch=1000)
     abstract = meshes.lay_out(shapes, mesh)
-    step_fn = compiled_steps(method, optimisers, config, mesh, abstract)
-    batch = jax.eval_shape(functools.partial(_batch, config, shape), jax.random.key(0))
-    frozen = frozen_shapes(config)
-    every = math.lcm(*(p.regularise_every for p in method.phases if p.regulariser))
-    variants = [which_regularise(method, step) for step in range(every)]
+    step_fn = compiled_steps(method, optimizers, config, mesh, abstract)
+    batch = jax.eval_shape(
+        functools.partial(random_batch, config=config, shape=shape), jax.random.key(0)
+    )
+    frozen = frozen_shapes(config, method)
+    every = math.lcm(*(p.regularize_every for p in method.phases if p.regularizer))
+    variants = [which_regularize(method, step) for step in range(every)]
     costs = {
         v: step_fn(v).lower(abstract, batch, frozen).cost_analysis() or {} for v in set(variants)
     }
@@ -130,14 +134,6 @@ def work_of(config: ConfigDict) -> Work:
         meshes.bytes_per_device(abstract),
         activation_bytes(method, abstract, batch, frozen, config.train.accumulate),
     )
-
-
-def _batch(config: ConfigDict, shape: tuple[int, ...], key: Array) -> PyTree:
-    """What the train step is fed."""
-    size = config.train.batch_size
-    if latents.in_latents(config):
-        return latents.random_latents(key, config, shape, size)
-    return random_batch(key, size, shape)
 
 
 def predicted(work: Work, chips: int, chip: Chip, fsdp: bool = False) -> tuple[float, float]:
@@ -185,25 +181,25 @@ class Measured(NamedTuple):
 
 
 def measure(config: ConfigDict, devices: Sequence[jax.Device], trials: int = 20) -> Measured:
-    """Compile and time the step without regularisers.
+    """Compile and time the step without regularizers.
 
     Raises:
       UserError: something is wrong with the config, or its batch does not divide.
     """
-    validate(config)
+    config = validate(config)
     mesh = meshes.make_mesh(devices)
     size = config.train.batch_size
     meshes.check_divides("train.batch_size", size, mesh)
-    shape = data_shape(config)
-    method, optimisers, create, shapes = assemble(config, shape, total=1000, epoch=1000)
+    shape = data_shape(config.data)
+    method, optimizers, create, shapes = assemble(config, shape, total=1000, epoch=1000)
     abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
     holder = [first_state(create, abstract, seed=0)]
-    make_batch = functools.partial(_batch, config, shape)
+    make_batch = functools.partial(random_batch, config=config, shape=shape)
     batch = jax.jit(make_batch, out_shardings=meshes.over_batch(mesh))(jax.random.key(1))
-    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), frozen_shapes(config))
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), frozen_shapes(config, method))
     frozen = jax.device_put(zeros, meshes.replicated(mesh))
     without = tuple(False for _ in method.phases)
-    step_fn = compiled_steps(method, optimisers, config, mesh, abstract)(without)
+    step_fn = compiled_steps(method, optimizers, config, mesh, abstract)(without)
     compiled = step_fn.lower(holder[0], batch, frozen).compile()
 
     def step() -> Any:  # the state is donated
@@ -346,10 +342,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             configs = {}
             for name in flags.configs or [flags.config]:
-                config = override(load_config_file(name), changes)
-                if flags.autoencoder and latents.in_latents(config):
-                    autoencoder, shape = load_config_file(flags.autoencoder), data_shape(config)
-                    config = latents.untrained(config, autoencoder, shape, Path(folder))
+                config = override(complete_config(load_config_file(name)), changes)
+                if flags.autoencoder and find_space(config).frozen:
+                    autoencoder = complete_config(load_config_file(flags.autoencoder))
+                    shape = data_shape(config.data)
+                    config = untrained(config, autoencoder, shape, Path(folder))
                 configs[Path(name).stem] = config
             if flags.configs:
                 side_by_side(configs, kinds)

@@ -1,1 +1,35 @@
-"""Where a method works: pixels, Haar bands, latents."""
+"""Spaces that methods work in: pixels, Haar bands, latents; and the registry that names them."""
+
+from ml_collections import ConfigDict
+
+from ddgan_jax.config import lookup
+from ddgan_jax.core.types import Shape, Space
+from ddgan_jax.spaces import latent, pixels, wavelet
+from ddgan_jax.spaces.entry import FrozenNetworks, SpaceEntry
+
+__all__ = ["SPACES", "FrozenNetworks", "SpaceEntry", "build_space", "find_space"]
+
+SPACES: dict[str, SpaceEntry] = {
+    "pixels": pixels.SPACE,
+    "wavelet": wavelet.SPACE,
+    "latent": latent.SPACE,
+}
+
+
+def find_space(config: ConfigDict) -> SpaceEntry:
+    """The entry of `config.space.kind`; pixels without that field.
+
+    Raises:
+      UserError: there is no such space.
+    """
+    kind = config.get("space", ConfigDict()).get("kind", "pixels")
+    return lookup("space.kind", kind, SPACES, SpaceEntry)
+
+
+def build_space(config: ConfigDict, shape: Shape) -> Space:
+    """The space that `config.space` describes, for data of `shape`.
+
+    Raises:
+      UserError: unknown space, or what it needs is missing or does not fit.
+    """
+    return find_space(config).build(config, shape)

@@ -1,21 +1,31 @@
-"""Latent space: what a frozen autoencoder makes of images, scaled to about [-1, 1] (LDDGAN)."""
+"""Latent space: the scaled latents of a frozen autoencoder, roughly in [-1, 1] (LDDGAN)."""
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
 
-from ddgan_jax.core.types import Array, PyTree, Space
-from ddgan_jax.spaces.pixels import pixels
+from ddgan_jax.config import REQUIRED, check
+from ddgan_jax.config.fields import choice, number, text
+from ddgan_jax.core.types import Array, Autoencoder, PyTree, Shape, Space
+from ddgan_jax.data.source import Source
+from ddgan_jax.io.storage import place
+from ddgan_jax.parallel.distributed import agreed, of_first
+from ddgan_jax.spaces import autoencoder_folder, latent_cache
+from ddgan_jax.spaces.entry import FrozenNetworks, SpaceEntry
+from ddgan_jax.spaces.pixels import KIND, pixels
 
 
-def latent(autoencoder: Any, image_shape: tuple[int, ...], shape: tuple[int, ...]) -> Space:
-    """encode(x) = E(x) / scale, decode(z) = D(scale z) within [-1, 1]; E and D never train.
+def latent(autoencoder: Autoencoder, image_shape: Shape, shape: Shape) -> Space:
+    """The space encode(x) = E(x) / scale, decode(z) = clip(D(scale z), -1, 1); E, D are frozen.
 
-    Both look for the weights and the scale in `frozen`: {"autoencoder": its parameters, "scale":
-    float32 scalar}. uint8 data are images; float32 data are latents already, as they are cached.
+    Both read `frozen`: {"autoencoder": parameters, "scale": float32 scalar}. uint8 data are images
+    and are encoded; float32 data are latents from the cache and are only scaled.
 
     Args:
-      autoencoder: module with the methods `encode` and `decode`.
+      autoencoder: with the methods `encode` and `decode`.
       image_shape: of one image.
       shape: of its latents.
     """
@@ -33,3 +43,53 @@ def latent(autoencoder: Any, image_shape: tuple[int, ...], shape: tuple[int, ...
         return jnp.clip(image, -1.0, 1.0)
 
     return Space(shape, encode, decode)
+
+
+def _from_config(config: ConfigDict, shape: Shape) -> Space:
+    bounded = "gen" in config and config.gen.get("tanh", True)
+    allowed = "false with config.space.unit='deviation' (latents reach beyond 1)"
+    check(config, "gen.tanh", not (config.space.unit == "deviation" and bounded), allowed)
+    network = autoencoder_folder.build_autoencoder(config, shape)
+    return latent(network, shape, network.latents_of(shape))
+
+
+def _feed(
+    config: ConfigDict, source: Source, frozen: dict[str, Any]
+) -> tuple[Source, dict[str, Any]]:
+    space = _from_config(config, source.shape)
+    feed, measured = agreed(lambda: latent_cache.encoded(config, space, source, frozen))
+    if autoencoder_folder.read_scale(place(config.space.autoencoder)) is None:
+        # Every host measured its own latents, which may differ in the last bit.
+        scale = np.float32(config.space.scale or of_first(measured))
+        frozen = {**frozen, "scale": jax.device_put(scale, frozen["scale"].sharding)}
+    return feed, frozen
+
+
+def _batch(key: Array, config: ConfigDict, shape: Shape, count: int) -> dict[str, Array]:
+    return latent_cache.random_latents(key, _from_config(config, shape).shape, count)
+
+
+SPACE = SpaceEntry(
+    _from_config,
+    {
+        "space.kind": KIND,
+        "space.autoencoder": text(REQUIRED, help="run folder of a trained autoencoder"),
+        "space.scale": number(0.0, help="latents are divided by it; 0: measured"),
+        "space.unit": choice(
+            "largest",
+            "largest",
+            "deviation",
+            help="what scale 0 measures: the largest absolute latent, or the root mean square",
+        ),
+    },
+    FrozenNetworks(
+        own=autoencoder_folder.own,
+        check=autoencoder_folder.check_trained,
+        shapes=autoencoder_folder.shapes,
+        load=autoencoder_folder.load,
+        feed=_feed,
+        adopt=autoencoder_folder.adopt,
+        batch=_batch,
+        folder=autoencoder_folder.FOLDER,
+    ),
+)

@@ -1,12 +1,17 @@
-"""Pixel space: images as they are, scaled to [-1, 1]; points pass unchanged."""
+"""Pixel space: images scaled to [-1, 1]; points are unchanged."""
 
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
-from ddgan_jax.core.types import Array, PyTree, Space
+from ddgan_jax.config.fields import text
+from ddgan_jax.core.types import Array, PyTree, Shape, Space
+from ddgan_jax.spaces.entry import SpaceEntry
+
+KIND = text("pixels", help="pixels, wavelet (Haar bands) or latent (of an autoencoder)")
 
 
-def pixels(shape: tuple[int, ...]) -> Space:
-    """The identity space. uint8 images 0..255 become float32 x / 127.5 - 1; float32 data passes."""
+def pixels(shape: Shape) -> Space:
+    """The space of images, x / 127.5 - 1 for uint8 images in 0..255, and of float32 points."""
 
     def encode(data: Array, frozen: PyTree) -> Array:
         del frozen
@@ -19,3 +24,11 @@ def pixels(shape: tuple[int, ...]) -> Space:
         return x
 
     return Space(shape, encode, decode)
+
+
+def _from_config(config: ConfigDict, shape: Shape) -> Space:
+    del config
+    return pixels(shape)
+
+
+SPACE = SpaceEntry(_from_config, {"space.kind": KIND})

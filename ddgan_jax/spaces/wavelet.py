@@ -1,26 +1,29 @@
 """Wavelet space: Haar bands on channels, scaled to [-1, 1] (WDDGAN, Phung et al. 2023)."""
 
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
+from ddgan_jax.config.fields import integer
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.core.types import Array, PyTree, Space
+from ddgan_jax.core.types import Array, PyTree, Shape, Space
 from ddgan_jax.diffusion.haar import dwt, idwt
-from ddgan_jax.spaces.pixels import pixels
+from ddgan_jax.spaces.entry import SpaceEntry
+from ddgan_jax.spaces.pixels import KIND, pixels
 
 
-def wavelet(shape: tuple[int, ...], levels: int) -> Space:
-    """The bands of `haar.dwt`, each divided by 2 for every level: means and differences of pixels.
+def wavelet(shape: Shape, levels: int) -> Space:
+    """The bands of `haar.dwt`, divided by 2 for every level.
 
-    One level: [H, W, C] -> [H/2, W/2, 4 C], LL, LH, HL, HH. Pixels in [-1, 1] give bands in
-    [-1, 1] at any number of levels, and LL is the mean of a block. The other way round it is not
-    so: bands in [-1, 1] can stand for pixels beyond, which `decode` clips.
+    One level: [H, W, C] -> [H/2, W/2, 4 C], in the order LL, LH, HL, HH. Pixels in [-1, 1] give
+    bands in [-1, 1] at any number of levels, and LL is the mean of a block. Bands in [-1, 1] may
+    decode to pixels outside of [-1, 1]; `decode` clips them.
 
     Args:
-      shape: [H, W, C] of an image.
+      shape: (H, W, C) of an image.
       levels: how often every band is split; 2^levels divides H and W.
 
     Raises:
-      UserError: no image, or a size that 2^levels does not divide.
+      UserError: data that are no images, or a size that 2^levels does not divide.
     """
     if len(shape) != 3:
         raise UserError(f"config.space.kind is 'wavelet', which needs images; data are {shape}")
@@ -40,3 +43,13 @@ def wavelet(shape: tuple[int, ...], levels: int) -> Space:
         return images.decode(jnp.clip(idwt(x, levels) * 2.0**levels, -1, 1), frozen)
 
     return Space((height // block, width // block, channels * 4**levels), encode, decode)
+
+
+def _from_config(config: ConfigDict, shape: Shape) -> Space:
+    return wavelet(shape, config.space.levels)
+
+
+SPACE = SpaceEntry(
+    _from_config,
+    {"space.kind": KIND, "space.levels": integer(1, 1, 16, help="of the Haar transform")},
+)

@@ -78,7 +78,7 @@ def train_classifier(
     Args:
       source: uint8 images [S, S, 1] with labels, S in `SIZES`.
       classes: number of them.
-      steps: of the optimiser.
+      steps: of the optimizer.
       seed: of initialisation, order, jitter and dropout.
       say: is given progress lines.
 
@@ -94,7 +94,7 @@ def train_classifier(
     key = jax.random.key(seed)
     key_init, key_steps = jax.random.split(key)
     params = jax.jit(module.init)(key_init, jnp.zeros((1, *source.shape)))["params"]
-    optimiser = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps))
+    optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps))
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
     def step(
@@ -109,10 +109,10 @@ def train_classifier(
 
         value, gradient = jax.value_and_grad(loss)(params)
         with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
-            updates, state = optimiser.update(gradient, state)
+            updates, state = optimizer.update(gradient, state)
         return optax.apply_updates(params, updates), state, value
 
-    state = jax.jit(optimiser.init)(params)
+    state = jax.jit(optimizer.init)(params)
     clock, losses = Clock(0, steps, BATCH), []
     every = max(steps // 20, 1)
     for i, batch in zip(range(steps), batches(source, BATCH, seed=seed), strict=False):

@@ -10,21 +10,24 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from ddgan_jax.config.stored import check_same_run, read_config, save_config
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.core.train_step import Regularise, which_regularise
+from ddgan_jax.core.random import sample_keys
+from ddgan_jax.core.train_step import Regularize, which_regularize
 from ddgan_jax.core.types import Array, TrainState
 from ddgan_jax.data.pipeline import batches
 from ddgan_jax.evaluation.evaluate import evaluation_line, state_evaluator
 from ddgan_jax.evaluation.reference import Evaluator, make_evaluator
 from ddgan_jax.inference.rebuild import rebuilder
-from ddgan_jax.inference.sampling import compiled_sampler, sample_keys
+from ddgan_jax.inference.sampling import compiled_sampler
 from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.storage import AnyPath, spooled
+from ddgan_jax.methods import complete_config, fields_of
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.parallel.distributed import agreed, led
 from ddgan_jax.plotting import curves
 from ddgan_jax.plotting import grids as plots
-from ddgan_jax.training import latents
+from ddgan_jax.spaces import find_space
 from ddgan_jax.training.metrics_log import (
     LOGS,
     Clock,
@@ -63,7 +66,8 @@ def train(
         say = _silent
     run = prepare(config, devices, workdir)
     evaluator = agreed(lambda: make_evaluator(config, run.mesh)) if run.plan.eval else None
-    changes = agreed(lambda: run_folder.check_same_run(workdir, config))
+    config = run.config
+    changes = agreed(lambda: changes_since(workdir, config))
     info = describe(run)
     say(f"config:\n{_indent(config)}")
     for role, count in info["parameters"].items():
@@ -81,14 +85,13 @@ def train(
     with contextlib.ExitStack() as held:
         try:
             led(lambda: held.enter_context(run_folder.claimed(workdir)))
-            if latents.in_latents(config):
-                scale = float(run.frozen["scale"])
-                led(lambda: latents.adopt(config, scale, workdir))
+            if networks := find_space(config).frozen:
+                led(lambda: networks.adopt(config, run.frozen, workdir))
             manager = held.enter_context(checkpoint.opened(workdir, config.train.keep))
             state, window = _start(run, manager, say)
             # Not before: a run that cannot go on is left as it was.
             if jax.process_index() == 0:
-                run_folder.save_config(workdir, config)
+                save_config(workdir, config)
                 run_folder.save_info(workdir, info)
             return _loop(run, evaluator, workdir, state, window, manager, say)
         except OSError as error:  # full disk, lost permission
@@ -96,6 +99,24 @@ def train(
                 f"--workdir={workdir} cannot be written to: {error.strerror or error}; its "
                 "checkpoints are kept, the same command goes on from the last"
             ) from error
+
+
+def changes_since(workdir: AnyPath, config: ConfigDict) -> list[str]:
+    """Allowed changes of the config since the run in `workdir` began, as lines.
+
+    Raises:
+      UserError: `workdir` holds another run.
+    """
+    if (workdir / "config.json").exists():
+        saved = complete_config(read_config(workdir))
+        return check_same_run(workdir, saved, config, fields_of(config))
+    folder = workdir / "checkpoints"
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(
+            f"--workdir={workdir} has checkpoints but no config.json to tell which run they are "
+            "of; choose another --workdir"
+        )
+    return []
 
 
 def _start(run: Run, manager: Any, say: Say) -> tuple[TrainState, Window]:
@@ -122,11 +143,11 @@ def _loop(
     if start >= plan.total:
         say(f"nothing to do: {start} of {plan.total} steps are done")
         return 0
-    step_fn = compiled_steps(run.method, run.optimisers, run.config, run.mesh, run.abstract)
+    step_fn = compiled_steps(run.method, run.optimizers, run.config, run.mesh, run.abstract)
     draw = grid_sampler(run)
     evaluate = state_evaluator(run, evaluator) if evaluator else None
     feed = feed_batches(run, start)
-    compiled: set[Regularise] = set()
+    compiled: set[Regularize] = set()
 
     def advice() -> str:
         saved = max(manager.all_steps(), default=None)
@@ -141,14 +162,14 @@ def _loop(
             files.callback(log.close)
         clock = Clock(start, plan.total, batch_size, log.seconds if log else 0.0)
         for step in range(start + 1, plan.total + 1):
-            variant = which_regularise(run.method, step - 1)
+            variant = which_regularize(run.method, step - 1)
             began = time.perf_counter()
             state, metrics = step_fn(variant)(state, next(feed), run.frozen)
             window.add(step, metrics)
             if variant not in compiled:
                 compiled.add(variant)
                 jax.block_until_ready(state.step)
-                with_what = " with its regulariser" if any(variant) else ""
+                with_what = " with its regularizer" if any(variant) else ""
                 say(f"first train step{with_what}: {time.perf_counter() - began:.1f} s")
                 clock.forget(step)
 
@@ -202,7 +223,7 @@ def feed_batches(run: Run, start: int) -> Generator[dict[str, Array]]:
         config.train.batch_size,
         seed=config.seed,
         start=start,
-        flip=config.data.flip and not latents.in_latents(config),  # these are flipped already
+        flip=config.data.flip and run.feed is run.source,  # latents hold mirrored images already
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         prefetch=max(4, threads),

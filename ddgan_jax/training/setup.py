@@ -1,4 +1,4 @@
-"""A run before it runs: all that config, data and devices determine, checked and described."""
+"""Training setup: validate the config, load data, build method, optimizers and sharded state."""
 
 import functools
 import os
@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddgan_jax.config.base import adam, check, require, steps_per_epoch, to_steps, validate
-from ddgan_jax.core.optimizers import make_optimisers
-from ddgan_jax.core.train_step import Optimisers, Regularise, create_state, train_step
+from ddgan_jax.config import check, steps_per_epoch, to_steps
+from ddgan_jax.core.optimizers import make_optimizers
+from ddgan_jax.core.train_step import Optimizers, Regularize, create_state, train_step
 from ddgan_jax.core.types import (
     Array,
     Aux,
@@ -22,19 +22,19 @@ from ddgan_jax.core.types import (
     Params,
     Phase,
     PyTree,
+    Shape,
     TrainState,
 )
 from ddgan_jax.data import load_source
 from ddgan_jax.data.source import Source
-from ddgan_jax.features.lpips import Lpips, load_lpips, lpips_shapes
-from ddgan_jax.io.storage import AnyPath, place
-from ddgan_jax.methods.build import Length, build_method, tracing
+from ddgan_jax.io.storage import AnyPath
+from ddgan_jax.methods import Length, build_method, tracing, validate
 from ddgan_jax.parallel import mesh as meshes
-from ddgan_jax.parallel.distributed import agreed, of_first
-from ddgan_jax.training import latents
+from ddgan_jax.parallel.distributed import agreed
+from ddgan_jax.spaces import find_space
+from ddgan_jax.training.frozen import load_frozen, load_host
 
 Create = Callable[[Array], TrainState]
-Assembled = tuple[Method, Optimisers, Create, TrainState]
 
 
 class Plan(NamedTuple):
@@ -67,58 +67,81 @@ def make_plan(config: ConfigDict, dataset_size: int) -> Plan:
     )
 
 
+class Assembled(NamedTuple):
+    """A method with all that its train step needs, before anything is on devices.
+
+    Attributes:
+      method: of the config.
+      optimizers: by role.
+      create: key -> the state before the first step.
+      shapes: shapes and dtypes of that state.
+    """
+
+    method: Method
+    optimizers: Optimizers
+    create: Create
+    shapes: TrainState
+
+
 class Run(NamedTuple):
-    """All that config, data and devices determine: made before anything compiles or is written."""
+    """Everything that a run needs, made before anything compiles or is written.
+
+    Attributes:
+      config: complete.
+      source: the data.
+      feed: the data as the train step sees them: the same, or their latents.
+      plan: durations in steps.
+      method, optimizers, create: see `Assembled`.
+      mesh: the devices.
+      abstract: shapes, dtypes and shardings of the train state, see `mesh.lay_out`.
+      frozen: `Context.frozen`, on the devices.
+    """
 
     config: ConfigDict
-    source: Source  # the data
-    feed: Source  # what the train step sees of it: the same, or its latents
+    source: Source
+    feed: Source
     plan: Plan
     method: Method
-    optimisers: Optimisers
+    optimizers: Optimizers
     mesh: jax.sharding.Mesh
-    create: Create  # key -> the state before the first step
-    abstract: TrainState  # its shapes, and where they live: `mesh.lay_out`
-    frozen: PyTree  # `Context.frozen`, on the devices
+    create: Create
+    abstract: TrainState
+    frozen: PyTree
 
 
 def prepare(
     config: ConfigDict, devices: Sequence[jax.Device] | None = None, workdir: AnyPath | None = None
 ) -> Run:
-    """Check everything that can be checked, then build what the loop needs.
+    """Check everything that can be checked, then build what the training loop needs.
+
+    What can fail in a single process happens before anything is put on devices, which takes all
+    processes.
 
     Args:
       config: of the run.
       devices: to use; all if None.
-      workdir: the run folder, if it may hold networks that the run needs.
-
-    What can fail in one process alone is agreed upon by all before anything is put on devices: that
-    takes all of them.
+      workdir: the run folder, which may hold copies of frozen networks.
 
     Raises:
-      UserError: whatever the user can mend, in one line.
+      UserError: one line for whatever the user can correct.
     """
     mesh = meshes.make_mesh(devices)
-    source, plan, own, assembled, lpips = agreed(lambda: _checked(config, mesh, workdir))
-    method, optimisers, create, shapes = assembled
+    config, source, plan, own, assembled, of_losses = agreed(
+        lambda: _checked(config, mesh, workdir)
+    )
+    method, optimizers, create, shapes = assembled
     abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
-    feed, frozen = source, load_frozen(own, mesh, lpips)
-    if latents.in_latents(own):
-        feed, measured = agreed(lambda: latents.encoded(own, source, frozen))
-        if latents.read_scale(place(own.space.autoencoder)) is None:
-            # Every host measured its own latents, which may differ in the last bit.
-            scale = np.float32(own.space.scale or of_first(measured))
-            frozen["scale"] = jax.device_put(scale, meshes.replicated(mesh))
-    return Run(config, source, feed, plan, method, optimisers, mesh, create, abstract, frozen)
+    feed, frozen = source, load_frozen(own, mesh, of_losses)
+    if networks := find_space(own).frozen:
+        feed, frozen = networks.feed(own, source, frozen)
+    return Run(config, source, feed, plan, method, optimizers, mesh, create, abstract, frozen)
 
 
 def _checked(
     config: ConfigDict, mesh: jax.sharding.Mesh, workdir: AnyPath | None
-) -> tuple[Source, Plan, ConfigDict, Assembled, Lpips | None]:
-    """The data, the plan, the config with its own autoencoder, what `assemble` makes of it, and
-    LPIPS if training needs it.
-    """
-    validate(config)
+) -> tuple[ConfigDict, Source, Plan, ConfigDict, Assembled, dict[str, PyTree]]:
+    """The config, data, plan, config with the run folder's own networks, method, loss networks."""
+    config = validate(config)
     batch_size, parts = config.train.batch_size, config.train.accumulate
     meshes.check_divides("train.batch_size", batch_size, mesh)
     meshes.check_divides("train.batch_size / accumulate", batch_size // parts, mesh)
@@ -131,71 +154,36 @@ def _checked(
         largest = int(source.take(some)["label"].max())
         allowed = f"0, or more than the largest label of {source.name}, {largest},"
         check(config, "classes", largest < classes, allowed)
-    own = latents.with_own(config, workdir) if workdir else config
+    networks = find_space(config).frozen
+    own = networks.own(config, workdir) if networks and workdir else config
     assembled = assemble(own, source.shape, plan.total, plan.epoch)
-    if latents.in_latents(own):
-        latents.newest(place(own.space.autoencoder))
-    return source, plan, own, assembled, load_lpips("") if _needs_lpips(config) else None
+    if networks:
+        networks.check(own)
+    return config, source, plan, own, assembled, load_host(assembled.method)
 
 
-def _needs_lpips(config: ConfigDict) -> bool:
-    return bool(config.method == "autoencoder" and config.loss.lpips > 0)
-
-
-def load_frozen(
-    config: ConfigDict, mesh: jax.sharding.Mesh, lpips: Lpips | None = None
-) -> dict[str, Any]:
-    """The weights that training reads and never moves, on all devices.
-
-    Raises:
-      UserError: they are not there.
-    """
-    frozen = latents.load_frozen(config, mesh)
-    if _needs_lpips(config):
-        params = (lpips or load_lpips("")).params
-        frozen["lpips"] = jax.device_put(jax.device_get(params), meshes.replicated(mesh))
-    return frozen
-
-
-def frozen_shapes(config: ConfigDict) -> dict[str, Any]:
-    """Shapes of what `load_frozen` loads, without loading it."""
-    shapes = latents.frozen_shapes(config)
-    if _needs_lpips(config):
-        shapes["lpips"] = lpips_shapes()
-    return shapes
-
-
-def data_shape(config: ConfigDict) -> tuple[int, ...]:
-    """The shape of an example: from the config if it says, else from the data."""
-    if config.data.image_size and config.data.channels:
-        return (config.data.image_size, config.data.image_size, config.data.channels)
-    return load_source(config.data).shape
-
-
-def assemble(config: ConfigDict, shape: tuple[int, ...], total: int, epoch: int) -> Assembled:
-    """The method, its optimisers, key -> first state, and that state's shapes.
+def assemble(config: ConfigDict, shape: Shape, total: int, epoch: int) -> Assembled:
+    """The method of a config with its optimizers and the shapes of its train state.
 
     Args:
-      config: of the run.
+      config: valid.
       shape: of one example of the data.
       total, epoch: steps of the run and of one pass over the data.
 
     Raises:
-      UserError: whatever does not fit together, in one line.
+      UserError: one line for whatever does not fit together.
     """
     method = build_method(config, shape, Length(total, epoch))
     roles = tuple(phase.role for phase in method.phases)
-    fields = [f"optim.{role}.{name}" for role in roles for name in adam(1.0)]
-    require(config, fields, f"method {config.method!r}")
-    optimisers = make_optimisers(config.optim, roles, total, epoch)
-    create = functools.partial(create_state, method=method, optimisers=optimisers)
+    optimizers = make_optimizers(config.optim, roles, total, epoch)
+    create = functools.partial(create_state, method=method, optimizers=optimizers)
     with tracing(config):
-        abstract = jax.eval_shape(create, jax.random.key(config.seed))
-    return method, optimisers, create, abstract
+        shapes = jax.eval_shape(create, jax.random.key(config.seed))
+    return Assembled(method, optimizers, create, shapes)
 
 
 def describe(run: Run) -> dict[str, Any]:
-    """What is worth knowing before compiling: sizes, counts, devices, versions."""
+    """Sizes, counts, devices and versions: the contents of info.json."""
     source, plan = run.source, run.plan
     count = {
         role: sum(leaf.size for leaf in jax.tree.leaves(tree))
@@ -209,7 +197,7 @@ def describe(run: Run) -> dict[str, Any]:
         "steps_per_epoch": plan.epoch,
         "devices": [str(d.device_kind) for d in run.mesh.devices.flat],
         "batch_per_device": run.config.train.batch_size // run.mesh.size,
-        # Of parameters, averages, moments and what is carried; activations come on top.
+        # Parameters, averages, moments and carry; activations come on top.
         "state_bytes_per_device": meshes.bytes_per_device(run.abstract),
         "processes": jax.process_count(),
         "cores": _cores(),
@@ -219,37 +207,37 @@ def describe(run: Run) -> dict[str, Any]:
 
 
 def _cores() -> int:
-    """CPU cores that this process may use: over so many threads XLA splits the sums of a CPU."""
+    """CPU cores that this process may use; XLA splits the sums of a CPU over as many threads."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def first_state(create: Create, abstract: TrainState, seed: int) -> TrainState:
-    """The state before the first step, made where it will live."""
+    """The state before the first step, created with its shardings."""
     return jax.jit(create, out_shardings=meshes.shardings_of(abstract))(jax.random.key(seed))
 
 
 def compiled_steps(
     method: Method,
-    optimisers: Optimisers,
+    optimizers: Optimizers,
     config: ConfigDict,
     mesh: jax.sharding.Mesh,
     abstract: TrainState,
-) -> Callable[[Regularise], Any]:
-    """`variant -> jitted train step`: state laid out as `abstract` and donated, batch split."""
+) -> Callable[[Regularize], Any]:
+    """Train steps by variant (see `which_regularize`), jitted over the mesh with donated state."""
     same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
     state = meshes.shardings_of(abstract)
     if config.train.fsdp:
         method = method._replace(phases=tuple(_gathering(p, same) for p in method.phases))
 
     @functools.cache
-    def variant(regularise: Regularise) -> Any:
+    def variant(regularize: Regularize) -> Any:
         step = functools.partial(
             train_step,
             method=method,
-            optimisers=optimisers,
+            optimizers=optimizers,
             ema_decay=config.ema_decay,
-            regularise=regularise,
+            regularize=regularize,
             accumulate=config.train.accumulate,
         )
         return jax.jit(
@@ -263,9 +251,10 @@ def compiled_steps(
 
 
 def _gathering(phase: Phase, same: jax.sharding.Sharding) -> Phase:
-    """The phase on whole parameters: gathered for its turn, their gradient summed and cut.
+    """A phase that gathers sharded parameters before its loss (FSDP).
 
-    Without this XLA may split the activations along the parameters' axis instead of the batch.
+    Without the constraint XLA may split activations along the parameters' axis instead of the
+    batch.
     """
 
     def whole(loss: LossFn) -> LossFn:
@@ -274,5 +263,5 @@ def _gathering(phase: Phase, same: jax.sharding.Sharding) -> Phase:
 
         return on_whole
 
-    regulariser = phase.regulariser and whole(phase.regulariser)
-    return phase._replace(loss=whole(phase.loss), regulariser=regulariser)
+    regularizer = phase.regularizer and whole(phase.regularizer)
+    return phase._replace(loss=whole(phase.loss), regularizer=regularizer)

@@ -171,17 +171,17 @@ def test_each_variant_is_traced_once_and_the_host_does_not_wait(tmp_path, monkey
     traces, now = [], [0]
     original = train_module.compiled_steps
 
-    def traced(*args, regularise, **kwargs):
-        traces.append(regularise)
-        return train_step(*args, regularise=regularise, **kwargs)
+    def traced(*args, regularize, **kwargs):
+        traces.append(regularize)
+        return train_step(*args, regularize=regularize, **kwargs)
 
     def watched(*args):
         step_fn = original(*args)
 
-        def variant(regularise):
+        def variant(regularize):
             def run_step(*inputs):
                 now[0] += 1
-                state, metrics = step_fn(regularise)(*inputs)
+                state, metrics = step_fn(regularize)(*inputs)
                 return state, {k: Watched(now[0], v, looks) for k, v in metrics.items()}
 
             return run_step

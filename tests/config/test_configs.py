@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from ddgan_jax.config.base import validate
-from ddgan_jax.core.optimizers import make_optimisers
+from ddgan_jax.config.stored import save_config
+from ddgan_jax.core.optimizers import make_optimizers
 from ddgan_jax.core.train_step import create_state, train_step
 from ddgan_jax.interop.lpips import shapes as lpips_shapes
 from ddgan_jax.io import run_folder
-from ddgan_jax.methods.build import build_method
-from ddgan_jax.networks.build import build_space
+from ddgan_jax.methods import build_method, validate
+from ddgan_jax.spaces import build_space
 
 # The large ones last: of configs that differ in sizes alone, the first one's step is traced.
 CONFIGS = sorted(
@@ -98,7 +98,7 @@ def frozen_shapes(config, shape, path, tmp_path):
     if config.get("space", {}).get("kind") != "latent":
         return (), shape
     theirs = load(path.with_name(path.name.replace("lddgan", "autoencoder"))).get_config()
-    run_folder.save_config(tmp_path, theirs)
+    save_config(tmp_path, theirs)
     run_folder.save_info(tmp_path, {"data": {"shape": list(shape)}})
     config.space.autoencoder = str(tmp_path)
     params = jax.eval_shape(build_method(theirs, shape).init, jax.random.key(0))
@@ -121,7 +121,7 @@ def test_config(path, tmp_path):
     assert all(word in module.__doc__ for word in HEADER), "the header says too little"
     assert f"configs/{path.name}" in module.__doc__
     config = module.get_config()
-    validate(config)
+    config = validate(config)
     size, channels = config.data.image_size, config.data.channels
     shape = SHAPES.get(path.stem) or (size, size, channels)
     frozen, seen = frozen_shapes(config, shape, path, tmp_path)
@@ -130,8 +130,8 @@ def test_config(path, tmp_path):
     batch_size = config.train.batch_size = 16 * config.train.accumulate
     method = build_method(config, shape)
     roles = tuple(phase.role for phase in method.phases)
-    optimisers = make_optimisers(config.optim, roles, 100, 10)
-    create = functools.partial(create_state, method=method, optimisers=optimisers)
+    optimizers = make_optimizers(config.optim, roles, 100, 10)
+    create = functools.partial(create_state, method=method, optimizers=optimizers)
     state = jax.eval_shape(create, jax.random.key(0))
     for role, parameters in PARAMETERS.get(path.stem, {}).items():
         assert sum(leaf.size for leaf in jax.tree.leaves(state.params[role])) == parameters
@@ -150,13 +150,13 @@ def test_config(path, tmp_path):
     if path.stem in SLOW and kind in traced:
         return
     traced.add(kind)
-    for with_regulariser in (True,) if path.stem in SLOW else (True, False):
+    for with_regularizer in (True,) if path.stem in SLOW else (True, False):
         step = functools.partial(
             train_step,
             method=method,
-            optimisers=optimisers,
+            optimizers=optimizers,
             ema_decay=config.ema_decay,
-            regularise=tuple(with_regulariser and p.regulariser is not None for p in method.phases),
+            regularize=tuple(with_regularizer and p.regularizer is not None for p in method.phases),
             accumulate=config.train.accumulate,
         )
         after, metrics = jax.eval_shape(step, state, batch, frozen)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ddgan_jax.core.optimizers import cosine_per_epoch
-from ddgan_jax.core.train_step import create_state, train_step, which_regularise
+from ddgan_jax.core.train_step import create_state, train_step, which_regularize
 from ddgan_jax.core.types import Aux, Method, Phase
 
 
@@ -14,13 +14,13 @@ def quadratic_method() -> Method:
     def loss(params, context):
         return jnp.mean((params["a"] - context.batch["image"]) ** 2), Aux({"seen": params["b"]})
 
-    def regulariser(params, context):
+    def regularizer(params, context):
         del context
         return 10 * params["a"] ** 2, Aux({"extra": params["a"]})
 
     return Method(
         init=lambda key: {"a": jnp.zeros(()), "b": jnp.ones(())},
-        phases=(Phase("a", loss, regulariser, 2),),
+        phases=(Phase("a", loss, regularizer, 2),),
         sample=lambda params, keys, frozen: params["a"],
         ema_roles=("a",),
         nfe=1,
@@ -34,19 +34,19 @@ class Descent:
     update = staticmethod(lambda g, s, p: (jax.tree.map(jnp.negative, g), s))
 
 
-def quadratic_step(regularise, accumulate):
+def quadratic_step(regularize, accumulate):
     method = quadratic_method()
-    optimisers = {"a": Descent()}
-    state = create_state(jax.random.key(0), method, optimisers)
+    optimizers = {"a": Descent()}
+    state = create_state(jax.random.key(0), method, optimizers)
     image = jnp.arange(8.0) + 1
     state, metrics = train_step(
         state,
         {"image": image, "label": image},
         (),
         method=method,
-        optimisers=optimisers,
+        optimizers=optimizers,
         ema_decay=0.5,
-        regularise=(regularise,),
+        regularize=(regularize,),
         accumulate=accumulate,
     )
     return state, metrics
@@ -63,7 +63,7 @@ def test_accumulated_gradient_is_that_of_the_whole_batch(accumulate):
 
 def test_regulariser_is_added_when_its_turn_comes():
     method = quadratic_method()
-    assert [which_regularise(method, s)[0] for s in range(4)] == [True, False, True, False]
+    assert [which_regularize(method, s)[0] for s in range(4)] == [True, False, True, False]
     _, metrics = quadratic_step(True, 1)
     assert "a/extra" in metrics
 

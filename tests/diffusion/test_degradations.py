@@ -12,7 +12,7 @@ from jax.test_util import check_grads
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.data import digits
-from ddgan_jax.diffusion.degradations import degradation, normalise_output
+from ddgan_jax.diffusion.degradations import degradation, normalize_output
 from ddgan_jax.parallel import mesh as meshes
 
 LEVELS = {  # of 8 x 16 images
@@ -99,7 +99,7 @@ def chain(d, raws):
     """x'_0..x'_{t_max} of a generator that returns `raws` whatever it is given."""
     x = [d.reduce_info(raws[0], 0)]
     for t, raw in enumerate(raws):
-        x.append(normalise_output(d.reduce_info, raw, x[-1], t)[0])
+        x.append(normalize_output(d.reduce_info, raw, x[-1], t)[0])
     return x
 
 
@@ -131,7 +131,7 @@ def test_blur_agrees_roughly():
 def test_equations_2_and_3():
     d, raw, x_t = build("blur"), images(seed=1), images(seed=2)
     for t in range(d.t_max):
-        x_next, norm = normalise_output(d.reduce_info, raw, x_t, t)
+        x_next, norm = normalize_output(d.reduce_info, raw, x_t, t)
         np.testing.assert_allclose(norm, raw - d.reduce_info(raw, t) + x_t, atol=1e-6)
         np.testing.assert_allclose(x_next, d.reduce_info(norm, t + 1), atol=1e-6)
     np.testing.assert_array_equal(x_next, norm)  # the last is the image
@@ -145,7 +145,7 @@ def test_gradients_of_the_normalisation(kind):
         for t in range(d.t_max):
 
             def value(raw, x_t, t=t):
-                x_next, norm = normalise_output(d.reduce_info, raw, x_t, jnp.int32(t))
+                x_next, norm = normalize_output(d.reduce_info, raw, x_t, jnp.int32(t))
                 assert x_next.dtype == jnp.float64
                 return jnp.sum(jnp.tanh(x_next) * weight) + jnp.sum(jnp.sin(norm))
 
@@ -183,7 +183,7 @@ def test_the_normalisation_however_it_is_run(kind):
     t = np.arange(16, dtype=np.int32) % d.t_max
 
     def normalised(raw, x_t, t):
-        return normalise_output(d.reduce_info, raw, x_t, t)
+        return normalize_output(d.reduce_info, raw, x_t, t)
 
     alone = [normalised(raw[i], x_t[i], int(t[i])) for i in range(16)]
     wanted = [np.stack(part) for part in zip(*alone, strict=True)]

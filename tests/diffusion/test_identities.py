@@ -8,8 +8,8 @@ import pytest
 
 from ddgan_jax.core import losses
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.random import sample_keys
 from ddgan_jax.diffusion import processes, schedules
-from ddgan_jax.inference.sampling import sample_keys
 from ddgan_jax.methods.ddgan import make_ddgan
 from ddgan_jax.spaces.pixels import pixels
 
@@ -41,7 +41,7 @@ def test_drawn_pairs_have_the_moments_of_the_marginal():
     x_0 = jnp.full((n, 1), 0.7)
     for t in range(4):
         times = jnp.full(n, t, jnp.int32)
-        x_t, x_next = process.corrupt(jax.random.key(t), x_0, times)
+        x_t, x_next = process.forward_pair(jax.random.key(t), x_0, times)
         for x, i in ((x_t, t), (x_next, t + 1)):
             assert abs(float(x.mean()) - 0.7 * forward.sqrt_alpha_bar[i]) < 0.01
             assert abs(float(x.std()) - forward.sigma_bar[i]) < 0.01
@@ -148,7 +148,7 @@ def test_r1_and_its_gradient_against_finite_differences():
             return jnp.tanh(y @ w["a"]) @ w["b"]
 
         def penalty(w):
-            return losses.r1_penalty(lambda y: discriminate(w, y), jnp.asarray(x))
+            return losses.gradient_penalty(lambda y: discriminate(w, y), jnp.asarray(x))
 
         step = 1e-6
         columns = [
@@ -162,8 +162,8 @@ def test_r1_and_its_gradient_against_finite_differences():
 
 def test_losses_at_ignorance():
     zeros = jnp.zeros(7)
-    np.testing.assert_allclose(losses.discriminator_loss(zeros, zeros), 2 * np.log(2), rtol=1e-6)
-    np.testing.assert_allclose(losses.generator_loss(zeros), np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(losses.logistic_disc_loss(zeros, zeros), 2 * np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(losses.nonsaturating_gen_loss(None, zeros), np.log(2), rtol=1e-6)
 
 
 def test_schedule_refuses_nonsense():

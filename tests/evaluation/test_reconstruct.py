@@ -10,10 +10,10 @@ from PIL import Image
 
 import ddgan_jax
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.random import sample_keys
 from ddgan_jax.data import digits
 from ddgan_jax.evaluation.reconstruct import measure, pca, quality, to_floats
 from ddgan_jax.features.lpips import Lpips
-from ddgan_jax.inference.sampling import sample_keys
 
 TINY = [
     runs.DIGITS.replace("ddgan_digits", "dddg_digits"),

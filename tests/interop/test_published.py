@@ -19,7 +19,7 @@ from ddgan_jax.inference.published import SOURCES, check_network, source_of
 from ddgan_jax.interop.names import to_arrays
 from ddgan_jax.interop.torch_file import read_torch
 from ddgan_jax.main import main
-from ddgan_jax.networks.build import build_generator
+from ddgan_jax.networks import GENERATORS, build_network
 
 CONFIG = f"{runs.ROOT}/configs/ddgan_cifar10.py"
 GEN = dict(width=8, multipliers="1,2", blocks=1, attention=8, z_width=8, z_layers=1)
@@ -55,7 +55,7 @@ def arrays():
     """A generator as it is published, but small and random."""
     config = override(load_config_file(CONFIG), {k: str(v) for k, v in SMALL.items()})
     x, t, z = jnp.zeros((1, 16, 16, 3)), jnp.zeros(1, jnp.int32), jnp.zeros((1, 4))
-    generator = build_generator(config, (16, 16, 3))
+    generator = build_network(config, "gen", GENERATORS, (16, 16, 3))
     tree = jax.eval_shape(generator.init, jax.random.key(0), x, t, z)["params"]
     rng = np.random.default_rng(0)
     tree = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), tree)
@@ -199,7 +199,7 @@ def test_help_names_every_source(capsys):
     [
         ("space.kind", "other"),
         ("gen.coordinates", True),
-        ("gen.equalised", True),
+        ("gen.equalized", True),
         ("gen.network", "mlp"),
         ("classes", 10),
     ],
@@ -254,7 +254,7 @@ def test_published_file_gives_the_published_images(reference, tmp_path, size):
         assert samples["images"].shape == (8, *io["x_tp1"].shape[1:])
         assert samples["images"].std() > 1
     model = ddgan_jax.load(folder)
-    generator = build_generator(model.config, model.shape)
+    generator = build_network(model.config, "gen", GENERATORS, model.shape)
     params = jax.device_put(model.params["gen"], jax.devices()[0])
     t = io["t"].astype(jnp.int32)
     ours = jax.jit(generator.apply)({"params": params}, io["x_tp1"], t, io["z"])

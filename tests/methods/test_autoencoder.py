@@ -9,13 +9,13 @@ from ddgan_jax.core import losses
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Carry, Context
 from ddgan_jax.methods import autoencoder as method_file
+from ddgan_jax.methods import build_method
 from ddgan_jax.methods.autoencoder import (
     adaptive_weight,
     codes_loss,
     straight_through,
     with_last_kernel,
 )
-from ddgan_jax.methods.build import build_method
 from ddgan_jax.networks.patchgan import PatchDiscriminator
 from ddgan_jax.presets import autoencoder
 
@@ -92,7 +92,7 @@ def test_adaptive_weight_is_the_ratio_of_finite_differences():
     @jax.jit
     def terms(kernel):
         moved = {**params, "autoencoder": with_last_kernel(net, kernel)}
-        rebuilt = method.decode(moved, method.encode(moved, at.batch["image"], None), None)
+        rebuilt = method.inversion.decode(moved, method.inversion.encode(moved, at.batch["image"], None), None)
         judged = disc.apply({"params": params["disc"]}, rebuilt)
         return jnp.stack([jnp.abs(x - rebuilt).mean(), -jnp.mean(judged)])
 
@@ -145,9 +145,11 @@ def test_kl_to_the_standard_normal():
 
 
 def test_hinge_loss():
-    assert losses.hinge_loss(jnp.zeros(4), jnp.zeros(4)) == 1
-    assert losses.hinge_loss(jnp.array([2.0]), jnp.array([-3.0])) == 0
-    np.testing.assert_allclose(losses.hinge_loss(jnp.array([0.5]), jnp.array([0.5])), 1.0)
+    assert 0.5 * losses.hinge_disc_loss(jnp.zeros(4), jnp.zeros(4)) == 1
+    assert 0.5 * losses.hinge_disc_loss(jnp.array([2.0]), jnp.array([-3.0])) == 0
+    np.testing.assert_allclose(
+        0.5 * losses.hinge_disc_loss(jnp.array([0.5]), jnp.array([0.5])), 1.0
+    )
 
 
 def test_codes_move_to_latents_and_latents_slowly_to_codes():
@@ -201,11 +203,11 @@ def test_weights_out_of_range(change, words):
 
 def test_sizes_that_do_not_fit():
     config = config_of({**CONV, "multipliers": (1, 1, 1)})
-    with pytest.raises(UserError, match=r"6x6; config.autoencoder halves them 2 times"):
+    with pytest.raises(UserError, match=r"config.autoencoder.network .* halves its inputs 2 times; .* 6x6"):
         build_method(config, (6, 6, 1))
     config = config_of()
     config.disc.layers = 1
-    with pytest.raises(UserError, match=r"config.disc.layers is 1; fewer"):
+    with pytest.raises(UserError, match=r"config.disc.network .* config.disc.layers = 1; .* fewer layers"):
         build_method(config, SHAPE)
     config = config_of(CONV, kl=0.1)
     with pytest.raises(UserError, match=r"config.loss.kl is 0.1; 0 where"):

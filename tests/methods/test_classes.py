@@ -12,12 +12,12 @@ import tiny_runs as runs
 
 import ddgan_jax
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.random import sample_keys
 from ddgan_jax.core.types import Context
 from ddgan_jax.data import digits
 from ddgan_jax.evaluation.reference import label_accuracy, make_evaluator
-from ddgan_jax.inference.sampling import sample_keys
+from ddgan_jax.methods import build_method
 from ddgan_jax.methods import conditioning as parts
-from ddgan_jax.methods.build import build_method
 from ddgan_jax.parallel.mesh import make_mesh
 from ddgan_jax.presets import DIGITS, gan, on_digits
 
@@ -81,7 +81,7 @@ def test_only_the_class_of_the_sample_learns(method):
     def gradients(params, context):
         def total(p, phase):
             value = phase.loss(p, context)[0]
-            return value + (phase.regulariser(p, context)[0] if phase.regulariser else 0.0)
+            return value + (phase.regularizer(p, context)[0] if phase.regularizer else 0.0)
 
         return {phase.role: jax.grad(total)(params, phase) for phase in method.phases}
 
@@ -155,12 +155,12 @@ def test_labels_are_even_and_a_function_of_the_key():
 
 def test_the_class_stands_behind_the_latent():
     z, labels = jnp.ones((2, 3)), jnp.array([1, 0])
-    code = parts.with_class(z, labels, 4)
+    code = parts.append_class(z, labels, 4)
     np.testing.assert_allclose(code, [[1, 1, 1, 0, 2, 0, 0], [1, 1, 1, 2, 0, 0, 0]])
-    assert parts.with_class(z, labels, 0) is z
+    assert parts.append_class(z, labels, 0) is z
     values = jnp.array([[1.0, 2.0], [3.0, 4.0]])
-    np.testing.assert_array_equal(parts.of_class(values, labels), [2, 3])
-    assert parts.of_class(z[:, 0], labels).shape == (2,)
+    np.testing.assert_array_equal(parts.select_class(values, labels), [2, 3])
+    assert parts.select_class(z[:, 0], labels).shape == (2,)
 
 
 @pytest.mark.slow

@@ -10,10 +10,9 @@ import tiny_runs as runs
 from tiny_dddg import BATCH, CLASSES, LEVELS, SHAPE, SIZE, batch, run_of, tiny
 
 import ddgan_jax
-from ddgan_jax.config.base import validate
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Context
-from ddgan_jax.methods.build import build_method
+from ddgan_jax.methods import build_method, validate
 from ddgan_jax.methods.dddg import latent_scale
 from ddgan_jax.networks.encoder import MLPEncoder
 
@@ -57,7 +56,7 @@ def test_the_variance_is_that_of_the_predicted_latents():
 def test_the_carried_images_are_a_chain(kind):
     """x'_0 is constant; each degrades to the one before; labels stay until a new chain begins."""
     run = run_of(kind)
-    degrade = run.method.degrade
+    degrade = run.method.inversion.degrade
     state = run.start
     previous, label = None, None
     for i in range(8):
@@ -117,10 +116,10 @@ def test_r1_is_not_halved_and_of_the_chosen_output():
     run = run_of()
     context = context_of(run, run.start)
     params = run.start.params
-    value, aux = run.method.phases[0].regulariser(params, context)
+    value, aux = run.method.phases[0].regularizer(params, context)
     assert float(value) == pytest.approx(0.1 * float(aux.metrics["r1"]), rel=1e-6)
 
-    real = run.method.degrade(context.batch["image"], 1)
+    real = run.method.inversion.degrade(context.batch["image"], 1)
     module = MLPEncoder(CLASSES, 3 * SIZE, 8, 1, 4, 1, True)
     gradients = []
     for x, label in zip(real, context.batch["label"], strict=True):

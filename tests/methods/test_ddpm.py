@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ddgan_jax.config.stored import check_same_run, read_config, save_config
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.random import per_sample_normal, sample_keys
 from ddgan_jax.core.types import Context
 from ddgan_jax.diffusion import processes, schedules
-from ddgan_jax.inference.sampling import per_sample_normal, sample_keys
-from ddgan_jax.io import run_folder
-from ddgan_jax.methods.build import build_method
+from ddgan_jax.methods import build_method, complete_config, fields_of
 from ddgan_jax.methods.ddpm import make_ddpm
 from ddgan_jax.presets import ddpm
 from ddgan_jax.spaces.pixels import pixels
@@ -252,7 +252,8 @@ def test_sampler_and_steps_are_config_fields():
 
 def test_the_sampler_may_change_after_training(tmp_path):
     config = tiny()
-    run_folder.save_config(tmp_path, config)
+    save_config(tmp_path, config)
     config.sampler.kind, config.sampler.steps = "ddim", 50
-    changes = run_folder.check_same_run(tmp_path, config)
+    saved = complete_config(read_config(tmp_path))
+    changes = check_same_run(tmp_path, saved, complete_config(config), fields_of(config))
     assert len(changes) == 2 and all("sampler." in change for change in changes)

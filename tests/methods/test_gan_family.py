@@ -9,15 +9,16 @@ import pytest
 import tiny_methods as tiny
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.core.optimizers import make_optimisers
-from ddgan_jax.core.train_step import create_state, train_step, which_regularise
+from ddgan_jax.core.losses import ADVERSARIAL_LOSSES
+from ddgan_jax.core.optimizers import make_optimizers
+from ddgan_jax.core.random import sample_keys
+from ddgan_jax.core.train_step import create_state, train_step, which_regularize
 from ddgan_jax.core.types import Carry, Context
 from ddgan_jax.diffusion import instance_noise
 from ddgan_jax.diffusion.instance_noise import InstanceNoise
-from ddgan_jax.inference.sampling import sample_keys
-from ddgan_jax.methods.build import build_method
+from ddgan_jax.methods import build_method
 from ddgan_jax.methods.diffusion_gan import make_diffusion_gan
-from ddgan_jax.methods.difgan import make_difgan, normalised
+from ddgan_jax.methods.difgan import make_difgan, normalized
 from ddgan_jax.methods.gan import make_gan
 from ddgan_jax.presets import diffusion_gan, difgan, gan
 from ddgan_jax.spaces.pixels import pixels
@@ -53,7 +54,7 @@ GAN = dict(
 )
 WEIGHTS = (0.5, 0.3, 0.2)
 DIFGAN = {k: v for k, v in GAN.items() if k != "latent_size"} | dict(
-    weights_disc=WEIGHTS, weights_gen=WEIGHTS[::-1], saturating=False
+    weights_disc=WEIGHTS, weights_gen=WEIGHTS[::-1]
 )
 
 
@@ -121,10 +122,10 @@ def test_gan_losses():
 def test_gan_r1_is_that_of_a_linear_discriminator():
     method = make_gan(**GAN)
     params, context = start(method)
-    value, aux = method.phases[0].regulariser(params, context)
+    value, aux = method.phases[0].regularizer(params, context)
     np.testing.assert_allclose(aux.metrics["r1"], 4 * 0.3**2, rtol=1e-5)
     np.testing.assert_allclose(value, 0.5 * 0.2 * 4 * 0.3**2, rtol=1e-5)
-    assert make_gan(**{**GAN, "r1_gamma": 0.0}).phases[0].regulariser is None
+    assert make_gan(**{**GAN, "r1_gamma": 0.0}).phases[0].regularizer is None
 
 
 def test_diffusion_gan_shows_the_discriminator_diffused_images():
@@ -159,7 +160,7 @@ def test_diffusion_gan_takes_r1_at_the_clean_image_through_the_diffusion():
     settings = InstanceNoise(t_min=900)
     method = make_diffusion_gan(noise=settings, **GAN)
     params, context = start(method)
-    _, aux = method.phases[0].regulariser(params, context)
+    _, aux = method.phases[0].regularizer(params, context)
     state, x = context.carry.shared, jnp.asarray(as_floats(context), jnp.float32)
     _, t = instance_noise.diffuse(settings, state, jax.random.fold_in(context.key, 1), x)
     alpha_bar = np.cumprod(1 - np.linspace(1e-4, 0.02, 900))[np.maximum(np.asarray(t), 1) - 1]
@@ -208,7 +209,7 @@ def test_diffusion_gan_changes_its_chain_within_one_compiled_train_step():
     config.instance_noise.every = 2
     config.instance_noise.images = 64
     method = build_method(config, SHAPE)
-    optimisers = make_optimisers(config.optim, ("disc", "gen"), 100, 10)
+    optimizers = make_optimizers(config.optim, ("disc", "gen"), 100, 10)
     traces = []
 
     @jax.jit
@@ -219,12 +220,12 @@ def test_diffusion_gan_changes_its_chain_within_one_compiled_train_step():
             batch,
             (),
             method=method,
-            optimisers=optimisers,
+            optimizers=optimizers,
             ema_decay=0.9,
-            regularise=which_regularise(method, 1),
+            regularize=which_regularize(method, 1),
         )
 
-    create = jax.jit(lambda key: create_state(key, method, optimisers))
+    create = jax.jit(lambda key: create_state(key, method, optimizers))
     state = create(jax.random.key(0))
     image = np.random.default_rng(0).integers(0, 256, (8, *SHAPE), np.uint8)
     lengths = []
@@ -240,8 +241,8 @@ def test_difgan_weights():
     eta = np.asarray(difgan(num_steps=4, **MLP).difgan.weights_gen)
     np.testing.assert_allclose(eta, [0.4, 0.3, 0.2, 0.1])  # most on x_0, the sample
     for weights in ((4, 3, 2, 1), (0.1, 0.0), (7,)):
-        np.testing.assert_allclose(normalised(weights).sum(), 1, rtol=1e-6)
-    np.testing.assert_allclose(normalised((4, 3, 2, 1)), eta, rtol=1e-6)
+        np.testing.assert_allclose(normalized(weights).sum(), 1, rtol=1e-6)
+    np.testing.assert_allclose(normalized((4, 3, 2, 1)), eta, rtol=1e-6)
 
 
 def affine_chain(x_T, a=0.5):
@@ -256,12 +257,9 @@ def test_difgan_shows_its_intermediate_images():
     method = make_difgan(**DIFGAN)
     params, _ = start(method)
     keys = sample_keys(jax.random.key(0), 0, 5)
-    noise, labels = method.prior(keys)
-    assert noise.shape == (5, *SHAPE) and labels.shape == (5,) and method.nfe == 3
-    chain, made = method.path(params, noise, labels)
-    np.testing.assert_allclose(chain, affine_chain(np.asarray(noise)), rtol=1e-5)
-    np.testing.assert_array_equal(made, chain[1:])
-    np.testing.assert_array_equal(method.decode(params, noise, labels), chain[-1])
+    chain = method.trajectory(params, keys, ())
+    assert chain.shape == (4, 5, *SHAPE) and method.nfe == 3
+    np.testing.assert_allclose(chain, affine_chain(np.asarray(chain[0])), rtol=1e-5)
     np.testing.assert_allclose(method.sample(params, keys, ()), chain[-1], rtol=1e-6)
 
 
@@ -276,7 +274,8 @@ def value(x, b=0.3):
 
 @pytest.mark.parametrize("saturating", [False, True])
 def test_difgan_losses_are_the_weighted_sums(saturating):
-    method = make_difgan(**{**DIFGAN, "saturating": saturating})
+    name = "saturating" if saturating else "nonsaturating"
+    method = make_difgan(**DIFGAN, loss=ADVERSARIAL_LOSSES[name])
     params, context = start(method)
     chain, d_real = chain_of_training(context), value(as_floats(context))
     disc, gen = method.phases
@@ -290,7 +289,7 @@ def test_difgan_losses_are_the_weighted_sums(saturating):
         for eta, x in zip(WEIGHTS[::-1], chain, strict=True)
     )
     np.testing.assert_allclose(gen.loss(params, context)[0], expected, rtol=1e-5)
-    np.testing.assert_allclose(disc.regulariser(params, context)[1].metrics["r1"], 0.36, rtol=1e-5)
+    np.testing.assert_allclose(disc.regularizer(params, context)[1].metrics["r1"], 0.36, rtol=1e-5)
 
 
 def test_difgan_gradient_flows_back_through_the_chain():

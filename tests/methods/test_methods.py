@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny_methods import CASES, STEPS, Case
 
-from ddgan_jax.core.train_step import which_regularise
-from ddgan_jax.inference.sampling import sample_keys
+from ddgan_jax.core.random import sample_keys
+from ddgan_jax.core.train_step import which_regularize
 from ddgan_jax.parallel import mesh as meshes
 
 CONV = {name for name in CASES if name.endswith("conv")}  # seconds for every compilation
@@ -74,7 +74,7 @@ def test_resume_is_bit_exact(case):
 def test_one_trace_per_variant(case):
     """However often it ran, from states of its own and through the host."""
     test_resume_is_bit_exact(case)
-    variants = {which_regularise(case.method, step) for step in range(STEPS)}
+    variants = {which_regularize(case.method, step) for step in range(STEPS)}
     assert sorted(case.traces) == sorted(variants) and len(variants) <= 2
 
 

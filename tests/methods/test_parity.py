@@ -152,8 +152,8 @@ def test_discriminator_loss_and_gradients(golden):
         def discriminate(x):
             return golden.discriminator.apply({"params": params}, x, io.t, io.x_tp1)
 
-        loss = losses.discriminator_loss(discriminate(io.x_t), discriminate(io.x_posterior))
-        penalty = gamma / 2 * losses.r1_penalty(discriminate, io.x_t)
+        loss = losses.logistic_disc_loss(discriminate(io.x_t), discriminate(io.x_posterior))
+        penalty = gamma / 2 * losses.gradient_penalty(discriminate, io.x_t)
         return loss + penalty, (loss, penalty)
 
     (_, (loss, penalty)), grads = jax.jit(jax.value_and_grad(total, has_aux=True))(golden.disc)
@@ -170,7 +170,7 @@ def test_generator_loss_and_gradients(golden):
         x_0 = golden.generator.apply({"params": params}, io.x_tp1, io.t, io.z)
         fake = processes.posterior_sample(golden.posterior, x_0, io.x_tp1, io.t, io.noise_posterior)
         d_fake = golden.discriminator.apply({"params": golden.disc}, fake, io.t, io.x_tp1)
-        return losses.generator_loss(d_fake)
+        return losses.nonsaturating_gen_loss(None, d_fake)
 
     loss, grads = jax.jit(jax.value_and_grad(total))(golden.gen)
     assert relative(loss, io.loss_g) < RTOL

@@ -12,7 +12,7 @@ import tiny_runs as runs
 import ddgan_jax
 from ddgan_jax.core import losses
 from ddgan_jax.core.types import Carry, Context
-from ddgan_jax.methods.build import Length, build_method
+from ddgan_jax.methods import Length, build_method
 from ddgan_jax.presets import wddgan
 
 NETWORK = dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0)

@@ -72,7 +72,7 @@ def test_numbers_of_the_published_implementation(reference):
     latent, log_variance = call("encode", golden["io/image"])
     assert log_variance is None
     close(latent, golden["io/latent"])
-    quantised, index = call("quantise", golden["io/latent"])
+    quantised, index = call("quantize", golden["io/latent"])
     np.testing.assert_array_equal(index, golden["io/code"])
     close(quantised, golden["io/quantized"])
     close(call("rebuild", params["codebook"][golden["io/code"]]), golden["io/reconstruction"])
@@ -85,7 +85,7 @@ def test_the_nearest_code_is_found():
     params = module.init(jax.random.key(0), jnp.zeros((1, 4, 4, 1)))["params"]
     params["codebook"] = jax.random.normal(jax.random.key(1), (5, 2))
     z = jax.random.normal(jax.random.key(2), (3, 2, 2, 2))
-    nearest, index = module.apply({"params": params}, z, method="quantise")
+    nearest, index = module.apply({"params": params}, z, method="quantize")
     z, codes = np.asarray(z), np.asarray(params["codebook"])
     distances = np.linalg.norm(z[..., None, :] - codes, axis=-1)
     np.testing.assert_array_equal(index, distances.argmin(axis=-1))

@@ -108,7 +108,7 @@ def test_bfloat16_compute_keeps_float32_parameters_and_output(generator):
 def test_resblock_unet_sees_its_image_its_time_its_latent_and_where_it_is():
     x, t, z = inputs(2, 8, 1, 4)
     x = jax.random.normal(jax.random.key(1), x.shape)
-    module = ResBlockUNet(1, 4, (1, 2), 1, 8, tanh=False, coordinates=True, equalised=True)
+    module = ResBlockUNet(1, 4, (1, 2), 1, 8, tanh=False, coordinates=True, equalized=True)
     variables = jax.jit(module.init)(jax.random.key(0), x, t, z)
     # Zero-like kernels as large as the others, so that a block is more than its shortcut.
     rng = np.random.default_rng(0)
@@ -204,7 +204,7 @@ def test_equalised_weights_start_at_one_and_are_scaled_when_used():
         (lambda **kw: conv(96, 3, **plain, **kw), 9 * 48),
         (lambda **kw: dense(96, **plain, **kw), 48),
     ):
-        module = make(equalised=True)
+        module = make(equalized=True)
         variables = module.init(jax.random.key(1), x)
         kernel = variables["params"]["kernel"]
         assert abs(float(kernel.std()) - 1) < 0.03
@@ -221,7 +221,7 @@ def test_coordinates_tell_the_pixels_of_a_flat_image_apart():
     x, t, z = jnp.zeros((1, 24, 24, 1)), jnp.zeros(1, jnp.int32), jnp.ones((1, 3))
     spread = []
     for coordinates in (False, True):
-        module = NCSNpp(**sizes, tanh=False, equalised=True, coordinates=coordinates)
+        module = NCSNpp(**sizes, tanh=False, equalized=True, coordinates=coordinates)
         variables = jax.jit(module.init)(jax.random.key(0), x, t, z)
         kernel = variables["params"]["conv_in"]["kernel"]
         assert kernel.shape[2] == 1 + 2 * coordinates
@@ -243,7 +243,7 @@ def test_encoders_have_two_heads(dtype):
         (values, latents), variables = jax.jit(module.init_with_output)(jax.random.key(0), x, t)
         assert values.shape == (4, 5) and latents.shape == (4, 6)
         assert values.dtype == latents.dtype == jnp.float32
-        encode = jax.jit(functools.partial(module.apply, judge=False))
+        encode = jax.jit(functools.partial(module.apply, logits=False))
         none, alone = encode(variables, x[:3], t[:3])
         assert none is None
         np.testing.assert_allclose(alone, latents[:3], atol=1e-2 if dtype != jnp.float32 else 1e-5)

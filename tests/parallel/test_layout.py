@@ -21,7 +21,7 @@ SHAPES = {
     "odd": jnp.zeros((129, 129)),
     "small": jnp.zeros((8, 8)),
 }
-# Of an MLP pair with matrices of 128 x 128, no regulariser: one program to compile.
+# Of an MLP pair with matrices of 128 x 128, no regularizer: one program to compile.
 WIDE = [*runs.TINY, "--config.gen.width=128", "--config.disc.width=128", "--config.r1.gamma=0.0"]
 WIDE += ["--config.train.log_every=1 steps", "--config.train.duration=4 steps"]
 FSDP = "--config.train.fsdp=true"

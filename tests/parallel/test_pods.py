@@ -19,7 +19,9 @@ from ddgan_jax.training.loop import train
 
 LONG = "--config.train.duration=20000 steps"
 # jax waits for a sign of life for a minute; in a test five seconds have to do.
-IMPATIENT = "import ddgan_jax.parallel.distributed\nddgan_jax.parallel.distributed.HEARTBEAT_SECONDS = 5\n"
+IMPATIENT = (
+    "import ddgan_jax.parallel.distributed\nddgan_jax.parallel.distributed.HEARTBEAT_SECONDS = 5\n"
+)
 
 
 def start_in_slurm(count, *args):

@@ -85,11 +85,11 @@ def test_activations_are_what_the_backward_pass_keeps():
 @pytest.mark.slow
 def test_activations_are_about_what_xla_allocates():
     config = config_of("--config.train.batch_size=512", "--config.gen.blocks=3")
-    method, optimisers, _, shapes = assemble(config, (8, 8, 1), total=1, epoch=1)
+    method, optimizers, _, shapes = assemble(config, (8, 8, 1), total=1, epoch=1)
     mesh = meshes.make_mesh(jax.devices()[:1])
     abstract = meshes.lay_out(shapes, mesh)
     batch = jax.eval_shape(lambda k: random_batch(k, 512, (8, 8, 1)), jax.random.key(0))
-    step = compiled_steps(method, optimisers, config, mesh, abstract)((True, False))
+    step = compiled_steps(method, optimizers, config, mesh, abstract)((True, False))
     allocated = step.lower(abstract, batch, ()).compile().memory_analysis().temp_size_in_bytes
     assert 0.5 < activation_bytes(method, abstract, batch, (), 1) / allocated < 2
 
@@ -138,7 +138,7 @@ def test_what_is_sent_is_what_the_model_says():
 
 @pytest.mark.slow
 def test_carried_images_are_shared_out():
-    """On 8 devices a step of DDDG is an eighth of the work on each, but for the optimisers."""
+    """On 8 devices a step of DDDG is an eighth of the work on each, but for the optimizers."""
     config = parse([*runs.TINY_DDDG, "--config.train.batch_size=512", "--workdir=unused"])[1]
     one, many = (scaling.measure(config, jax.devices()[:n], trials=1) for n in (1, 8))
     assert one.flops / many.flops > 5

@@ -4,7 +4,7 @@
 
 A trial begins a run, does it harm at a random moment, mends what a person would mend (room on the
 disk, a folder that was moved away), and starts the same command again. The end is the same
-parameters, optimiser states, averages and metrics, bit for bit, as those of an undisturbed run.
+parameters, optimizer states, averages and metrics, bit for bit, as those of an undisturbed run.
 --first=25 --count=25 is the second quarter of 100; --log collects the trials of several parts.
 """
 

@@ -23,18 +23,19 @@ from torch_writer import write_torch
 
 from ddgan_jax.cli.convert import run as run_convert
 from ddgan_jax.config.overrides import load_config_file, override
+from ddgan_jax.config.stored import read_config
 from ddgan_jax.data import load_source
 from ddgan_jax.inference.model import load
 from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.ddgan import generator_entries
 from ddgan_jax.interop.names import to_arrays
 from ddgan_jax.interop.torch_file import read_torch
-from ddgan_jax.io import run_folder
 from ddgan_jax.main import main
-from ddgan_jax.networks.build import build_autoencoder, build_generator, build_space
+from ddgan_jax.methods import complete_config
+from ddgan_jax.networks import AUTOENCODERS, GENERATORS, build_network
 from ddgan_jax.parallel import mesh as meshes
+from ddgan_jax.spaces import autoencoder_folder, build_space, latent_cache
 from ddgan_jax.spaces.latent import latent
-from ddgan_jax.training import latents
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def test_encode_and_decode_scale():
 @pytest.mark.parametrize("flip", [False, True])
 def test_cached_latents_are_fresh_ones(autoencoder, flip, tmp_path, monkeypatch):
     monkeypatch.setenv("DDGAN_CACHE", str(tmp_path))
-    config = run_folder.load_config(autoencoder)
+    config = read_config(autoencoder)
     config.space = {
         "kind": "latent",
         "autoencoder": str(autoencoder),
@@ -90,8 +91,8 @@ def test_cached_latents_are_fresh_ones(autoencoder, flip, tmp_path, monkeypatch)
     }
     config.data.flip = flip
     source = load_source(config.data)
-    frozen = latents.load_frozen(config, meshes.make_mesh())
-    feed, largest = latents.encoded(config, source, frozen)
+    frozen = autoencoder_folder.load(config, meshes.make_mesh())
+    feed, largest = latent_cache.encoded(config, build_space(config, source.shape), source, frozen)
     assert feed.size == (2 if flip else 1) * source.size and feed.shape == (4, 4, 2)
 
     indices = np.array([0, 7, source.size - 1])
@@ -109,11 +110,11 @@ def test_cached_latents_are_fresh_ones(autoencoder, flip, tmp_path, monkeypatch)
 
     (file,) = (tmp_path / "latents").iterdir()
     before = file.stat().st_mtime_ns
-    again, _ = latents.encoded(config, source, frozen)
+    again, _ = latent_cache.encoded(config, build_space(config, source.shape), source, frozen)
     assert file.stat().st_mtime_ns == before
     np.testing.assert_array_equal(again.take(indices)["image"], feed.take(indices)["image"])
     other = {**frozen, "autoencoder": jax.tree.map(lambda x: x + 1, frozen["autoencoder"])}
-    changed, _ = latents.encoded(config, source, other)
+    changed, _ = latent_cache.encoded(config, build_space(config, source.shape), source, other)
     assert len(list((tmp_path / "latents").iterdir())) == 2
     assert not np.array_equal(changed.take(indices)["image"], feed.take(indices)["image"])
 
@@ -139,13 +140,15 @@ def test_the_run_folder_suffices(finished, tmp_path):
 @pytest.mark.parametrize("unit", ["largest", "deviation"])
 def test_latents_of_the_training_data_are_of_unit_size(finished, unit):
     _, run = finished
-    config = latents.with_own(run_folder.load_config(run), run)
+    config = autoencoder_folder.own(read_config(run), run)
     config.space.unit = unit
-    frozen = latents.load_frozen(config, meshes.make_mesh())
+    frozen = autoencoder_folder.load(config, meshes.make_mesh())
     source = load_source(config.data)
-    frozen["scale"] = jnp.float32(latents.encoded(config, source, frozen)[1])
+    frozen["scale"] = jnp.float32(
+        latent_cache.encoded(config, build_space(config, source.shape), source, frozen)[1]
+    )
     images = jnp.asarray(source.take(np.arange(source.size))["image"])
-    x = np.asarray(build_space(config, source.shape).encode(images, frozen))
+    x = np.asarray(space.encode(images, frozen))
     size = np.abs(x).max() if unit == "largest" else np.sqrt(np.square(x).mean())
     np.testing.assert_allclose(size, 1, rtol=1e-4)
 
@@ -153,10 +156,12 @@ def test_latents_of_the_training_data_are_of_unit_size(finished, unit):
 @pytest.mark.slow
 def test_the_scale_of_a_run_is_the_measured_one(finished):
     _, run = finished
-    config = latents.with_own(run_folder.load_config(run), run)
-    frozen = latents.load_frozen(config, meshes.make_mesh())
+    config = autoencoder_folder.own(read_config(run), run)
+    frozen = autoencoder_folder.load(config, meshes.make_mesh())
     assert config.space.unit == "deviation"
-    measured = latents.encoded(config, load_source(config.data), frozen)[1]
+    source = load_source(config.data)
+    space = build_space(config, source.shape)
+    measured = latent_cache.encoded(config, space, source, frozen)[1]
     np.testing.assert_allclose(frozen["scale"], measured, rtol=1e-6)
 
 
@@ -164,10 +169,10 @@ def test_run_folders_from_before_there_was_a_choice_of_unit(tmp_path):
     config = load_config_file(f"{ROOT}/configs/lddgan_digits.py").to_dict()
     del config["space"]["unit"]
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert run_folder.load_config(tmp_path).space.unit == "largest"
+    assert complete_config(read_config(tmp_path)).space.unit == "largest"
     config["space"] = {"kind": "pixels"}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert "unit" not in run_folder.load_config(tmp_path).space
+    assert "unit" not in complete_config(read_config(tmp_path)).space
 
 
 @pytest.mark.slow
@@ -210,7 +215,12 @@ def test_bad_input_is_one_line(autoencoder, finished, tmp_path, capfd):
     run = f"--workdir={tmp_path / 'run'}"
     field = "config.space.autoencoder is"
     fails(capfd, [*tiny_lddgan(tmp_path / "none"), run], field, "none", "autoencoder_*.py")
-    fails(capfd, [*tiny_lddgan(finished[1]), run], field, "'autoencoder', not of 'ddgan'")
+    fails(
+        capfd,
+        [*tiny_lddgan(finished[1]), run],
+        field,
+        "of an autoencoder, not of method 'ddgan'",
+    )
     bounded = [*tiny_lddgan(autoencoder, "gen.tanh=true"), run]
     fails(capfd, bounded, "config.gen.tanh is True", "space.unit='deviation'")
     small = tiny_lddgan(autoencoder, "data.image_size=4")
@@ -238,7 +248,7 @@ def test_published_checkpoints(tmp_path, capfd):
     fields = ["autoencoder.width=4", "autoencoder.blocks=1", "disc.width=4", "data.image_size=16"]
     config = load_config_file(f"{ROOT}/configs/autoencoder_cifar10.py")
     config = override(config, dict(field.split("=") for field in fields))
-    module = build_autoencoder(config, (16, 16, 3))
+    module = build_network(config, "autoencoder", AUTOENCODERS, (16, 16, 3))
     params = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
     arrays = to_arrays(params, autoencoder_entries(params))
     others = {"loss.logvar": np.zeros(1, np.float32)}
@@ -263,7 +273,7 @@ def test_published_checkpoints(tmp_path, capfd):
     config = load_config_file(f"{ROOT}/configs/lddgan_cifar10.py")
     config = override(config, dict(field.split("=", 1) for field in fields))
     x, t, z = jnp.zeros((1, 8, 8, 4)), jnp.zeros(1, jnp.int32), jnp.zeros((1, 4))
-    generator = build_generator(config, (8, 8, 4))
+    generator = build_network(config, "gen", GENERATORS, (8, 8, 4))
     tree = jax.eval_shape(generator.init, jax.random.key(0), x, t, z)["params"]
     arrays = to_arrays(jax.tree.map(lambda x: np.ones(x.shape, np.float32), tree),
                        generator_entries(tree))  # fmt: skip

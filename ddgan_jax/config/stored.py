@@ -1,0 +1,104 @@
+"""The config of a run folder: written, read, and compared when a run is resumed."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ddgan_jax.config.base import BASE_FIELDS
+from ddgan_jax.config.fields import Fields, complete, flatten
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.run_folder import write_atomically
+from ddgan_jax.io.storage import AnyPath
+
+# Network attributes that have another name in configs written for version 0.1.
+RENAMED = {"equalised": "equalized", "normalise_z": "normalize_z"}
+
+
+def with_current_names(config: ConfigDict) -> ConfigDict:
+    """A copy of `config` in which the fields of version 0.1 have their names of today."""
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {RENAMED.get(k, k): renamed(v) for k, v in value.items()}
+        return value
+
+    return ConfigDict(renamed(config.to_dict()))
+
+
+def save_config(workdir: AnyPath, config: ConfigDict) -> None:
+    """Write config.json."""
+    write_atomically(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
+
+
+def read_config(workdir: AnyPath) -> ConfigDict:
+    """The config of a run folder, with the base fields that an older one lacks.
+
+    Lists come back as tuples.
+
+    Raises:
+      UserError: the folder or its config.json is missing or damaged.
+    """
+    path = workdir / "config.json"
+    try:
+        loaded = json.loads(path.read_text())
+    except FileNotFoundError:
+        what = "has no config.json" if workdir.is_dir() else "does not exist"
+        raise UserError(
+            f"--workdir={workdir} {what}; train first: --config=FILE --workdir={workdir}"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read, it is damaged: {error}") from None
+    if not isinstance(loaded, dict):
+        raise UserError(f"{path} cannot be read: it holds no config")
+    return complete(with_current_names(ConfigDict(_tuples(loaded))), BASE_FIELDS)
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _tuples(v) for k, v in value.items()}
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def check_same_run(
+    workdir: AnyPath, saved: ConfigDict, config: ConfigDict, fields: Fields
+) -> list[str]:
+    """Compare the config of a run folder with the one that a run is resumed or loaded with.
+
+    Args:
+      workdir: the run folder, for messages.
+      saved: its config, complete.
+      config: the new one, complete.
+      fields: those of the new config; `may_change` says which may differ.
+
+    Returns:
+      The changes that are allowed, as "field: old -> new".
+
+    Raises:
+      UserError: the folder holds a run of another model, data or seed.
+    """
+    old, new = flatten(saved), flatten(config)
+    changes = []
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name), new.get(name)
+        if _plain(before) == _plain(after):
+            continue
+        if name not in fields or not fields[name].may_change:
+            raise UserError(
+                f"--workdir={workdir} holds a run with config.{name} = {before!r}, this config "
+                f"has {after!r}; choose another --workdir for another run"
+            )
+        changes.append(f"{name}: {before!r} -> {after!r}")
+    return changes
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def as_text(config: ConfigDict | Mapping[str, Any]) -> str:
+    """The config as lines "section.field: value", for people."""
+    return "\n".join(f"  {name}: {value!r}" for name, value in flatten(config).items())

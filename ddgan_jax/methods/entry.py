@@ -1,0 +1,95 @@
+"""Registry entries of methods: what configs, training and inference need to know of one."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from ddgan_jax.config import REQUIRED, Field, Fields, adam, base
+from ddgan_jax.config.fields import choice, defaults, integer, number
+from ddgan_jax.core.losses import ADVERSARIAL_LOSSES
+from ddgan_jax.core.types import Method, Shape
+
+
+class Length(NamedTuple):
+    """The length of a run, for schedules inside of losses."""
+
+    total: int  # steps
+    epoch: int  # steps of one pass over the data
+
+
+class MethodEntry(NamedTuple):
+    """A method as configs name it.
+
+    Attributes:
+      build: (complete config, shape of one example of the data, length of the run) -> Method.
+      fields: settings of the method beyond the base config, by dotted name.
+      roles: networks that are trained, each with a section `config.optim.<role>`.
+      inverts: whether the method has an `inversion`, so that --mode=reconstruct works.
+      networks: sections of the config that describe networks.
+    """
+
+    build: Callable[[ConfigDict, Shape, Length], Method]
+    fields: Fields
+    roles: tuple[str, ...] = ("gen", "disc")
+    inverts: bool = False
+    networks: tuple[str, ...] = ("gen", "disc")
+
+
+R1_FIELDS: dict[str, Field] = {
+    "r1.gamma": number(REQUIRED, help="weight gamma / 2 of E||grad D||^2 at real data; 0: none"),
+    "r1.every": integer(REQUIRED, help="steps between two applications of R1 and R2, not rescaled"),
+    "r2.gamma": number(0.0, help="weight gamma / 2 of E||grad D||^2 at fake data; 0: none"),
+}
+ADVERSARIAL_FIELDS: dict[str, Field] = {
+    **R1_FIELDS,
+    "adversarial.loss": choice(
+        "nonsaturating", *ADVERSARIAL_LOSSES, help="relativistic with R1 and R2 is R3GAN's"
+    ),
+}
+LATENT_SIZE = integer(REQUIRED, 1, 10**6, help="numbers in the latent z")
+
+
+def preset(method: str, fields: Fields, **sections: Any) -> ConfigDict:
+    """The base config plus the defaults of a method's fields and the given sections.
+
+    Args:
+      method: value of `config.method`.
+      fields: of the method.
+      **sections: further top-level values; dictionaries are merged into sections.
+    """
+    config = base()
+    config.method = method
+    config.update(ConfigDict(defaults(fields)))
+    for name, value in sections.items():
+        if isinstance(value, Mapping):
+            section = config.get(name, ConfigDict())
+            section.update(ConfigDict(dict(value)))
+            config[name] = section
+        else:
+            config[name] = value
+    return config
+
+
+def adversarial_preset(
+    method: str,
+    fields: Fields,
+    *,
+    gen: Mapping[str, Any],
+    disc: Mapping[str, Any],
+    lr_gen: float,
+    lr_disc: float,
+    r1_gamma: float,
+    r1_every: int,
+    **sections: Any,
+) -> ConfigDict:
+    """`preset` of a method with a generator, a discriminator, their Adams and R1."""
+    return preset(
+        method,
+        fields,
+        gen=gen,
+        disc=disc,
+        optim=dict(gen=adam(lr_gen), disc=adam(lr_disc)),
+        r1=dict(gamma=float(r1_gamma), every=r1_every),
+        **sections,
+    )

@@ -1,0 +1,126 @@
+"""The methods by name, and the steps from a config to a `Method`: complete, validate, build."""
+
+import contextlib
+from collections.abc import Iterator
+
+from ml_collections import ConfigDict
+
+from ddgan_jax.config import BASE_FIELDS, Field, adam_fields, check, check_fields, flatten, lookup
+from ddgan_jax.config.fields import complete
+from ddgan_jax.config.stored import with_current_names
+from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.core.types import Method, Shape
+from ddgan_jax.methods import autoencoder, dddg, ddgan, ddpm, diffusion_gan, difgan, gan
+from ddgan_jax.methods.entry import Length, MethodEntry
+from ddgan_jax.spaces import find_space
+
+METHODS: dict[str, MethodEntry] = {
+    "autoencoder": autoencoder.METHOD,
+    "ddgan": ddgan.METHOD,
+    "dddg": dddg.METHOD,
+    "gan": gan.METHOD,
+    "diffusion_gan": diffusion_gan.METHOD,
+    "difgan": difgan.METHOD,
+    "ddpm": ddpm.METHOD,
+}
+ONE_STEP = Length(1, 1)
+
+
+def find_method(config: ConfigDict) -> MethodEntry:
+    """The entry of `config.method`.
+
+    Raises:
+      UserError: there is no such method, or its code may not be imported.
+    """
+    return lookup("method", config.get("method"), METHODS, MethodEntry)
+
+
+def fields_of(config: ConfigDict) -> dict[str, Field]:
+    """All declared fields of a config: base, method, optimizers and space.
+
+    The attributes of networks are not among them; `networks.build_network` checks those.
+    """
+    method = find_method(config)
+    fields = {**BASE_FIELDS, **method.fields}
+    for role in method.roles:
+        fields |= adam_fields(role)
+    return {**fields, **find_space(config).fields}
+
+
+def complete_config(config: ConfigDict) -> ConfigDict:
+    """A copy with the defaults of the fields that `config` lacks, and the field names of today.
+
+    Raises:
+      UserError: an unknown method or space.
+    """
+    config = complete(with_current_names(config), BASE_FIELDS)
+    return complete(config, fields_of(config))
+
+
+def validate(config: ConfigDict) -> ConfigDict:
+    """`complete_config`, and a check of all that needs neither data nor devices.
+
+    Raises:
+      UserError: one line for the first field that is missing, unknown or not allowed.
+    """
+    config = complete_config(config)
+    fields, flat = fields_of(config), flatten(config)
+    for name in flat:
+        section = config[name.split(".")[0]]
+        of_network = isinstance(section, ConfigDict) and "network" in section
+        if name not in fields and not of_network:
+            raise UserError(f"config.{name} is unknown{nearest(name, fields)}")
+    check_fields(config, fields, f"method {config.method!r}")
+    for section in find_method(config).networks:
+        if f"{section}.network" not in flat:
+            raise UserError(
+                f"config.{section}.network is missing; method {config.method!r} needs it"
+                f"{nearest(f'{section}.network', flat)}"
+            )
+    batch_size, parts = config.train.batch_size, config.train.accumulate
+    allowed = f"a multiple of config.train.accumulate = {parts}"
+    check(config, "train.batch_size", batch_size % parts == 0, allowed)
+    if {"diffusion.beta_min", "diffusion.beta_max"} <= fields.keys():
+        low = config.diffusion.beta_min
+        above = low < config.diffusion.beta_max
+        check(config, "diffusion.beta_max", above, f"a number above {low}")
+    return config
+
+
+@contextlib.contextmanager
+def tracing(config: ConfigDict) -> Iterator[None]:
+    """Report sizes that no network can have, found by the first trace of a method, in one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # layers raise many types
+        networks = [
+            f"config.{name}"
+            for name, part in config.items()
+            if isinstance(part, ConfigDict) and "network" in part
+        ]
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"{' or '.join(networks)} has sizes that cannot be built ({reason}); compare with the "
+            "configs that come with the project"
+        ) from error
+
+
+def build_method(config: ConfigDict, shape: Shape, length: Length = ONE_STEP) -> Method:
+    """The method that a config describes.
+
+    Args:
+      config: of a run.
+      shape: of one example of the data.
+      length: of the run, for training; sampling needs none.
+
+    Raises:
+      UserError: one line for whatever does not fit together.
+    """
+    config = complete_config(config)
+    method = find_method(config)
+    check_fields(
+        config, {**method.fields, **find_space(config).fields}, f"method {config.method!r}"
+    )
+    return method.build(config, shape, length)

@@ -1,0 +1,158 @@
+"""The run folder of a frozen autoencoder: its network, its weights, and the scale of its latents.
+
+`config.space.autoencoder` names the run folder of a trained autoencoder. When training in its
+latents begins, `adopt` copies what decoding needs into the new run folder, as `autoencoder/`, with
+the scale of the latents in scale.json. From then on that copy is used.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+from ml_collections import ConfigDict
+
+from ddgan_jax.config import check
+from ddgan_jax.config.stored import read_config, save_config
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.types import Shape
+from ddgan_jax.io import checkpoint
+from ddgan_jax.io.run_folder import data_shape, save_info, write_atomically
+from ddgan_jax.io.storage import AnyPath, copy_tree, place
+from ddgan_jax.networks import AUTOENCODERS, build_network
+from ddgan_jax.parallel.mesh import replicated
+
+FOLDER, SCALE = "autoencoder", "scale.json"
+
+
+def own(config: ConfigDict, workdir: AnyPath) -> ConfigDict:
+    """`config` naming the run folder's own copy of the autoencoder, if there is one."""
+    if not (workdir / FOLDER / SCALE).exists():
+        return config
+    result = ConfigDict(config.to_dict())
+    result.space.autoencoder = str(workdir / FOLDER)
+    return result
+
+
+def build_autoencoder(config: ConfigDict, shape: Shape) -> Any:
+    """The network of the autoencoder that `config.space.autoencoder` names.
+
+    Args:
+      config: of the run in its latents.
+      shape: of one image.
+
+    Raises:
+      UserError: no run folder of an autoencoder, or one of images of another shape.
+    """
+    name = config.space.autoencoder
+    folder = place(name)
+    has = (folder / "config.json").exists() and (folder / "info.json").exists()
+    allowed = "the run folder of a trained autoencoder (configs/autoencoder_*.py)"
+    check(config, "space.autoencoder", has and name != "", allowed)
+    theirs = read_config(folder)
+    allowed = f"a run of an autoencoder, not of method {theirs.method!r},"
+    check(config, "space.autoencoder", "autoencoder" in theirs, allowed)
+    known = data_shape(folder)
+    allowed = f"an autoencoder of {shape} images, not of {known},"
+    check(config, "space.autoencoder", known == shape, allowed)
+    return build_network(theirs, "autoencoder", AUTOENCODERS, shape)
+
+
+def check_trained(config: ConfigDict) -> None:
+    """Raise a UserError if the autoencoder's folder has no checkpoint."""
+    newest(place(config.space.autoencoder))
+
+
+def shapes(config: ConfigDict) -> dict[str, Any]:
+    """Shapes and dtypes of what `load` returns."""
+    shape = data_shape(place(config.space.autoencoder))
+    network = build_autoencoder(config, shape)
+    weights = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, *shape)))["params"]
+    return {"autoencoder": weights, "scale": jax.ShapeDtypeStruct((), jnp.float32)}
+
+
+def load(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Any]:
+    """{"autoencoder": averaged weights, "scale": of the folder, or 1}, on all devices.
+
+    Raises:
+      UserError: no checkpoint in the autoencoder's folder, or a damaged one.
+    """
+    folder, same = place(config.space.autoencoder), replicated(mesh)
+    wanted = checkpoint.with_sharding({"autoencoder": shapes(config)["autoencoder"]}, same)
+    with checkpoint.opened(folder, read_only=True) as manager:
+        weights = checkpoint.restore_ema(manager, checkpoint.latest_step(manager), wanted)
+    return {**weights, "scale": jax.device_put(np.float32(read_scale(folder) or 1.0), same)}
+
+
+def read_scale(folder: AnyPath) -> float | None:
+    """The number in scale.json; None if there is no such file.
+
+    Raises:
+      UserError: scale.json is damaged.
+    """
+    path = folder / SCALE
+    try:
+        scale = float(json.loads(path.read_text())["scale"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read ({error!r})") from None
+    if not 0 < scale < float("inf"):
+        raise UserError(f"{path}: scale is {scale}; a positive number is needed")
+    return scale
+
+
+def newest(folder: AnyPath) -> str:
+    """Name of the last checkpoint; unlike orbax's, callable by one process alone.
+
+    Raises:
+      UserError: there is none.
+    """
+    checkpoints = folder / "checkpoints"
+    names = [path.name for path in checkpoints.iterdir()] if checkpoints.is_dir() else []
+    saved = [name for name in names if name.isdecimal()]
+    if not saved:
+        raise UserError(f"no checkpoint in {checkpoints}; train first with --mode=train")
+    return max(saved, key=int)
+
+
+def adopt(config: ConfigDict, frozen: Mapping[str, Any], workdir: AnyPath) -> None:
+    """Copy what decoding needs of the autoencoder into the run folder, once, with the scale.
+
+    Called by one process.
+    """
+    source, copy = place(config.space.autoencoder), workdir / FOLDER
+    if (copy / SCALE).exists():
+        return
+    epath.Path(copy).rmtree(missing_ok=True)  # left by a run that was killed here
+    step = newest(source)
+    copy_tree(source / "checkpoints" / step, copy / "checkpoints" / step, ("state", "window"))
+    for name in ("config.json", "info.json"):
+        (copy / name).write_bytes((source / name).read_bytes())
+    # Written last: it marks the copy as complete.
+    scale = {"scale": float(frozen["scale"])}
+    write_atomically(copy / SCALE, json.dumps(scale) + "\n")
+
+
+def untrained(
+    config: ConfigDict, autoencoder: ConfigDict, shape: Shape, folder: Path
+) -> ConfigDict:
+    """`config` in the latents of an autoencoder without weights, described in `folder`.
+
+    For what depends on shapes only: FLOPs, bytes, speed.
+
+    Args:
+      config: of a method in latents.
+      autoencoder: config of the autoencoder.
+      shape: of one image.
+      folder: where config.json and info.json are written.
+    """
+    save_config(folder, autoencoder)
+    save_info(folder, {"data": {"shape": list(shape)}})
+    result = ConfigDict(config.to_dict())
+    result.space.autoencoder = str(folder)
+    return result

@@ -1,0 +1,121 @@
+"""Training data as latents: encoded once, kept in the cache folder, read as they are needed."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import traverse_util
+from ml_collections import ConfigDict
+
+from ddgan_jax.config.stored import read_config
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.types import Shape, Space
+from ddgan_jax.data.iterate import hash_of, images_of, labels_of
+from ddgan_jax.data.source import Batch, Source
+from ddgan_jax.interop.weight_files import content_hash
+from ddgan_jax.io.cache import cache_folder
+from ddgan_jax.io.storage import place
+from ddgan_jax.parallel import mesh as meshes
+
+CHUNK = 256  # images encoded at a time
+
+
+def encoded(
+    config: ConfigDict, space: Space, source: Source, frozen: Mapping[str, Any]
+) -> tuple[Source, float]:
+    """The latents of all images of `source` as a source, and their measured scale.
+
+    The scale is the largest absolute latent, or with `config.space.unit` "deviation" the root mean
+    square. With `config.data.flip` the mirrored images are encoded too, since the latents of a
+    mirrored image are not the mirrored latents: the source is then twice as long.
+
+    The file in the cache folder is named by a hash of images, weights and architecture.
+
+    Args:
+      config: of the run in latents.
+      space: the latent space.
+      source: the images.
+      frozen: the autoencoder's weights, see `autoencoder_folder.load`.
+
+    Raises:
+      UserError: the cache folder cannot be written to, or its file is damaged.
+    """
+    weights = {
+        "/".join(path): np.asarray(leaf)
+        for path, leaf in traverse_util.flatten_dict(frozen["autoencoder"]).items()
+    }
+    theirs = read_config(place(config.space.autoencoder))
+    network = (sorted(theirs.autoencoder.to_dict().items()), theirs.dtype)
+    parts = (1, content_hash(weights), network, hash_of(source), config.data.flip)
+    name = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+    path = cache_folder() / "latents" / f"{name}.npy"
+    halves = 2 if config.data.flip else 1
+    if not path.is_file():
+        _write(path, space, source, frozen, halves)
+    try:
+        latents = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}); delete it, and it will be made again"
+        ) from None
+    labels = labels_of(source)
+
+    def take(indices: np.ndarray) -> Batch:
+        return {"image": np.asarray(latents[indices]), "label": labels[indices % source.size]}
+
+    result = Source(f"latents of {source.name}", halves * source.size, space.shape, take)
+    return result, _scale_of(latents, config.space.unit)
+
+
+def _scale_of(latents: np.ndarray, unit: str) -> float:
+    chunks = [latents[i : i + CHUNK] for i in range(0, len(latents), CHUNK)]  # memory-mapped
+    if unit == "largest":
+        return max(float(np.abs(chunk).max()) for chunk in chunks)
+    squares = sum(float(np.sum(np.square(chunk, dtype=np.float64))) for chunk in chunks)
+    return float((squares / latents.size) ** 0.5)
+
+
+def _write(
+    path: Path, space: Space, source: Source, frozen: Mapping[str, Any], halves: int
+) -> None:
+    """Encode on the devices of this process; the file appears complete or not at all."""
+    mesh = meshes.make_mesh(jax.local_devices())
+    same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
+    size = meshes.round_up(CHUNK, mesh)
+    encode = jax.jit(space.encode, in_shardings=(split, same), out_shardings=same)
+    params = {
+        "autoencoder": jax.device_put(jax.device_get(frozen["autoencoder"]), same),
+        "scale": jax.device_put(np.float32(1), same),
+    }
+    partial = path.with_name(f".{path.stem}.{jax.process_index()}.{os.getpid()}.npy")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shape = (halves * source.size, *space.shape)
+        out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+        done = 0
+        for half in range(halves):
+            for images in images_of(source, size):
+                seen = images[:, :, ::-1] if half else images
+                padded = np.resize(seen, (size, *seen.shape[1:]))
+                found = np.asarray(encode(meshes.spread(padded, mesh), params))[: len(images)]
+                out[done : done + len(images)] = found
+                done += len(images)
+        out.flush()
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(
+            f"{path.parent} cannot be written to: {error.strerror or error}; latents of the data "
+            "are kept there, $DDGAN_CACHE names another folder"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def random_latents(key: jax.Array, shape: Shape, count: int) -> dict[str, jax.Array]:
+    """A batch of noise of the shape of latents, for measuring speed."""
+    noise = jax.random.normal(key, (count, *shape))
+    return {"image": noise, "label": jax.numpy.zeros(count, jax.numpy.int32)}
