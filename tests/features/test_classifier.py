@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.data import array_source, builders, digits
+from ddgan_jax.data import array_source, digits, raw_files
 from ddgan_jax.data.images import Fit, fit_array
 from ddgan_jax.features.classes import (
     WEIGHTS,
@@ -73,8 +73,8 @@ def mnist_test_images(reference) -> tuple[np.ndarray, np.ndarray]:
         except UserError:  # it holds other data
             pass
     folder = reference("data/mnist")
-    images = builders.read_idx(folder, "t10k-images-idx3-ubyte", 3)[..., None]
-    return images, builders.read_idx(folder, "t10k-labels-idx1-ubyte", 1).astype(np.int32)
+    images = raw_files.read_idx(folder, "t10k-images-idx3-ubyte", 3)[..., None]
+    return images, raw_files.read_idx(folder, "t10k-labels-idx1-ubyte", 1).astype(np.int32)
 
 
 @pytest.mark.slow
@@ -311,7 +311,7 @@ def test_class_report_of_known_logits():
         (["--seed=-1"], "--seed=-1: allowed: 0 or more"),
         (["--out=weights.txt"], "--out=weights.txt: allowed: a file *.npz"),
         (["--out=/dev/null/x.npz"], "--out=/dev/null cannot be written to"),
-        (["--data=digit"], "data.name='digit': allowed: digits"),
+        (["--data=digit"], "config.data.name is 'digit'; digits"),
         (["--data=gaussians25"], "holds points of shape (2,)"),
         (["--data=npz:nowhere.npz"], "there is no such file"),
     ],
