@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
@@ -123,7 +122,6 @@ def fit_image(image: Image.Image, how: Fit) -> np.ndarray:
     size = how.size
     if size and how.fit == "resize" and (width, height) != (size, size):
         short = min(width, height)
-        _note_enlarged(short, size)
         method = Image.Resampling.BICUBIC if size > short else Image.Resampling.BOX
         width, height = round(width * size / short), round(height * size / short)
         image = image.resize((width, height), method)
@@ -157,18 +155,19 @@ def _opaque(image: Image.Image, background: tuple[int, int, int]) -> Image.Image
     return canvas
 
 
-_enlarged_to: set[int] = set()  # sizes that `_note_enlarged` has spoken of
+def enlarges(height: int, width: int, how: Fit) -> bool:
+    """Whether `fit_image` scales images of this size up."""
+    return how.fit == "resize" and how.size > min(height, width)
 
 
-def _note_enlarged(short: int, size: int) -> None:
-    """Say on stderr, once for each final size, that images are enlarged."""
-    if size > short and size not in _enlarged_to:
-        _enlarged_to.add(size)
-        print(
-            f"note: images of {short} pixels are enlarged to {size} by bicubic interpolation; "
-            "config.data.fit='pad' keeps their pixels",
-            file=sys.stderr,
-        )
+def enlargement_notes(height: int, width: int, how: Fit) -> tuple[str, ...]:
+    """One line that says that images of this size are scaled up; nothing if they are not."""
+    if not enlarges(height, width, how):
+        return ()
+    return (
+        f"images of {height}x{width} are enlarged to {how.size}x{how.size} by bicubic "
+        "interpolation; config.data.fit='pad' keeps their pixels",
+    )
 
 
 def fit_array(images: np.ndarray, how: Fit) -> np.ndarray:

@@ -96,7 +96,8 @@ def _write_folder(
         folder=folder,
     )
     path = _write(tfds_builders.ImageFolder, where, root, config)
-    say(folder.summary)
+    notes = [f"{count:,} {note}" for note, count in config.notes.most_common()]
+    say("; ".join([folder.summary, *notes]))
     return f"tfds:image_folder/{name}", path
 
 

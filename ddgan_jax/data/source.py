@@ -27,6 +27,7 @@ class Source(NamedTuple):
       labels: returns the labels of all examples, int32 `[size]`, without reading the images. If
         None, `labels.all_labels` reads them with `take`.
       in_memory: whether `take` only copies from arrays in memory.
+      notes: what the user should know about how the data were read, one line each.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Source(NamedTuple):
     labeled: bool = True
     labels: Callable[[], np.ndarray] | None = None
     in_memory: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Request(NamedTuple):

@@ -6,6 +6,7 @@ write. Importing this module imports tensorflow_datasets.
 
 import dataclasses
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from PIL import Image, ImageOps
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.data.files import open_regular
 from ddgan_jax.data.image_folder import Folder
-from ddgan_jax.data.images import WHITE, Fit, fit_image, open_image, unreadable
+from ddgan_jax.data.images import WHITE, Fit, enlarges, fit_image, open_image, unreadable
 from ddgan_jax.data.raw_files import CIFAR10_CLASSES, read_cifar10, read_mnist
 
 Examples = Iterator[tuple[int | str, dict[str, object]]]
@@ -121,11 +122,13 @@ class FolderConfig(tfds.core.BuilderConfig):
       size: height and width of the images that are written.
       background: RGB color in 0..255 that transparent pixels are composited on.
       folder: the images with their splits and classes.
+      notes: filled while writing: what was done to images, and to how many.
     """
 
     size: int = 64
     background: tuple[int, int, int] = WHITE
     folder: Folder | None = None
+    notes: Counter[str] = dataclasses.field(default_factory=Counter)
 
 
 class ImageFolder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -158,6 +161,10 @@ class ImageFolder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             file = config.folder.root / path
             try:
                 with open_regular(file) as opened, open_image(opened) as image:
+                    if enlarges(image.height, image.width, how):
+                        config.notes[f"enlarged to {how.size} pixels"] += 1
+                    if image.format != "MPO" and getattr(image, "is_animated", False):
+                        config.notes["read without their later frames"] += 1
                     # Cameras record how they were held instead of turning the pixels.
                     pixels = fit_image(ImageOps.exif_transpose(image), how)
             except errors as error:

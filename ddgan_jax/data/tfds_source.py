@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ddgan_jax.core.errors import UserError, nearest
-from ddgan_jax.data.images import Fit, fit_image, open_image, unreadable
+from ddgan_jax.data.images import Fit, enlargement_notes, fit_image, open_image, unreadable
 from ddgan_jax.data.prepared import (
     Prepared,
     Shard,
@@ -63,6 +63,7 @@ def prepared_source(name: str, split: str, directory: str, how: Fit) -> Source:
         raise UserError(f"config.data.split is {split!r}; {name} has no examples in it")
     check_shards(shards)
 
+    height, width, _ = prepared.shape
     shape = _final_shape(prepared.shape, how, field)
     records = _Records(shards, prepared)
     size = sum(shard.take for shard in shards)
@@ -91,6 +92,7 @@ def prepared_source(name: str, split: str, directory: str, how: Fit) -> Source:
         classes=prepared.classes,
         labeled=prepared.label is not None,
         labels=labels,
+        notes=enlargement_notes(height, width, how) if height and width else (),
     )
 
 

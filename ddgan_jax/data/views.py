@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.data.images import Fit, fit_array
+from ddgan_jax.data.images import Fit, enlargement_notes, fit_array
 from ddgan_jax.data.labels import all_labels
 from ddgan_jax.data.source import Batch, Source
 from ddgan_jax.data.splits import parse, positions
@@ -116,6 +116,7 @@ def fitted(source: Source, fit: Fit) -> Source:
         extractor=source.extractor if same_channels else "inception",
         labels=lambda: all_labels(source),
         in_memory=False,
+        notes=(*source.notes, *enlargement_notes(height, width, fit)),
     )
 
 

@@ -144,3 +144,14 @@ def test_home_is_expanded(tmp_path, monkeypatch, kind):
     name, path = write_dataset(kind, "~/raw", "~/tfds", name="mine", size=8)
     assert path.is_relative_to(tmp_path / "tfds")
     assert load(name, "~/tfds").size > 0
+
+
+def test_enlarged_and_animated_images_are_counted(tmp_path):
+    photos = tmp_path / "photos"
+    for number in range(3):
+        picture(photos / f"{number}.png")
+    frames = [Image.new("RGB", (20, 20), (value, 0, 0)) for value in (10, 200)]
+    frames[0].save(photos / "moving.gif", save_all=True, append_images=frames[1:])
+    lines = []
+    write_dataset("folder", str(photos), str(tmp_path), name="a", size=16, say=lines.append)
+    assert lines == ["4 images read; 3 enlarged to 16 pixels; 1 read without their later frames"]

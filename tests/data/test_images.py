@@ -4,11 +4,11 @@ import io
 
 import numpy as np
 import pytest
-from data_files import load
+from data_files import load, write_mnist
 from PIL import Image
 
-from ddgan_jax.data import images
 from ddgan_jax.data.images import Fit, fit_array, fit_image, open_image, unreadable
+from ddgan_jax.data.preparation import write_dataset
 
 
 def checkered(mode):
@@ -45,23 +45,22 @@ def test_opaque_alpha_changes_nothing():
     np.testing.assert_array_equal(fit_image(Image.fromarray(random), Fit()), random[..., :3])
 
 
-def test_images_are_enlarged_smoothly_and_it_is_said_once(capsys, monkeypatch):
-    monkeypatch.setattr(images, "_enlarged_to", set())
+def test_images_are_enlarged_smoothly():
     ramp = np.broadcast_to(np.arange(0, 240, 30, dtype=np.uint8), (3, 8, 8))[..., None]
     large = fit_array(ramp, Fit(32)).astype(int)
-    steps = np.diff(large[0, 16, :, 0])
-    assert steps.max() < 15  # nearest pixels would make steps of 30
-    fit_array(ramp, Fit(32))
-    assert capsys.readouterr().err.count("note: images of 8 pixels are enlarged to 32") == 1
-    fit_array(ramp, Fit(4))
-    fit_array(ramp, Fit(32, "pad"))
-    assert not capsys.readouterr().err
+    assert np.diff(large[0, 16, :, 0]).max() < 15  # nearest pixels would make steps of 30
 
 
-def test_enlarged_digits_say_so(capsys, monkeypatch):
-    monkeypatch.setattr(images, "_enlarged_to", set())
-    assert load("digits", image_size=32, split="train[:10]").shape == (32, 32, 1)
-    assert capsys.readouterr().err.count("enlarged to 32") == 1
+def test_enlarged_images_are_noted(tmp_path):
+    (note,) = load("digits", image_size=32, split="train[:5]+test[:5]").notes
+    assert note.startswith("images of 8x8 are enlarged to 32x32")
+    for fields in (dict(), dict(image_size=4), dict(image_size=32, fit="pad"), dict(channels=3)):
+        assert load("digits", **fields).notes == ()
+    write_mnist(tmp_path / "raw")
+    write_dataset("mnist", str(tmp_path / "raw"), str(tmp_path / "tfds"))
+    (note,) = load("tfds:mnist", tmp_path / "tfds", image_size=32).notes
+    assert note.startswith("images of 28x28 are enlarged to 32x32")
+    assert load("tfds:mnist", tmp_path / "tfds", image_size=14).notes == ()
 
 
 @pytest.mark.parametrize("size", [14, 5, 7])
