@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
@@ -81,22 +83,28 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def open_image(file: BinaryIO) -> Image.Image:
+@contextlib.contextmanager
+def open_image(file: BinaryIO, what: str) -> Iterator[Image.Image]:
     """Open an image in one of `FORMATS`; the pixels are decoded when they are first used.
 
+    Args:
+      file: an open file.
+      what: how to call the image in messages.
+
     Raises:
-      one of `unreadable()`: not such an image, or a damaged one.
+      UserError: the image is damaged, too large or in another format, noticed here or within the
+        `with` block.
     """
     from PIL import Image
 
-    return Image.open(file, formats=_formats())
-
-
-def unreadable() -> tuple[type[Exception], ...]:
-    """The exceptions of Pillow for images that are damaged, too large or of an unknown format."""
-    from PIL import Image
-
-    return (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+    try:
+        with Image.open(file, formats=_formats()) as image:
+            yield image
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from None
+    except Exception as error:  # Pillow raises many kinds for damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{what} is not a readable image ({reason})") from None
 
 
 def fit_image(image: Image.Image, how: Fit) -> np.ndarray:

@@ -14,10 +14,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image, ImageOps
 
-from ddgan_jax.core.errors import UserError
 from ddgan_jax.data.files import open_regular
 from ddgan_jax.data.image_folder import Folder
-from ddgan_jax.data.images import WHITE, Fit, enlarges, fit_image, open_image, unreadable
+from ddgan_jax.data.images import WHITE, Fit, enlarges, fit_image, open_image
 from ddgan_jax.data.raw_files import CIFAR10_CLASSES, read_cifar10, read_mnist
 
 Examples = Iterator[tuple[int | str, dict[str, object]]]
@@ -156,19 +155,15 @@ class ImageFolder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(self, images: Sequence[tuple[Path, int]]) -> Examples:
         config = self.builder_config
         how = Fit(config.size, "resize", 3, config.background)
-        errors: tuple[type[Exception], ...] = (*unreadable(), UserError)
         for path, label in images:
             file = config.folder.root / path
-            try:
-                with open_regular(file) as opened, open_image(opened) as image:
-                    if enlarges(image.height, image.width, how):
-                        config.notes[f"enlarged to {how.size} pixels"] += 1
-                    if image.format != "MPO" and getattr(image, "is_animated", False):
-                        config.notes["read without their later frames"] += 1
-                    # Cameras record how they were held instead of turning the pixels.
-                    pixels = fit_image(ImageOps.exif_transpose(image), how)
-            except errors as error:
-                raise UserError(f"{file} is not a readable image ({error})") from None
+            with open_regular(file) as opened, open_image(opened, str(file)) as image:
+                if enlarges(image.height, image.width, how):
+                    config.notes[f"enlarged to {how.size} pixels"] += 1
+                if image.format != "MPO" and getattr(image, "is_animated", False):
+                    config.notes["animated (first frame read)"] += 1
+                # Cameras record how they were held instead of turning the pixels.
+                pixels = fit_image(ImageOps.exif_transpose(image), how)
             example: dict[str, object] = {"image": _png(pixels)}
             if config.folder.classes:
                 example["label"] = label

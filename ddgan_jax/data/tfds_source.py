@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ddgan_jax.core.errors import UserError, nearest
-from ddgan_jax.data.images import Fit, enlargement_notes, fit_image, open_image, unreadable
+from ddgan_jax.data.images import Fit, enlargement_notes, fit_image, open_image
 from ddgan_jax.data.prepared import (
     Prepared,
     Shard,
@@ -165,8 +165,8 @@ def _prepare(name: str, root: Path, field: str) -> Path:
     _check_tfds_can(base, missing)
     if not _has_tensorflow():
         raise UserError(
-            f"{missing}TFDS can download and prepare it once TensorFlow is installed: "
-            "pip install tensorflow"
+            f"{missing}with TensorFlow, TFDS tries to download and prepare it: pip install "
+            "tensorflow"
         )
     import tensorflow_datasets as tfds
 
@@ -223,12 +223,9 @@ def _final_shape(
 
 def _decode(encoded: bytes, shape: tuple[int, int, int], how: Fit, field: str) -> np.ndarray:
     """Decode an image to uint8 `shape`."""
-    try:
-        with open_image(io.BytesIO(encoded)) as image:
-            # A set of color images may hold a few gray ones; all get the channels of the set.
-            pixels = fit_image(image, how._replace(channels=shape[-1]))
-    except unreadable() as error:
-        raise UserError(f"{field}; an image cannot be decoded ({error})") from None
+    with open_image(io.BytesIO(encoded), f"{field}; an image") as image:
+        # A set of color images may hold a few gray ones; all get the channels of the set.
+        pixels = fit_image(image, how._replace(channels=shape[-1]))
     if pixels.shape != shape:
         raise UserError(f"{field}; an image has shape {pixels.shape}, and {shape} is needed")
     return pixels

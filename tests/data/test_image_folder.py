@@ -154,4 +154,4 @@ def test_enlarged_and_animated_images_are_counted(tmp_path):
     frames[0].save(photos / "moving.gif", save_all=True, append_images=frames[1:])
     lines = []
     write_dataset("folder", str(photos), str(tmp_path), name="a", size=16, say=lines.append)
-    assert lines == ["4 images read; 3 enlarged to 16 pixels; 1 read without their later frames"]
+    assert lines == ["4 images read; 3 enlarged to 16 pixels; 1 animated (first frame read)"]

@@ -4,10 +4,10 @@ import io
 
 import numpy as np
 import pytest
-from data_files import load, write_mnist
+from data_files import load, refused, write_mnist
 from PIL import Image
 
-from ddgan_jax.data.images import Fit, fit_array, fit_image, open_image, unreadable
+from ddgan_jax.data.images import Fit, fit_array, fit_image, open_image
 from ddgan_jax.data.preparation import write_dataset
 
 
@@ -74,5 +74,19 @@ def test_shrinking_averages_over_boxes_bit_for_bit(size):
 def test_postscript_is_not_opened():
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
     assert Image.open(io.BytesIO(eps)).format == "EPS"  # Pillow would
-    with pytest.raises(unreadable()):
-        open_image(io.BytesIO(eps))
+    refused(lambda: open_image(io.BytesIO(eps), "a.png").__enter__(), "a.png is not a readable")
+
+
+def test_damaged_images_are_refused_in_one_line():
+    out = io.BytesIO()
+    noise = np.random.default_rng(0).integers(256, size=(8, 8, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(out, "PNG")
+    good = out.getvalue()
+
+    def read(data):
+        with open_image(io.BytesIO(data), "a.png") as image:
+            return fit_image(image, Fit(4))
+
+    assert read(good).shape == (4, 4, 3)
+    for length in range(0, len(good) - 20, 7):
+        refused(lambda length=length: read(good[:length]), "a.png is not a readable image")
