@@ -14,16 +14,6 @@ def images_of(source: Source, batch_size: int = 256) -> Iterator[np.ndarray]:
         yield source.take(np.arange(start, min(start + batch_size, source.size)))["image"]
 
 
-def labels_of(source: Source, batch_size: int = 256) -> np.ndarray:
-    """All labels of a source in order, int32 [N]."""
-    return np.concatenate(
-        [
-            source.take(np.arange(start, min(start + batch_size, source.size)))["label"]
-            for start in range(0, source.size, batch_size)
-        ]
-    )
-
-
 def hash_of(source: Source) -> str:
     """First 16 hexadecimal digits of the sha256 of number, shape and pixels of all its images."""
     digest = hashlib.sha256(str((source.size, source.shape)).encode())

@@ -74,6 +74,8 @@ def train(
         say(f"parameters of {role}: {count:,}")
     source, plan, kinds = run.source, run.plan, info["devices"]
     say(f"data: {source.name}, {source.size:,} examples of shape {source.shape}")
+    for note in source.notes:
+        say(f"note: {note}")
     say(f"{plan.total:,} steps of {config.train.batch_size} on {len(kinds)} x {kinds[0]}, "
         f"{plan.epoch:,} steps an epoch")  # fmt: skip
     state_size = info["state_bytes_per_device"] / 2**20

@@ -144,9 +144,8 @@ def test_latents_of_the_training_data_are_of_unit_size(finished, unit):
     config.space.unit = unit
     frozen = autoencoder_folder.load(config, meshes.make_mesh())
     source = load_source(config.data)
-    frozen["scale"] = jnp.float32(
-        latent_cache.encoded(config, build_space(config, source.shape), source, frozen)[1]
-    )
+    space = build_space(config, source.shape)
+    frozen["scale"] = jnp.float32(latent_cache.encoded(config, space, source, frozen)[1])
     images = jnp.asarray(source.take(np.arange(source.size))["image"])
     x = np.asarray(space.encode(images, frozen))
     size = np.abs(x).max() if unit == "largest" else np.sqrt(np.square(x).mean())
