@@ -168,7 +168,7 @@ def test_a_perfect_encoder_and_generator_invert_each_other(kind):
 
 
 def test_refining_finds_latents_of_images_that_the_generator_can_make():
-    method, x, labels = oracle("pool"), images(), jnp.zeros(5, jnp.int32)
+    method, x, labels = oracle("pool").inversion, images(), jnp.zeros(5, jnp.int32)
     start = jnp.zeros((5, 3, 64))
 
     def errors(latents):
