@@ -77,7 +77,8 @@ def digits(split: str = "train") -> Source:
     sizes = {"train": _DIGITS_TRAIN, "test": len(images) - _DIGITS_TRAIN}
     name, part = slice_of(split, sizes)
     whole = slice(_DIGITS_TRAIN) if name == "train" else slice(_DIGITS_TRAIN, None)
-    return array_source("digits", images[whole][part], labels[whole][part])
+    source = array_source("digits", images[whole][part], labels[whole][part])
+    return source._replace(extractor="digits")
 
 
 def npz(path: str, split: str = "train") -> Source:
@@ -114,4 +115,5 @@ def _fitted(source: Source, how: Fit) -> Source:
             )
         return source
     examples = source.take(np.arange(source.size))
-    return array_source(source.name, fit_array(examples["image"], how), examples["label"])
+    fitted = array_source(source.name, fit_array(examples["image"], how), examples["label"])
+    return fitted._replace(extractor=source.extractor, modes=source.modes)

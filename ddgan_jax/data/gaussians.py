@@ -31,4 +31,5 @@ def gaussians25(split: str = "train") -> Source:
     random = np.random.default_rng(_SEEDS[name])
     labels = random.integers(25, size=SIZE)
     points = CENTRES[labels] + SIGMA * random.standard_normal((SIZE, 2), dtype=np.float32)
-    return array_source("gaussians25", points.astype(np.float32)[part], labels[part])
+    source = array_source("gaussians25", points.astype(np.float32)[part], labels[part])
+    return source._replace(modes="gaussians25")

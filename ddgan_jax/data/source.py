@@ -19,12 +19,17 @@ class Source(NamedTuple):
       shape: of one example: `(H, W, C)` for images, `(D,)` for points.
       take: integer indices `[n]`, each in `0..size-1`, to
         `{"image": uint8 [n, H, W, C] or float32 [n, D], "label": int32 [n]}`.
+      extractor: name of the feature network that evaluates samples of this data by default.
+      modes: name of the function that counts the modes of this data which samples cover, where
+        the modes are known; else "".
     """
 
     name: str
     size: int
     shape: tuple[int, ...]
     take: Callable[[np.ndarray], Batch]
+    extractor: str = "inception"
+    modes: str = ""
 
 
 def array_source(name: str, images: np.ndarray, labels: np.ndarray | None = None) -> Source:

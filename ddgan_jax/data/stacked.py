@@ -55,4 +55,4 @@ def stacked_mnist(split: str, directory: str, how: Fit) -> Source:
         label = taken["label"].reshape(-1, 3) @ np.array([100, 10, 1], np.int32)
         return {"image": image, "label": label.astype(np.int32)}
 
-    return Source("stacked_mnist", len(triples), (side, side, 3), take)
+    return Source("stacked_mnist", len(triples), (side, side, 3), take, modes="stacked_mnist")

@@ -26,6 +26,9 @@ _PREPARE = {
     "image_folder": "folder --source=DIR --name=NAME --size=64",
 }
 
+# Feature networks that know a data set better than Inception does.
+_EXTRACTORS = {"mnist": "mnist"}
+
 
 def data_root(directory: str) -> Path:
     """`directory`, or where TFDS keeps its data: $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
@@ -84,9 +87,10 @@ def prepared_source(name: str, split: str, directory: str, how: Fit) -> Source:
         labels = [row["label"] if has_label else 0 for row in rows]
         return {"image": images, "label": np.array(labels, np.int32)}
 
+    extractor = _EXTRACTORS.get(name, "inception")
     if len(records) * int(np.prod(shape)) > MEMORY_LIMIT:
-        return Source(name, len(records), shape, take)
-    return array_source(name, *_load(take, len(records)))
+        return Source(name, len(records), shape, take, extractor)
+    return array_source(name, *_load(take, len(records)))._replace(extractor=extractor)
 
 
 def _versions(path: Path) -> list[Path]:

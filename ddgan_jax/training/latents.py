@@ -22,9 +22,10 @@ from ml_collections import ConfigDict
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, PyTree
 from ddgan_jax.data.source import Batch, Source
-from ddgan_jax.evaluation.protocol import cache_folder, hash_of, images_of
+from ddgan_jax.data.traversal import hash_of, images_of
 from ddgan_jax.interop.weight_files import content_hash
 from ddgan_jax.io import checkpoint, run_folder
+from ddgan_jax.io.cache import cache_folder
 from ddgan_jax.io.storage import AnyPath, copy_tree, place
 from ddgan_jax.methods.build import build_method
 from ddgan_jax.networks.build import build_space

@@ -11,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.images import to_uint8
 from ddgan_jax.core.train_step import Regularise, which_regularise
 from ddgan_jax.core.types import Array, TrainState
 from ddgan_jax.data.pipeline import batches
@@ -226,7 +227,7 @@ def grid_sampler(run: Run) -> Callable[[TrainState], np.ndarray]:
 
         def pairs(state: TrainState) -> np.ndarray:
             rebuilt = np.concatenate(list(rebuild(state.ema, images)))
-            both = np.stack([images, plots.to_uint8(rebuilt)], axis=1)
+            both = np.stack([images, to_uint8(rebuilt)], axis=1)
             return both.reshape(-1, *images.shape[1:])
 
         return pairs
