@@ -12,7 +12,7 @@ from PIL import Image
 from ddgan_jax.cli.prepare import main
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.data import builders, load_source, tfds_source
-from ddgan_jax.evaluation.modes import stacked_modes
+from ddgan_jax.metrics.modes import stacked_modes
 
 
 def load(name, directory, **fields):

@@ -12,18 +12,22 @@ import tiny_runs as runs
 
 import ddgan_jax
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.images import to_uint8
 from ddgan_jax.data import digits
+from ddgan_jax.data.traversal import images_of
 from ddgan_jax.evaluation import protocol
 from ddgan_jax.evaluation import reference as evaluators
 from ddgan_jax.evaluation.compare import Entry, at_equal, differences, over_seeds, read_entry
-from ddgan_jax.evaluation.modes import KNOWN, stacked_labels
+from ddgan_jax.evaluation.modes import MODES, stacked_labels
 from ddgan_jax.evaluation.reference import eight_bits, evaluate_samples, make_evaluator
-from ddgan_jax.features.classes import load_classifier
+from ddgan_jax.features import EXTRACTORS, ExtractorEntry
+from ddgan_jax.features.classifier import load_classifier
 from ddgan_jax.features.extractor import Extracted
 from ddgan_jax.io.run_folder import load_config
-from ddgan_jax.metrics.frechet import frechet_distance, moments
+from ddgan_jax.metrics import METRICS
+from ddgan_jax.metrics.frechet import frechet_distance
+from ddgan_jax.metrics.moments import moments
 from ddgan_jax.parallel import mesh as meshes
-from ddgan_jax.plotting import grids as plots
 
 FEW = ("--config.eval.num_samples=40", "--config.eval.trials=2")
 DISTANCE = "frechet_digits_classifier"
@@ -62,7 +66,7 @@ def test_the_report_holds_metrics_speed_and_protocol(report):
 
 
 def test_the_numbers_are_those_of_the_python_api(run, report):
-    images = plots.to_uint8(ddgan_jax.load(run).sample(jax.random.key(0), 40))
+    images = to_uint8(ddgan_jax.load(run).sample(jax.random.key(0), 40))
     data = digits("train").take(np.arange(1500))["image"]
     expected = frechet_distance(moments(features(images)), moments(features(data)))
     np.testing.assert_allclose(report["metrics"][DISTANCE], expected, rtol=1e-4)
@@ -149,21 +153,22 @@ def test_features_do_not_depend_on_how_images_are_batched():
     np.testing.assert_allclose(whole.features, split.features, rtol=1e-4, atol=1e-5)
 
 
-def test_grey_images_for_a_network_of_colour():
+def test_gray_images_for_a_network_of_color():
     network = load_classifier("digits")._replace(name="inception", channels=3)
-    grey, colour = np.zeros((2, 8, 8, 1), np.uint8), np.zeros((2, 8, 8, 3), np.uint8)
+    gray, color = np.zeros((2, 8, 8, 1), np.uint8), np.zeros((2, 8, 8, 3), np.uint8)
     with pytest.raises(UserError, match=r"repeat_grey=true"):
-        protocol.to_channels(grey, network, repeat_grey=False)
-    assert protocol.to_channels(grey, network, repeat_grey=True).shape == (2, 8, 8, 3)
-    with pytest.raises(UserError, match="grey images"):
-        protocol.to_channels(colour, network._replace(channels=1), repeat_grey=True)
+        protocol.to_channels(gray, network, repeat_grey=False)
+    assert protocol.to_channels(gray, network, repeat_grey=True).shape == (2, 8, 8, 3)
+    with pytest.raises(UserError, match="gray images"):
+        protocol.to_channels(color, network._replace(channels=1), repeat_grey=True)
 
 
-def test_another_grey_set_is_seen_by_inception(monkeypatch):
+def test_another_gray_set_is_seen_by_inception(monkeypatch):
     """Fashion-MNIST by one override: no classifier of ours knows it, and nothing more is asked."""
     network = load_classifier("digits")._replace(name="inception", channels=3)
-    fashion = digits("test")._replace(name="fashion_mnist")
-    monkeypatch.setattr(evaluators, "load_inception", lambda path: network)
+    fashion = digits("test")._replace(name="fashion_mnist", extractor="inception")
+    entry = ExtractorEntry(lambda settings: network, channels=3)
+    monkeypatch.setitem(EXTRACTORS, "inception", entry)
     monkeypatch.setattr(evaluators, "load_source", lambda data: fashion)
     for name in ("gan", "gan_highdim", "diffusion_gan", "difgan", "ddgan", "ddpm"):
         config = runpy.run_path(str(runs.ROOT / f"configs/{name}_mnist.py"))["get_config"]()
@@ -183,10 +188,9 @@ def test_names_of_inception_stay_its_own():
     network = load_classifier("digits")._replace(apply=apply, name="inception", distance="fid")
     mesh, source = meshes.make_mesh(), digits("test")
     data = protocol.reference(source, network, mesh, batch_size=64)
-    images = protocol.images_of(digits("train[:50]"))
+    images = images_of(digits("train[:50]"))
     samples = protocol.extract(network, images, mesh, batch_size=64, total=50)
-    names = ("frechet", "kid", "precision_recall", "inception_score", "classes")
-    found = protocol.measure(samples, data, network, names, mesh)
+    found = protocol.measure(samples, data, network, METRICS.values(), mesh)
     inception = {"fid", "kid", "kid_std", "precision", "recall"}
     assert found.keys() >= inception | {"inception_score", "inception_score_std"}
 
@@ -230,7 +234,7 @@ def test_stacked_digits_have_modes():
     some = digits("train").take(np.arange(3))["image"]
     images = np.zeros((30, 32, 32, 3), np.uint8)
     images[:, 8:24, 8:24] = np.concatenate([some] * 10).repeat(2, 1).repeat(2, 2)
-    found, how = KNOWN["stacked_mnist"](images)
+    found, how = MODES["stacked_mnist"](images)
     assert how["digits_read_by"].startswith("mnist-classifier, ")
     labels = stacked_labels(images, load_classifier("mnist"))
     assert found["modes_covered"] == len(np.unique(labels, axis=0)) <= 3
