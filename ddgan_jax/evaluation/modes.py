@@ -106,7 +106,7 @@ def _mixture_line(points: np.ndarray) -> str:
     found = mode_coverage(points, CENTRES, SIGMA)
     return (
         f"{len(points)} samples: {found.covered} of {len(CENTRES)} modes, "
-        f"{100 * found.share:.1f} % within 3 sigma of a centre, balance {found.balance:.2f}"
+        f"{100 * found.share:.1f} % within 3 sigma of a center, balance {found.balance:.2f}"
     )
 
 
