@@ -1,1 +1,1 @@
-"""evaluation."""
+"""Evaluation of runs: reference statistics, the evaluation protocol, reports and comparisons."""

@@ -1,9 +1,9 @@
-"""How good are generated 8x8 digits: `python -m ddgan_jax.metrics.digits SAMPLES.npz`.
+"""Quality of generated 8x8 digits: `python -m ddgan_jax.metrics.digits SAMPLES.npz`.
 
-Three questions, each with the same number for 297 real digits that training never saw:
-  are they digits?    confidence of the classifier `digits`, trained on the 1,500 training digits
-  are all there?      share of each class, and its entropy in units of ten equal classes
-  are they copies?    distance to the nearest training digit (RMS over pixels, 0..255)
+The command prints three results, each beside that of 297 held-out digits:
+  realism    confidence of the classifier `digits`, trained on the 1,500 training digits
+  diversity  share of each class, and their balance, 1 for ten equally frequent classes
+  copies     distance to the nearest training digit (RMS over pixels, 0..255)
 """
 
 import argparse
@@ -15,15 +15,19 @@ import numpy as np
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.data import digits, npz
-from ddgan_jax.features.classes import ClassReport, class_report, classify, load_classifier
+from ddgan_jax.features.classifier import classify, load_classifier
 from ddgan_jax.features.extractor import Extractor
+from ddgan_jax.metrics.classes import ClassReport, class_report
+from ddgan_jax.metrics.nearest import nearest_distance
 
 
 class DigitQuality(NamedTuple):
-    """Attributes:
-    report: what the classifier sees.
-    nearest: median distance to the nearest training digit.
-    coverage: median distance of a held-out digit to the nearest of these images.
+    """Quality of a set of 8x8 digits.
+
+    Attributes:
+      report: predictions of the classifier.
+      nearest: median distance of these images to the nearest training digit.
+      coverage: median distance of a held-out digit to the nearest of these images.
     """
 
     report: ClassReport
@@ -31,15 +35,13 @@ class DigitQuality(NamedTuple):
     coverage: float
 
 
-def nearest_distance(images: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """RMS pixel distance [N] of each image to the nearest of `among`."""
-    a, b = (np.asarray(x, np.float64).reshape(len(x), -1) for x in (images, among))
-    squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
-    return np.sqrt(np.maximum(squared, 0).min(axis=1) / a.shape[1])
-
-
 def digit_quality(classifier: Extractor, images: np.ndarray) -> DigitQuality:
-    """Answers for uint8 images [N, 8, 8, 1]."""
+    """Compare images with the training digits and the held-out digits.
+
+    Args:
+      classifier: of digits.
+      images: uint8 [N, 8, 8, 1].
+    """
     everything = [digits(split) for split in ("train", "test")]
     train, test = (s.take(np.arange(s.size))["image"] for s in everything)
     return DigitQuality(
@@ -60,7 +62,7 @@ def _digits_of(path: Path) -> np.ndarray:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command: a table, samples beside held-out digits."""
+    """Print a table of samples and held-out digits; returns the exit status."""
     parser = argparse.ArgumentParser(
         "python -m ddgan_jax.metrics.digits",
         description=__doc__,

@@ -15,8 +15,8 @@ from ddgan_jax.config.stored import read_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Shape, Space
 from ddgan_jax.data import all_labels
-from ddgan_jax.data.iterate import hash_of, images_of
 from ddgan_jax.data.source import Batch, Source
+from ddgan_jax.data.traversal import hash_of, images_of
 from ddgan_jax.interop.weight_files import content_hash
 from ddgan_jax.io.cache import cache_folder
 from ddgan_jax.io.storage import place

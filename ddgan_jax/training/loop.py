@@ -12,14 +12,12 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config.stored import check_same_run, read_config, save_config
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.core.random import sample_keys
 from ddgan_jax.core.train_step import Regularize, which_regularize
 from ddgan_jax.core.types import Array, TrainState
 from ddgan_jax.data.pipeline import batches
 from ddgan_jax.evaluation.evaluate import evaluation_line, state_evaluator
 from ddgan_jax.evaluation.reference import Evaluator, make_evaluator
-from ddgan_jax.inference.rebuild import rebuilder
-from ddgan_jax.inference.sampling import compiled_sampler
+from ddgan_jax.inference.outputs import outputs_of
 from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.storage import AnyPath, spooled
 from ddgan_jax.methods import complete_config, fields_of
@@ -238,29 +236,17 @@ def feed_batches(run: Run, start: int) -> Generator[dict[str, Array]]:
 
 
 def grid_sampler(run: Run) -> Callable[[TrainState], np.ndarray]:
-    """`state -> samples` from the same noise each time, with the moving average of the weights.
-
-    Of a method that draws none, pairs of a real image and what it is rebuilt as.
-    """
-    config, mesh, count = run.config, run.mesh, run.config.train.grid
-    if run.method.sample is None:
-        rebuild = rebuilder(run.method, mesh, config.sample.batch_size)
-        images = run.source.take(np.arange(min((count + 1) // 2, run.source.size)))["image"]
-
-        def pairs(state: TrainState) -> np.ndarray:
-            rebuilt = np.concatenate(list(rebuild(state.ema, images)))
-            both = np.stack([images, plots.to_uint8(rebuilt)], axis=1)
-            return both.reshape(-1, *images.shape[1:])
-
-        return pairs
-    padded = meshes.round_up(count, mesh)
-    sample = compiled_sampler(run.method, mesh)
-    keys = sample_keys(jax.random.key(config.seed + 1), 0, padded)
-
-    def draw(state: TrainState) -> np.ndarray:
-        return np.asarray(sample({**state.params, **state.ema}, keys, run.frozen))[:count]
-
-    return draw
+    """state -> the images of a grid, from the same noise each time and with averaged weights."""
+    outputs = outputs_of(
+        run.method,
+        run.config,
+        run.source,
+        run.mesh,
+        run.frozen,
+        jax.random.key(run.config.seed + 1),
+        run.config.train.grid,
+    )
+    return lambda state: outputs.grid({**state.params, **state.ema})
 
 
 def _silent(text: str) -> None:

@@ -13,13 +13,8 @@ from PIL import Image
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.data import array_source, digits, raw_files
 from ddgan_jax.data.images import Fit, fit_array
-from ddgan_jax.features.classes import (
-    WEIGHTS,
-    class_report,
-    classify,
-    load_classifier,
-    weights_meta,
-)
+from ddgan_jax.features.classifier import WEIGHTS, classify, load_classifier, weights_meta
+from ddgan_jax.metrics.classes import class_report
 from ddgan_jax.networks.classifier import SIZES, Classifier
 from ddgan_jax.training import classifier as classifiers
 from ddgan_jax.training.classifier import jitter, main, train_classifier
@@ -173,7 +168,7 @@ def test_an_image_depends_on_itself_alone():
 )
 def test_images_of_another_kind_are_refused(images):
     extractor = load_classifier("digits")
-    with pytest.raises(UserError, match=r"digits-classifier: images are .*; allowed: uint8 \[B,"):
+    with pytest.raises(UserError, match=r"images for digits-classifier are .*; uint8 \[B,"):
         extractor.apply(extractor.params, images)
 
 
@@ -228,31 +223,31 @@ META = {"name": "x", "size": 8}
 @pytest.mark.parametrize(
     "make, says",
     [
-        (lambda path: path, "there is no such file; allowed: digits, mnist, or a file"),
-        (truncated, "not a readable npz file"),
-        (damaged, "not a readable npz file"),
-        (text, "not a readable npz file"),
-        (pickled, "not a readable npz file"),
-        (lambda path: path.parent, "not a readable npz file"),
-        (lambda path: rewritten(path, meta=None), "not a classifier; allowed: a file that"),
-        (lambda path: rewritten(path, meta=np.array("[]")), "not a classifier"),
-        (lambda path: rewritten(path, meta=np.array("{")), "not a classifier"),
+        (lambda path: path, "does not exist; digits, mnist or a file"),
+        (truncated, "is not a readable npz file"),
+        (damaged, "is not a readable npz file"),
+        (text, "is not a readable npz file"),
+        (pickled, "is not a readable npz file"),
+        (lambda path: path.parent, "is not a readable npz file"),
+        (lambda path: rewritten(path, meta=None), "has no classifier; a file written by"),
+        (lambda path: rewritten(path, meta=np.array("[]")), "has no classifier"),
+        (lambda path: rewritten(path, meta=np.array("{")), "has no classifier"),
         (
             lambda path: rewritten(path, meta=np.array(json.dumps(META | {"size": 64}))),
-            "not a classifier",
+            "has no classifier",
         ),
-        (lambda path: rewritten(path, **{"logits/bias": None}), "not a classifier"),
+        (lambda path: rewritten(path, **{"logits/bias": None}), "has no classifier"),
         (
             lambda path: rewritten(path, meta=np.array(json.dumps(META | {"size": 32}))),
-            "array 'conv_0/bias' is (64,); allowed at this size: (32,)",
+            "array 'conv_0/bias' is (64,); (32,) is needed at this size",
         ),
-        (without_conv_bias, "array 'conv_0/bias' is missing; allowed at this size: (64,)"),
+        (without_conv_bias, "array 'conv_0/bias' is missing; (64,) is needed at this size"),
         (
             lambda path: rewritten(path, more=np.zeros(3)),
-            "array 'more' is (3,); allowed at this size: none",
+            "array 'more' is (3,); none is needed at this size",
         ),
-        (with_nan, "array 'logits/bias' is damaged; allowed: finite numbers"),
-        (with_words, "array 'logits/bias' is damaged; allowed: finite numbers"),
+        (with_nan, "array 'logits/bias' is damaged; finite numbers"),
+        (with_words, "array 'logits/bias' is damaged; finite numbers"),
     ],
 )
 def test_a_file_that_is_no_classifier_gets_one_line(tmp_path, make, says):
@@ -260,7 +255,7 @@ def test_a_file_that_is_no_classifier_gets_one_line(tmp_path, make, says):
     with pytest.raises(UserError) as caught:
         load_classifier(str(path))
     message = str(caught.value)
-    assert message.startswith(f"classifier={str(path)!r}: ") and says in message
+    assert message.startswith(f"classifier {str(path)!r}") and says in message
     assert "\n" not in message and len(message) < 400
 
 
@@ -313,11 +308,11 @@ def test_class_report_of_known_logits():
 @pytest.mark.parametrize(
     "flags, says",
     [
-        (["--steps=0"], "--steps=0: allowed: 1 or more"),
-        (["--size=40"], "--size=40: allowed: 8..32, or 0"),
-        (["--size=4"], "--size=4: allowed: 8..32, or 0"),
-        (["--seed=-1"], "--seed=-1: allowed: 0 or more"),
-        (["--out=weights.txt"], "--out=weights.txt: allowed: a file *.npz"),
+        (["--steps=0"], "--steps is 0; 1 or more"),
+        (["--size=40"], "--size is 40; 8..32, or 0"),
+        (["--size=4"], "--size is 4; 8..32, or 0"),
+        (["--seed=-1"], "--seed is -1; an integer in [0, 2^32)"),
+        (["--out=weights.txt"], "--out is weights.txt; a file *.npz"),
         (["--out=/dev/null/x.npz"], "--out=/dev/null cannot be written to"),
         (["--data=digit"], "config.data.name is 'digit'; digits"),
         (["--data=gaussians25"], "holds points of shape (2,)"),
@@ -334,7 +329,7 @@ def test_mistakes_on_the_command_line_get_one_line(tmp_path, capsys, flags, says
 def test_images_that_do_not_suit_are_refused():
     for shape in ((7, 7, 1), (33, 33, 1), (8, 9, 1), (8, 8, 3)):
         source = array_source("these", np.zeros((3, *shape), np.uint8))
-        with pytest.raises(UserError, match=r"these holds images of shape .*; allowed: grey"):
+        with pytest.raises(UserError, match=r"these has images of shape .*; gray squares"):
             train_classifier(source, 10, 1, 0)
 
 

@@ -255,5 +255,5 @@ def test_missing_weights_say_where_to_get_them(tmp_path, monkeypatch):
 
 def test_other_images_are_one_line():
     for images in (jnp.zeros((2, 8, 8, 1), jnp.uint8), jnp.zeros((2, 8, 8, 3), jnp.float32)):
-        with pytest.raises(UserError, match=r"allowed: uint8 \[B, H, W, 3\]"):
+        with pytest.raises(UserError, match=r"uint8 \[B, H, W, 3\] is needed"):
             extract({}, images)

@@ -8,8 +8,10 @@ from ddgan_jax.data import digits
 from ddgan_jax.data.gaussians import CENTRES, SIGMA, gaussians25
 from ddgan_jax.evaluation import digits as digit_metrics
 from ddgan_jax.evaluation import modes
-from ddgan_jax.evaluation.modes import mode_coverage, stacked_labels, stacked_modes
-from ddgan_jax.features.classes import classify, load_classifier
+from ddgan_jax.evaluation.modes import stacked_labels
+from ddgan_jax.features.classifier import classify, load_classifier
+from ddgan_jax.metrics.modes import mode_coverage, stacked_modes
+from ddgan_jax.metrics.nearest import nearest_distance
 
 
 def test_mode_coverage_of_the_data_itself():
@@ -36,7 +38,7 @@ def test_nearest_distance_against_a_loop():
     expected = [
         min(np.sqrt(np.mean((x.astype(float) - y.astype(float)) ** 2)) for y in b) for x in a
     ]
-    np.testing.assert_allclose(digit_metrics.nearest_distance(a, b), expected, rtol=1e-6)
+    np.testing.assert_allclose(nearest_distance(a, b), expected, rtol=1e-6)
 
 
 def test_digit_quality_tells_digits_from_noise_and_copies():
@@ -130,11 +132,11 @@ def test_bias_is_the_divergence_of_a_perfect_generator():
 @pytest.mark.parametrize(
     "labels, histogram, says",
     [
-        (np.zeros((5, 2), int), None, r"labels are int64 \(5, 2\); allowed: integers \(N, 3\)"),
-        (np.zeros((0, 3), int), None, "allowed: integers"),
+        (np.zeros((5, 2), int), None, r"labels are int64 \(5, 2\); integers \(N, 3\)"),
+        (np.zeros((0, 3), int), None, r"integers \(N, 3\)"),
         (np.zeros((5, 3)), None, "labels are float64"),
-        (np.full((5, 3), 10), None, r"labels are in 10\.\.10; allowed: digits 0\.\.9"),
-        (np.full((5, 3), -1), None, "allowed: digits"),
+        (np.full((5, 3), 10), None, r"labels are in 10\.\.10; digits 0\.\.9"),
+        (np.full((5, 3), -1), None, r"digits 0\.\.9"),
         (np.zeros((5, 3), int), np.ones(10), r"data_histogram has shape \(10,\)"),
         (np.zeros((5, 3), int), np.zeros(1000), "not all 0"),
         (np.zeros((5, 3), int), np.full(1000, np.nan), "finite"),

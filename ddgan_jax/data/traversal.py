@@ -1,4 +1,4 @@
-"""All images of a source in order, and their hash."""
+"""One pass over all images of a source in order, and the hash that identifies them."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from ddgan_jax.data.source import Source
 
 
 def images_of(source: Source, batch_size: int = 256) -> Iterator[np.ndarray]:
-    """All images of a source in order, uint8 [b, H, W, C] with b at most `batch_size`."""
+    """Yield all images of a source in order, uint8 [b, H, W, C] with b at most `batch_size`."""
     for start in range(0, source.size, batch_size):
         yield source.take(np.arange(start, min(start + batch_size, source.size)))["image"]
 
