@@ -57,7 +57,7 @@ def base() -> ConfigDict:
                 # frechet, kid, precision_recall, inception_score, classes; all that suit the data
                 metrics=("auto",),
                 # Feature networks: inception (the FID's), mnist, digits (our classifiers), or a
-                # FILE.npz of python -m ddgan_jax.metrics.classifier; the one that suits the data
+                # FILE.npz of python -m ddgan_jax classifier; the one that suits the data
                 extractors=("auto",),
                 inception="",  # weights; "": $DDGAN_INCEPTION or ~/.cache/ddgan_jax
                 repeat_grey=False,  # show Inception grey images as colour

@@ -18,7 +18,7 @@ from ddgan_jax.data.source import Batch, Source, array_source
 # Up to this many decoded bytes are kept in memory; beyond it, examples are decoded when taken.
 MEMORY_LIMIT = 4 * 2**30
 
-# What `python -m ddgan_jax.data.prepare` writes, and how it is called for each.
+# What `python -m ddgan_jax prepare` writes, and how it is called for each.
 _PREPARE = {
     "mnist": "mnist --source=DIR",
     "fashion_mnist": "fashion_mnist --source=DIR",
@@ -116,7 +116,7 @@ def _prepare(name: str, root: Path, field: str) -> Path:
     """Lets TFDS prepare the data set where TensorFlow is there; else says what to do."""
     missing = f"{field} is not prepared under {root} (data.dir); "
     base = name.split("/")[0]
-    ours = f"run: python -m ddgan_jax.data.prepare {_PREPARE.get(base, '')} --data_dir={root}"
+    ours = f"run: python -m ddgan_jax prepare {_PREPARE.get(base, '')} --data_dir={root}"
     if base in _PREPARE:  # at once; without network TFDS would try for minutes
         raise UserError(missing + ours)
     if not _has_tensorflow():

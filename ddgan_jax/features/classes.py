@@ -156,7 +156,7 @@ def _read(name_or_path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     except FileNotFoundError:
         raise UserError(
             f"{field}: there is no such file; allowed: {', '.join(shipped)}, or a file that "
-            f"`python -m ddgan_jax.metrics.classifier` wrote{nearest(name_or_path, shipped)}"
+            f"`python -m ddgan_jax classifier` wrote{nearest(name_or_path, shipped)}"
         ) from None
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())
@@ -170,7 +170,7 @@ def _read(name_or_path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not expected:
         raise UserError(
             f"{field}: not a classifier; allowed: a file that "
-            "`python -m ddgan_jax.metrics.classifier` wrote"
+            "`python -m ddgan_jax classifier` wrote"
         )
     for name in sorted(expected.keys() | arrays.keys()):
         found = arrays[name].shape if name in arrays else "missing"

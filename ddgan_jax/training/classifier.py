@@ -1,18 +1,12 @@
-"""Train the project's classifiers of small grey images.
+"""Train the project's classifiers of small gray images; `python -m ddgan_jax classifier` does.
 
-The two that come with the package were made by these commands:
-  python -m ddgan_jax.metrics.classifier --data=tfds:mnist --size=32 --out=mnist.npz
-  python -m ddgan_jax.metrics.classifier --data=digits --out=digits.npz
-
-What is made of them is in `classes.py`. Their images come to the network's size in all ways in
-which a config brings them to its own, zoomed and shifted at random.
+`features/classes.py` evaluates samples with them. Training images reach the network's size in all
+ways in which a config resizes images, and are zoomed and shifted at random.
 """
 
-import argparse
 import functools
 import json
 import re
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -161,70 +155,69 @@ def _source(data: str, split: str, data_dir: str, size: int, fit: str) -> Source
     return load_source(how)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m ddgan_jax.metrics.classifier",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--data", required=True, help="data.name of a set with labels and a test split")
-    add("--data_dir", default="", help="data.dir: where TFDS data lies")
-    add("--size", type=int, default=0, help="of the network, 8..32; default: that of the data")
-    add("--out", required=True, type=Path, metavar="FILE.npz", help="where the weights go")
-    add("--steps", type=int, default=STEPS, help=f"of {BATCH} images; default: {STEPS}")
-    add("--seed", type=int, default=0, help="default: 0")
-    return parser
+def make_classifier(
+    data: str,
+    out: Path,
+    *,
+    data_dir: str = "",
+    size: int = 0,
+    steps: int = STEPS,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Train on all ways in which images reach the network's size, test each, write the weights.
 
-
-def _make(args: argparse.Namespace) -> None:
-    """Train on the ways in which images come to the network's size, test each, write.
+    Args:
+      data: `data.name` of a set with labels and a test split.
+      out: the .npz to write.
+      data_dir: where TFDS data lies.
+      size: height and width of the network's images; 0: those of the data.
+      steps: training steps of `BATCH` images.
+      seed: in [0, 2^32).
+      say: is given lines for people.
 
     Raises:
-      UserError: a flag out of range, data that is not there or does not suit, nowhere to write.
+      UserError: a size that is not allowed, data that is not there or does not suit, or `out`
+        cannot be written to.
     """
-    if args.steps < 1:
-        raise UserError(f"--steps={args.steps}: allowed: 1 or more")
-    if args.size and args.size not in SIZES:
-        raise UserError(f"--size={args.size}: allowed: {SIZES[0]}..{SIZES[-1]}, or 0")
-    if not 0 <= args.seed < 2**32:
-        raise UserError(f"--seed={args.seed}: allowed: 0 or more, below 2^32")
-    if args.out.suffix != ".npz":
-        raise UserError(f"--out={args.out}: allowed: a file *.npz")
-    check_writable("--out", args.out.parent)
+    if size and size not in SIZES:
+        raise UserError(f"--size is {size}; an integer in [{SIZES[0]}, {SIZES[-1]}] is needed")
+    if out.suffix != ".npz":
+        raise UserError(f"--out is {out}; a file *.npz is needed")
+    check_writable("--out", out.parent)
     started = time.perf_counter()
-    sets, tests = (_sets(args.data, s, args.data_dir, args.size) for s in ("train", "test"))
+    sets, tests = (_sets(data, split, data_dir, size) for split in ("train", "test"))
     stored = sets.pop("as stored")
     train = _together(sets.values() or [stored])
     size = train.shape[0]
     classes = int(train.take(np.arange(train.size))["label"].max()) + 1
-    print(f"{stored.size} images of {args.data} at {size}x{size}, {classes} classes")
-    params = train_classifier(train, classes, args.steps, args.seed)
+    say(f"{stored.size} images of {data} at {size}x{size}, {classes} classes")
+    params = train_classifier(train, classes, steps, seed, say)
 
     # Half the size in float16; it is these that are tested.
     flat = traverse_util.flatten_dict(jax.device_get(params), sep="/")
     arrays = {name: np.asarray(value, np.float16) for name, value in flat.items()}
     meta: dict[str, Any] = {
-        "name": re.split("[:/]", args.data)[-1],
-        "command": f"python -m ddgan_jax.metrics.classifier --data={args.data} --size={size} "
-        f"--steps={args.steps} --seed={args.seed}",
-        "data": args.data,
+        "name": re.split("[:/]", data)[-1],
+        "command": f"python -m ddgan_jax classifier --data={data} --size={size} --steps={steps} "
+        f"--seed={seed}",
+        "data": data,
         "size": size,
-        "steps": args.steps,
-        "seed": args.seed,
+        "steps": steps,
+        "seed": seed,
         "batch": BATCH,
     }
     extractor = extractor_of(meta, arrays)
     exact = extractor._replace(params=params)
     found = {name: accuracy(extractor, source) for name, source in tests.items()}
     for name, right in found.items():
-        print(
+        say(
             f"test accuracy, {tests[name].size} images {name}: {100 * right:.2f} % "
             f"(before rounding {100 * accuracy(exact, tests[name]):.2f} %)"
         )
-    _write(args.out, arrays, meta | {"accuracy": found, "test_images": tests["as stored"].size})
-    print(
-        f"wrote {args.out}: {args.out.stat().st_size} bytes, weights {extractor.weights_hash}, "
+    _write(out, arrays, meta | {"accuracy": found, "test_images": tests["as stored"].size})
+    say(
+        f"wrote {out}: {out.stat().st_size} bytes, weights {extractor.weights_hash}, "
         f"in {duration(time.perf_counter() - started)}"
     )
 
@@ -233,21 +226,3 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]
     contents: dict[str, Any] = {"meta": np.array(json.dumps(meta)), **dict(sorted(arrays.items()))}
     with atomically(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **contents)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The command. Returns its exit status: 0, or 1 after one line of error on stderr."""
-    args = _parser().parse_args(argv)
-    try:
-        _make(args)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:  # full disk, no permission
-        print(f"error: {error.filename or args.out}: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
