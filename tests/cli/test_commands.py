@@ -222,6 +222,22 @@ def test_documented_command_lines_are_understood():
     assert count > 50
 
 
+def test_fields_are_listed_with_their_meaning(capsys):
+    from ddgan_jax.config.base import BASE_FIELDS
+
+    assert main(["fields"]) == 0
+    text = capsys.readouterr().out
+    for name, field in BASE_FIELDS.items():
+        assert re.search(rf"^{re.escape(name)}( = |  \()", text, re.MULTILINE), name
+        assert " ".join(field.help.split()) in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 100
+    assert main(["fields", runs.DIGITS, "--config.seed=4"]) == 0
+    text = capsys.readouterr().out
+    assert "\nseed = 4  (default: 0)\n    an integer in [0, " in text
+    assert "\ndiffusion.num_steps = 2  (default: 4)\n" in text
+    assert "\ngen.width = 256\n    attribute of the network 'mlp'\n" in text
+
+
 # --- plugins --------------------------------------------------------------------------------------
 
 
