@@ -1,72 +1,61 @@
-"""`python -m ddgan_jax.data.prepare`: data sets for `tfds:` names, without TensorFlow."""
+"""Write a data set where config.data.name=tfds:NAME finds it, without TensorFlow.
+
+Nothing is downloaded: the original files must lie in --source.
+  mnist          the four idx files (train/t10k, images/labels), gzipped or not
+  fashion_mnist  the same four files of Fashion-MNIST
+  cifar10        cifar-10-batches-bin (the binary version), or the folder that holds it
+  folder         images, also in sub-folders, whose names become the classes; the folders train,
+                 test and validation become splits
+
+Examples:
+  python -m ddgan_jax prepare mnist --source=~/Downloads/mnist
+  python -m ddgan_jax prepare cifar10 --source=~/Downloads --data_dir=/data/tfds
+  python -m ddgan_jax prepare folder --source=~/photos --name=my_photos --size=64
+"""
 
 import argparse
-import sys
 
+from ddgan_jax.cli import common
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.data.preparation import KINDS, write_dataset
-
-_ABOUT = """\
-Write a data set where the config field data.name=tfds:... finds it. Nothing is downloaded: the
-original files must lie in --source."""
-
-_EXAMPLES = """\
-examples:
-  python -m ddgan_jax.data.prepare mnist --source=~/Downloads/mnist
-  python -m ddgan_jax.data.prepare cifar10 --source=~/Downloads --data_dir=/data/tfds
-  python -m ddgan_jax.data.prepare folder --source=~/photos --name=my_photos --size=64"""
 
 
-def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        "python -m ddgan_jax.data.prepare",
-        description=_ABOUT,
-        epilog=_EXAMPLES,
-        formatter_class=raw,
+def add_flags(parser: common.Parser) -> None:
+    """Add the flags of the command."""
+    add = parser.add_argument
+    kinds = ("mnist", "fashion_mnist", "cifar10", "folder")
+    add("kind", type=common.one_of(*kinds), metavar="KIND", help=", ".join(kinds))
+    add("--source", default="", metavar="FOLDER", help="folder of the original files")
+    add(
+        "--data_dir",
+        default="",
+        metavar="FOLDER",
+        help="where to write; default: $TFDS_DATA_DIR, or ~/tensorflow_datasets",
     )
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
-    for kind, files in KINDS.items():
-        sub = kinds.add_parser(kind, help=files, description=f"Needs in --source: {files}.")
-        sub.add_argument("--source", required=True, metavar="DIR", help="the original files")
-        sub.add_argument(
-            "--data_dir",
-            default="",
-            metavar="DIR",
-            help="where to write (default: $TFDS_DATA_DIR, or ~/tensorflow_datasets)",
-        )
-        if kind == "folder":
-            sub.add_argument("--name", required=True, help="what to call it: letters, digits, _")
-            sub.add_argument("--size", required=True, type=int, help="height and width")
-            sub.add_argument(
-                "--background",
-                default="white",
-                metavar="COLOR",
-                help="color behind transparent pixels (default: white)",
-            )
-    return parser
+    add("--name", help="folder: name of the data set, of letters, digits and _")
+    add("--size", type=common.integer(1), help="folder: height and width of the images")
+    add(
+        "--background",
+        default="white",
+        metavar="COLOR",
+        help="folder: color behind transparent pixels; default: white",
+    )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command. Returns its exit status: 0, or 2 after one line of error on stderr."""
-    args = _parser().parse_args(argv)
-    options = {}
-    if args.kind == "folder":
-        options = {"name": args.name, "size": args.size, "background": args.background}
-    try:
-        name, path = write_dataset(args.kind, args.source, args.data_dir, **options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:  # full disk, no permission
-        print(f"error: {error.filename or args.source}: {error.strerror}", file=sys.stderr)
-        return 2
+def run(args: argparse.Namespace) -> int:
+    """Write the data set; returns the exit status."""
+    if not args.source:
+        raise UserError("prepare needs --source=FOLDER")
+    for flag in ("name", "size"):
+        value = getattr(args, flag)
+        if (args.kind == "folder") != (value is not None):
+            needs = "is needed" if args.kind == "folder" else "goes with prepare folder alone"
+            raise UserError(f"--{flag} {needs}")
+    from ddgan_jax.data.preparation import write_dataset
+
+    options = {"name": args.name, "size": args.size, "background": args.background}
+    of_folder = options if args.kind == "folder" else {}
+    name, path = write_dataset(args.kind, args.source, args.data_dir, **of_folder)
     print(f"wrote {path}")
-    print(
-        f"--config.data.name={name}" + (f" --config.data.dir={args.data_dir}" * bool(args.data_dir))
-    )
+    where = f" --config.data.dir={args.data_dir}" if args.data_dir else ""
+    print(f"--config.data.name={name}{where}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

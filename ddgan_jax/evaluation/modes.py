@@ -1,11 +1,5 @@
-"""Mode coverage of samples of 25 Gaussians and of stacked MNIST, and the registry `MODES`.
+"""Mode coverage of samples: of a mixture of known Gaussians, of stacked MNIST."""
 
-The command `python -m ddgan_jax.metrics.modes SAMPLES.npz` prints the coverage of samples of a
-config with data.name=gaussians25 (points) or stacked_mnist (RGB images, one digit per channel).
-"""
-
-import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,28 +72,21 @@ def mode_counter(source: Source) -> Count | None:
     return MODES.get(source.modes)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Print one line for Gaussians, two for stacked MNIST; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        "python -m ddgan_jax.metrics.modes",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("samples", type=Path, help="samples.npz of --mode=sample")
-    path = parser.parse_args(argv).samples
-    try:
-        source = npz(str(path))
-        is_stacked = len(source.shape) == 3 and source.shape[2] == 3
-        if source.shape != (2,) and not is_stacked:
-            raise UserError(
-                f"{path} holds {source.shape}; points (2,) or stacked digits (H, W, 3) are needed"
-            )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+def report(path: Path) -> list[str]:
+    """Lines for people about the npz file `path` that `sample` wrote.
+
+    Raises:
+      UserError: no such file, or it holds neither points nor RGB images.
+    """
+    source = npz(str(path))
     samples = source.take(np.arange(source.size))["image"]
-    print(_stacked_lines(samples) if is_stacked else _mixture_line(samples))
-    return 0
+    if source.shape == (2,):
+        return [_mixture_line(samples)]
+    if len(source.shape) == 3 and source.shape[2] == 3:
+        return _stacked_lines(samples)
+    raise UserError(
+        f"{path} holds {source.shape}; points (2,) or stacked digits (H, W, 3) are needed"
+    )
 
 
 def _mixture_line(points: np.ndarray) -> str:
@@ -110,15 +97,11 @@ def _mixture_line(points: np.ndarray) -> str:
     )
 
 
-def _stacked_lines(images: np.ndarray) -> str:
+def _stacked_lines(images: np.ndarray) -> list[str]:
     classifier = load_classifier("mnist")
     found = stacked_modes(stacked_labels(images, classifier))
-    return (
+    return [
         f"{len(images)} samples: {found.covered} of {TRIPLES} modes, KL {found.kl:.4f} nats to "
-        f"uniform triples (a perfect generator: about {found.bias:.4f})\n"
-        f"digits read by {classifier.name}, weights {classifier.weights_hash}"
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        f"uniform triples (a perfect generator: about {found.bias:.4f})",
+        f"digits read by {classifier.name}, weights {classifier.weights_hash}",
+    ]

@@ -15,7 +15,7 @@ SIZE = 299
 _PUBLISHED = "pt_inception-2015-12-05-6726825d.pth"
 _ADVICE = (
     f"fetch {_PUBLISHED} (a release asset of the pytorch-fid project on GitHub) and run "
-    f"python -m ddgan_jax.convert.inception --source={_PUBLISHED} --out={{path}}"
+    f"python -m ddgan_jax inception --source={_PUBLISHED} --out={{path}}"
 )
 
 

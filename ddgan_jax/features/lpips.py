@@ -26,7 +26,7 @@ _EPS = 1e-10
 _WHERE = ("DDGAN_LPIPS", "lpips_vgg16.npz")  # environment variable, file name in the cache
 _ADVICE = (
     "fetch torchvision's vgg16-397923af.pth and weights/v0.1/vgg.pth of the LPIPS project, and run "
-    "python -m ddgan_jax.convert.lpips --vgg=vgg16-397923af.pth --heads=vgg.pth --out={path}"
+    "python -m ddgan_jax lpips --vgg=vgg16-397923af.pth --heads=vgg.pth --out={path}"
 )
 
 

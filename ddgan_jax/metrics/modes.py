@@ -97,3 +97,9 @@ def stacked_modes(labels: np.ndarray, data_histogram: np.ndarray | None = None) 
     return StackedModes(
         covered=int(shown.sum()), kl=float(kl), bias=float((np.sum(q > 0) - 1) / (2 * len(labels)))
     )
+
+
+if __name__ == "__main__":  # earlier name of `python -m ddgan_jax modes`
+    from ddgan_jax.cli import entry
+
+    entry("modes")

@@ -1,11 +1,9 @@
-"""Time and memory of the metrics: `python -m ddgan_jax.metrics.cost --count=50000`.
+"""Time and memory of the metrics, on two sets of uniformly distributed features.
 
-Metrics are computed from two sets of --count random features, uniformly distributed. Each metric
-runs in a process of its own, so the peak of memory is that of one metric, including the features.
-The time to draw the features is not counted.
+Each metric runs in a process of its own, so that its peak of memory, which includes the features,
+is its own; drawing them is not timed.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -21,7 +19,6 @@ import numpy as np
 from ddgan_jax.core.errors import UserError
 
 BLOCK = 1000  # samples drawn at a time
-LEAST = 4  # samples that precision and recall need
 PARTS = ("imports", "frechet", "kid", "precision_recall")
 SHIFT = 0.05  # added to the second set
 
@@ -120,14 +117,21 @@ def run_part(part: str, count: int, features: int) -> dict[str, Any]:
     }
 
 
+_PRINT_PART = """
+import json, sys
+from ddgan_jax.profiling.metrics_cost import run_part
+part, count, features = sys.argv[1:]
+print(json.dumps(run_part(part, int(count), int(features))))
+"""
+
+
 def in_a_process(part: str, count: int, features: int) -> dict[str, Any]:
     """`run_part` in a new process.
 
     Raises:
       UserError: the process failed; the message has the last line that it wrote.
     """
-    flags = [f"--count={count}", f"--features={features}", f"--part={part}"]
-    command = [sys.executable, "-m", "ddgan_jax.profiling.metrics_cost", *flags]
+    command = [sys.executable, "-c", _PRINT_PART, part, str(count), str(features)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["no output; probably out of memory"]
@@ -136,40 +140,21 @@ def in_a_process(part: str, count: int, features: int) -> dict[str, Any]:
     return found
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Print a table; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        "python -m ddgan_jax.metrics.cost",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--count", type=int, default=50_000, help="samples of each set")
-    parser.add_argument("--features", type=int, default=2048, help="numbers of each sample")
-    parser.add_argument("--part", choices=PARTS, help="only this one, in this process, as JSON")
-    flags = parser.parse_args(argv)
-    count, features = flags.count, flags.features
-    try:
-        if count < LEAST or features < 1:
-            raise UserError(
-                f"--count is {count} and --features is {features}; at least {LEAST} samples of at "
-                "least 1 feature are needed"
-            )
-        if flags.part:
-            print(json.dumps(run_part(flags.part, count, features)))
-            return 0
-        print(f"2 x {count} samples of {features} features ({8 * count * features / 1e9:.2f} GB)")
-        for i, part in enumerate(PARTS):
-            found = in_a_process(part, count, features)
-            if not i:
-                print(f"{found['versions']}; {found['device']}")
-                print(f"{'':<24}{'seconds':>10}{'peak GB':>10}")
-            for name, seconds in found["seconds"].items():
-                print(f"{name:<24}{seconds:>10.1f}{found['peak_gigabytes']:>10.2f}", flush=True)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+def report(count: int, features: int) -> Iterator[str]:
+    """Lines of a table of all `PARTS`, each as soon as it is measured.
 
+    Args:
+      count: samples of each of the two sets, at least 4.
+      features: numbers per sample.
 
-if __name__ == "__main__":
-    sys.exit(main())
+    Raises:
+      UserError: a part failed.
+    """
+    yield f"2 x {count} samples of {features} features ({8 * count * features / 1e9:.2f} GB)"
+    for i, part in enumerate(PARTS):
+        found = in_a_process(part, count, features)
+        if not i:
+            yield f"{found['versions']}; {found['device']}"
+            yield f"{'':<24}{'seconds':>10}{'peak GB':>10}"
+        for name, seconds in found["seconds"].items():
+            yield f"{name:<24}{seconds:>10.1f}{found['peak_gigabytes']:>10.2f}"

@@ -8,11 +8,9 @@ Training images are resized to the network's input in every way that a config ca
 zoomed and shifted at random.
 """
 
-import argparse
 import functools
 import json
 import re
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -168,71 +166,69 @@ def _source(data: str, split: str, data_dir: str, size: int, fit: str) -> Source
     return load_source(how)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m ddgan_jax.metrics.classifier",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--data", required=True, help="data.name of a set with labels and a test split")
-    add("--data_dir", default="", help="data.dir: where TFDS data lies")
-    add("--size", type=int, default=0, help="of the network, 8..32; default: that of the data")
-    add("--out", required=True, type=Path, metavar="FILE.npz", help="where the weights go")
-    add("--steps", type=int, default=STEPS, help=f"of {BATCH} images; default: {STEPS}")
-    add("--seed", type=int, default=0, help="default: 0")
-    return parser
+def make_classifier(
+    data: str,
+    out: Path,
+    *,
+    data_dir: str = "",
+    size: int = 0,
+    steps: int = STEPS,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Train on all ways in which images reach the network's size, test each, write the weights.
 
-
-def _make(args: argparse.Namespace) -> None:
-    """Train on images resized in every way, test on each way, and write the file.
+    Args:
+      data: `data.name` of a set with labels and a test split.
+      out: the .npz to write.
+      data_dir: where TFDS data lies.
+      size: height and width of the network's images; 0: those of the data.
+      steps: training steps of `BATCH` images.
+      seed: in [0, 2^32).
+      say: is given lines for people.
 
     Raises:
-      UserError: a flag out of range, data that is missing or unsuitable, or an output folder that
+      UserError: a size that is not allowed, data that is not there or does not suit, or `out`
         cannot be written to.
     """
-    if args.steps < 1:
-        raise UserError(f"--steps is {args.steps}; 1 or more is needed")
-    if args.size and args.size not in SIZES:
-        raise UserError(f"--size is {args.size}; {SIZES[0]}..{SIZES[-1]}, or 0, is needed")
-    if not 0 <= args.seed < 2**32:
-        raise UserError(f"--seed is {args.seed}; an integer in [0, 2^32) is needed")
-    if args.out.suffix != ".npz":
-        raise UserError(f"--out is {args.out}; a file *.npz is needed")
-    check_writable("--out", args.out.parent)
+    if size and size not in SIZES:
+        raise UserError(f"--size is {size}; an integer in [{SIZES[0]}, {SIZES[-1]}] is needed")
+    if out.suffix != ".npz":
+        raise UserError(f"--out is {out}; a file *.npz is needed")
+    check_writable("--out", out.parent)
     started = time.perf_counter()
-    sets, tests = (_sets(args.data, s, args.data_dir, args.size) for s in ("train", "test"))
+    sets, tests = (_sets(data, split, data_dir, size) for split in ("train", "test"))
     stored = sets.pop("as stored")
     train = _together(sets.values() or [stored])
     size = train.shape[0]
     classes = int(train.take(np.arange(train.size))["label"].max()) + 1
-    print(f"{stored.size} images of {args.data} at {size}x{size}, {classes} classes")
-    params = train_classifier(train, classes, args.steps, args.seed)
+    say(f"{stored.size} images of {data} at {size}x{size}, {classes} classes")
+    params = train_classifier(train, classes, steps, seed, say)
 
     # Stored in float16, half the size; accuracy is measured with the rounded weights.
     flat = traverse_util.flatten_dict(jax.device_get(params), sep="/")
     arrays = {name: np.asarray(value, np.float16) for name, value in flat.items()}
     meta: dict[str, Any] = {
-        "name": re.split("[:/]", args.data)[-1],
-        "command": f"python -m ddgan_jax.metrics.classifier --data={args.data} --size={size} "
-        f"--steps={args.steps} --seed={args.seed}",
-        "data": args.data,
+        "name": re.split("[:/]", data)[-1],
+        "command": f"python -m ddgan_jax classifier --data={data} --size={size} --steps={steps} "
+        f"--seed={seed}",
+        "data": data,
         "size": size,
-        "steps": args.steps,
-        "seed": args.seed,
+        "steps": steps,
+        "seed": seed,
         "batch": BATCH,
     }
     extractor = extractor_of(meta, arrays)
     exact = extractor._replace(params=params)
     found = {name: accuracy(extractor, source) for name, source in tests.items()}
     for name, right in found.items():
-        print(
+        say(
             f"test accuracy, {tests[name].size} images {name}: {100 * right:.2f} % "
             f"(before rounding {100 * accuracy(exact, tests[name]):.2f} %)"
         )
-    _write(args.out, arrays, meta | {"accuracy": found, "test_images": tests["as stored"].size})
-    print(
-        f"wrote {args.out}: {args.out.stat().st_size} bytes, weights {extractor.weights_hash}, "
+    _write(out, arrays, meta | {"accuracy": found, "test_images": tests["as stored"].size})
+    say(
+        f"wrote {out}: {out.stat().st_size} bytes, weights {extractor.weights_hash}, "
         f"in {duration(time.perf_counter() - started)}"
     )
 
@@ -241,21 +237,3 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]
     contents: dict[str, Any] = {"meta": np.array(json.dumps(meta)), **dict(sorted(arrays.items()))}
     with atomically(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **contents)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The command. Returns its exit status: 0, or 1 after one line of error on stderr."""
-    args = _parser().parse_args(argv)
-    try:
-        _make(args)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:  # full disk, no permission
-        print(f"error: {error.filename or args.out}: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,7 +9,7 @@ import pytest
 from data_files import everything, load, write_idx, write_mnist
 from PIL import Image
 
-from ddgan_jax.cli.prepare import main
+from ddgan_jax.cli import main
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.data import raw_files, tfds_source, views
 from ddgan_jax.evaluation.modes import stacked_modes
@@ -21,8 +21,8 @@ def by_content(images, labels):
 
 
 def fails(capsys, args, *words):
-    """The command prints one line, ends with status 2, and leaves nothing in --data_dir."""
-    assert main([str(arg) for arg in args]) == 2
+    """The command prints one line, ends with status 1, and leaves nothing in --data_dir."""
+    assert main(["prepare", *map(str, args)]) == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     for word in words:
@@ -35,7 +35,7 @@ def fails(capsys, args, *words):
 def test_idx_round_trip(tmp_path, capsys, monkeypatch, kind, pack):
     arrays = write_mnist(tmp_path / "raw", pack=pack)
     root = tmp_path / "tfds"
-    assert main([kind, f"--source={tmp_path}/raw", f"--data_dir={root}"]) == 0
+    assert main(["prepare", kind, f"--source={tmp_path}/raw", f"--data_dir={root}"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f"--config.data.name=tfds:{kind} --config.data.dir={root}"
     for split, (images, labels) in arrays.items():
@@ -60,8 +60,8 @@ def test_prepared_data_mistakes(tmp_path, capsys, monkeypatch):
     write_mnist(tmp_path / "raw")
     root = tmp_path / "tfds"
     args = ["mnist", f"--source={tmp_path}/raw", f"--data_dir={root}"]
-    assert main(args) == 0
-    assert main(args) == 2  # not written over
+    assert main(["prepare", *args]) == 0
+    assert main(["prepare", *args]) == 1  # not written over
     assert "already there" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"data.split is 'valid'; test or train, or a part"):
         load("tfds:mnist", root, split="valid")
@@ -128,7 +128,8 @@ def test_cifar10(tmp_path, capsys, monkeypatch):
     fails(capsys, args, f"; {files[0]}")
     (raw / files[0]).write_bytes(good)
 
-    assert main(["cifar10", f"--source={tmp_path}", f"--data_dir={root}"]) == 0  # the parent
+    parent = ["prepare", "cifar10", f"--source={tmp_path}", f"--data_dir={root}"]
+    assert main(parent) == 0
     for split, part in (("train", slice(20)), ("test", slice(20, None))):
         data = everything(load("tfds:cifar10", root, split=split))
         assert by_content(data["image"], data["label"]) == by_content(images[part], labels[part])
@@ -152,7 +153,7 @@ def test_image_folder(tmp_path, capsys):
     fails(capsys, [*args[:3], "--name=a/b", "--size=8"], "--name is 'a/b'")
     fails(capsys, [*args[:3], "--name=ab", "--size=0"], "--size is 0")
 
-    assert main(args) == 0
+    assert main(["prepare", *args]) == 0
     assert "tfds:image_folder/mine" in capsys.readouterr().out.splitlines()[-1]
     data = everything(load("tfds:image_folder/mine", root))
     assert data["image"].shape == (3, 8, 8, 3)
@@ -164,7 +165,7 @@ def test_image_folder(tmp_path, capsys):
     ((red, *_), label) = means.popitem()
     assert abs(red - 200) < 5 and label == 1
     assert load("tfds:image_folder", root).size == 3  # the only config there is
-    assert main([*args[:3], "--name=other", "--size=4"]) == 0
+    assert main(["prepare", *args[:3], "--name=other", "--size=4"]) == 0
     with pytest.raises(UserError, match=r"tfds:image_folder/mine or tfds:image_folder/other"):
         load("tfds:image_folder", root)
 
@@ -173,7 +174,7 @@ def test_image_folder(tmp_path, capsys):
 def real_mnist(tmp_path_factory, reference):
     """(the original files, the folder with what is made of them)."""
     raw, root = reference("data/mnist"), tmp_path_factory.mktemp("tfds")
-    assert main(["mnist", f"--source={raw}", f"--data_dir={root}"]) == 0
+    assert main(["prepare", "mnist", f"--source={raw}", f"--data_dir={root}"]) == 0
     return raw, root
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ddgan_jax.cli import main
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.data import array_source, digits, raw_files
 from ddgan_jax.data.images import Fit, fit_array
@@ -17,7 +18,7 @@ from ddgan_jax.features.classifier import WEIGHTS, classify, load_classifier, we
 from ddgan_jax.metrics.classes import class_report
 from ddgan_jax.networks.classifier import SIZES, Classifier
 from ddgan_jax.training import classifier as classifiers
-from ddgan_jax.training.classifier import jitter, main, train_classifier
+from ddgan_jax.training.classifier import jitter, train_classifier
 
 
 def held_out() -> dict[str, np.ndarray]:
@@ -308,11 +309,11 @@ def test_class_report_of_known_logits():
 @pytest.mark.parametrize(
     "flags, says",
     [
-        (["--steps=0"], "--steps is 0; 1 or more"),
-        (["--size=40"], "--size is 40; 8..32, or 0"),
-        (["--size=4"], "--size is 4; 8..32, or 0"),
-        (["--seed=-1"], "--seed is -1; an integer in [0, 2^32)"),
-        (["--out=weights.txt"], "--out is weights.txt; a file *.npz"),
+        (["--steps=0"], "--steps is 0; a positive integer is needed"),
+        (["--size=40"], "--size is 40; an integer in [8, 32] is needed"),
+        (["--size=4"], "--size is 4; an integer in [8, 32] is needed"),
+        (["--seed=-1"], "--seed is -1; an integer in [0, 2^32) is needed"),
+        (["--out=weights.txt"], "--out is weights.txt; a file *.npz is needed"),
         (["--out=/dev/null/x.npz"], "--out=/dev/null cannot be written to"),
         (["--data=digit"], "config.data.name is 'digit'; digits"),
         (["--data=gaussians25"], "holds points of shape (2,)"),
@@ -320,7 +321,7 @@ def test_class_report_of_known_logits():
     ],
 )
 def test_mistakes_on_the_command_line_get_one_line(tmp_path, capsys, flags, says):
-    assert main(["--data=digits", f"--out={tmp_path}/x.npz", *flags]) == 1
+    assert main(["classifier", "--data=digits", f"--out={tmp_path}/x.npz", *flags]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and says in error and error.count("\n") == 1
     assert not (tmp_path / "x.npz").exists()
@@ -336,7 +337,7 @@ def test_images_that_do_not_suit_are_refused():
 @pytest.mark.slow
 def test_the_command_writes_what_load_classifier_reads(tmp_path, capsys):
     out = tmp_path / "new" / "tiny.npz"
-    assert main(["--data=digits", "--steps=40", "--seed=3", f"--out={out}"]) == 0
+    assert main(["classifier", "--data=digits", "--steps=40", "--seed=3", f"--out={out}"]) == 0
     said = capsys.readouterr().out
     assert "1500 images of digits at 8x8, 10 classes" in said
     assert "step 40/40  loss: classifier " in said and "left" in said
@@ -347,7 +348,7 @@ def test_the_command_writes_what_load_classifier_reads(tmp_path, capsys):
     assert extractor.weights_hash in said
 
     again = tmp_path / "again.npz"
-    assert main(["--data=digits", "--steps=40", "--seed=3", f"--out={again}"]) == 0
+    assert main(["classifier", "--data=digits", "--steps=40", "--seed=3", f"--out={again}"]) == 0
     assert again.read_bytes() == out.read_bytes()
-    assert main(["--data=digits", "--steps=40", "--seed=4", f"--out={again}"]) == 0
+    assert main(["classifier", "--data=digits", "--steps=40", "--seed=4", f"--out={again}"]) == 0
     assert load_classifier(str(again)).weights_hash != extractor.weights_hash

@@ -10,6 +10,7 @@ import pytest
 import tiny_runs as runs
 from torch_writer import write_torch
 
+from ddgan_jax.cli import main
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.features.lpips import (
     _unit,
@@ -155,7 +156,7 @@ def test_conversion_of_pytorch_files(random_lpips, published_arrays, tmp_path, c
     classifier = {"classifier.0.bias": np.zeros(4096, np.float32)}
     write_torch(vgg_file, vgg | classifier, stream=stream)
     write_torch(heads_file, heads, stream=stream)
-    assert convert.main([f"--vgg={vgg_file}", f"--heads={heads_file}", f"--out={out}"]) == 0
+    assert main(["lpips", f"--vgg={vgg_file}", f"--heads={heads_file}", f"--out={out}"]) == 0
     converted = load_lpips(str(out))
     assert converted.weights_hash == random_lpips.weights_hash
     assert converted.weights_hash in capsys.readouterr().out
@@ -170,7 +171,7 @@ def test_wrong_files_are_one_line_each(published_arrays, random_file, tmp_path, 
 
     def error_of(vgg_file, heads_file):
         out = tmp_path / "out.npz"
-        assert convert.main([f"--vgg={vgg_file}", f"--heads={heads_file}", f"--out={out}"]) == 1
+        assert main(["lpips", f"--vgg={vgg_file}", f"--heads={heads_file}", f"--out={out}"]) == 1
         error = capsys.readouterr().err
         assert error.startswith("error: ") and error.count("\n") == 1 and not out.exists()
         return error
@@ -200,7 +201,7 @@ def test_missing_weights_say_where_to_get_them(tmp_path, monkeypatch):
         load_lpips(str(path))
     line = str(raised.value)
     assert line.startswith(f"{path}: there is no such file; fetch") and "\n" not in line
-    assert "python -m ddgan_jax.convert.lpips" in line and f"--out={path}" in line
+    assert "python -m ddgan_jax lpips" in line and f"--out={path}" in line
     monkeypatch.setenv("DDGAN_LPIPS", str(path))
     with pytest.raises(UserError, match=r"\(\$DDGAN_LPIPS\): there is no such file"):
         load_lpips("")

@@ -9,15 +9,15 @@ import pytest
 import tiny_runs as runs
 
 from ddgan_jax import load
+from ddgan_jax.cli import main
 from ddgan_jax.config.stored import read_config
-from ddgan_jax.main import main, parse
 from ddgan_jax.training.loop import train
 
 EVERY = "--config.train.checkpoint_every="
 
 
 def config_of(*args):
-    return parse([*runs.TINY, *args, "--workdir=unused"])[1]
+    return runs.config_of(*runs.TINY, *args)
 
 
 def acting_on(line, act):
