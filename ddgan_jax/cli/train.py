@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     common.check_distributed(args)
     config = common.read_config(args)
     environment.join(args)
+    from ddgan_jax.evaluation.evaluate import during_training
     from ddgan_jax.training.loop import train
 
-    return train(config, workdir)
+    return train(config, workdir, make_evaluate=during_training)

@@ -1,1 +1,1 @@
-"""diffusion."""
+"""Mathematics without networks: schedules, diffusion, degradations, Haar bands, noise."""

@@ -1,1 +1,1 @@
-"""Evaluation of runs: reference statistics, the evaluation protocol, reports and comparisons."""
+"""Evaluation: reference data, the protocol, reports, and the page that compares runs."""

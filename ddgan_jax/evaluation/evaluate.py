@@ -18,7 +18,6 @@ from ddgan_jax.core.types import TrainState
 from ddgan_jax.data import load_source
 from ddgan_jax.data.traversal import images_of
 from ddgan_jax.evaluation.reference import (
-    Evaluator,
     check_size,
     eight_bits,
     evaluate_samples,
@@ -151,17 +150,20 @@ def evaluate_source(
     return _finish(report, out, say)
 
 
-def state_evaluator(run: Run, evaluator: Evaluator) -> Callable[[TrainState], dict[str, float]]:
-    """Evaluation during training.
+def during_training(run: Run) -> Callable[[TrainState], dict[str, float]]:
+    """The evaluation of a training run, see `training.loop.train`.
 
     Args:
       run: the training run.
-      evaluator: from `make_evaluator`.
 
     Returns:
       state -> metrics of `config.eval.training_samples` images, made from the same noise each time;
       of reconstructions if the method does not sample.
+
+    Raises:
+      UserError: see `make_evaluator`.
     """
+    evaluator = make_evaluator(run.config, run.mesh)
     settings = evaluator.settings
     outputs = outputs_of(
         run.method,
@@ -182,11 +184,6 @@ def state_evaluator(run: Run, evaluator: Evaluator) -> Callable[[TrainState], di
         return metrics
 
     return measure
-
-
-def evaluation_line(step: int, metrics: Mapping[str, float]) -> str:
-    """The line that is printed after an evaluation during training."""
-    return f"step {step}  " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
 
 
 def _machine(model: Model | None) -> dict[str, Any]:
