@@ -19,7 +19,7 @@ from ddgan_jax.training import loop as train
 CIFAR = f"--config={runs.ROOT}/configs/ddgan_cifar10.py"
 SMALL_CIFAR = (CIFAR, "--config.data.name=digits", "--config.data.channels=3")
 WAVELET = [f"--config={runs.ROOT}/configs/wddgan_digits.py"]
-TYPO = "from ddgan_jax.config.base import base\ndef get_config():\n  c = base()\n  {}\n  return c\n"
+TYPO = "from ddgan_jax.config import base\ndef get_config():\n  c = base()\n  {}\n  return c\n"
 
 FILES = {
     "raises.py": "def get_config():\n  raise RuntimeError('no luck\\ntoday')\n",

@@ -214,6 +214,8 @@ def test_documented_command_lines_are_understood():
         except ValueError:  # a quotation that goes on
             continue
         words = [word for word in words if not word.startswith(("$", "..."))]
+        if any("COMMAND" in word for word in words):  # a placeholder
+            continue
         assert module in ("ddgan_jax", "ddgan_jax.main"), (name, module)
         found, args = cli._split_command(words)
         if args and "--help" not in args:
@@ -233,7 +235,7 @@ def test_fields_are_listed_with_their_meaning(capsys):
     assert max(map(len, text.splitlines())) <= 100
     assert main(["fields", runs.DIGITS, "--config.seed=4"]) == 0
     text = capsys.readouterr().out
-    assert "\nseed = 4  (default: 0)\n    an integer in [0, " in text
+    assert "\nseed = 4  (default: 0)\n    an integer >= 0 (at most 4294967295)" in text
     assert "\ndiffusion.num_steps = 2  (default: 4)\n" in text
     assert "\ngen.width = 256\n    attribute of the network 'mlp'\n" in text
 

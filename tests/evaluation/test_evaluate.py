@@ -24,7 +24,7 @@ from ddgan_jax.evaluation.reference import eight_bits, evaluate_samples, make_ev
 from ddgan_jax.features import EXTRACTORS, ExtractorEntry
 from ddgan_jax.features.classifier import load_classifier
 from ddgan_jax.features.extractor import Extracted
-from ddgan_jax.io.run_folder import load_config
+from ddgan_jax.config.stored import read_config
 from ddgan_jax.metrics import METRICS, Metric
 from ddgan_jax.metrics.frechet import frechet_distance
 from ddgan_jax.metrics.moments import moments
@@ -107,7 +107,7 @@ def test_data_against_itself(run, report, tmp_path):
 
 
 def test_the_same_on_one_and_eight_devices(run):
-    config = load_config(run)
+    config = read_config(run)
     images = digits("test").take(np.arange(37))["image"]
     found = []
     for devices in (jax.devices()[:1], jax.devices()):
@@ -246,7 +246,7 @@ def test_stacked_digits_have_modes():
 MISTAKES = {
     "unknown metric": (["metrics=fidd"], ["eval.metrics", "'fidd'", "frechet"]),
     "near metric": (["metrics=freche"], ["eval.metrics", "'frechet'?"]),
-    "too few samples": (["num_samples=10"], ["eval.num_samples", "10", "at least 16"]),
+    "too few samples": (["num_samples=10"], ["eval.num_samples", "10", ">= 16"]),
     "unknown weights": (["weights=mean"], ["eval.weights", "'mean'", "'ema' or 'raw'"]),
     "how often": (["every=often"], ["eval.every", "'often'", "20 epochs"]),
     "unknown field": (["sampels=3"], ["config.eval.sampels", "no field"]),
@@ -309,7 +309,7 @@ def test_members_from_outside_take_part(run, monkeypatch):
     module.network = ExtractorEntry(lambda settings: network, channels=1)
     module.width = Metric(lambda c: {f"width{c.network.suffix}": c.features.shape[1]})
     monkeypatch.setitem(sys.modules, "their_code", module)
-    config = load_config(run)
+    config = read_config(run)
     config.eval.extractors = ("their_code:network",)
     config.eval.metrics = ("their_code:width", "frechet")
     evaluator = make_evaluator(config, meshes.make_mesh())
@@ -321,7 +321,7 @@ def test_members_from_outside_take_part(run, monkeypatch):
 
 
 def test_data_says_which_network_and_which_modes_it_has(run, monkeypatch):
-    config, mesh = load_config(run), meshes.make_mesh()
+    config, mesh = read_config(run), meshes.make_mesh()
 
     def evaluator_of(source):
         monkeypatch.setattr(evaluators, "load_source", lambda data: source)
@@ -342,7 +342,7 @@ def test_data_says_which_network_and_which_modes_it_has(run, monkeypatch):
 
 @pytest.mark.parametrize("field", ["metrics", "extractors"])
 def test_an_evaluation_has_something_to_measure(run, field):
-    config = load_config(run)
+    config = read_config(run)
     config.eval[field] = ()
     with pytest.raises(UserError, match=rf"config\.eval\.{field} is \(\); at least one name"):
         make_evaluator(config, meshes.make_mesh())

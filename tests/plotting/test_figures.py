@@ -101,19 +101,15 @@ def test_intermediate_images_end_in_the_sample():
     case = tiny_methods.Case(*tiny_methods.CASES["difgan-mlp"])
 
     class Model:
-        method, config = case.method, case.config
-
-        @staticmethod
-        def path(latents, labels):
-            made = case.method.path({**case.start.params, **case.start.ema}, latents, labels)
-            return tuple(np.moveaxis(np.asarray(x), 0, 1) for x in made)
+        method, config, frozen = case.method, case.config, ()
+        params = {**case.start.params, **case.start.ema}
 
     x = figures.intermediate_images(Model, 3)
     assert x.shape == (3, 3, 4, 4, 1)
     keys = sample_keys(jax.random.key(0), 0, 3)
     np.testing.assert_allclose(x[-1], case.method.sample(case.start.ema, keys, ()), atol=1e-5)
-    Model.method = case.method._replace(prior=None)
-    with pytest.raises(UserError, match="'difgan' has no path"):
+    Model.method = case.method._replace(trajectory=None)
+    with pytest.raises(UserError, match="'difgan' does not show its intermediate images"):
         figures.intermediate_images(Model, 3)
 
 
