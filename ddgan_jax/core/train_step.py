@@ -70,6 +70,9 @@ def train_step(
 ) -> tuple[TrainState, Metrics]:
     """One gradient step for each phase in turn, then the moving averages. Pure.
 
+    The average after k steps is decay^k p_0 + (1 - decay) sum_i decay^(k - i) p_i, i = 1..k, with
+    the initial parameters p_0. DDGAN's published average has p_1 in the place of p_0.
+
     Args:
       state: from `create_state` or an earlier step.
       batch: {"image": [B, *data], "label": int32 [B]}.
