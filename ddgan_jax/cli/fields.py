@@ -8,6 +8,7 @@ Any of them is changed by --config.FIELD=VALUE, in all commands that read a conf
 """
 
 import argparse
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,18 +35,30 @@ def run(args: argparse.Namespace) -> int:
     fields, values = fields_of(config), flatten(config)
     _print(fields, values)
     for name, value in values.items():
-        if name not in fields and name != "method":
-            print(f"{name} = {value!r}\n    an attribute of the network")
+        section, _, attribute = name.partition(".")
+        network = values.get(f"{section}.network")
+        if name not in fields and attribute != "network":
+            _print_field(f"{name} = {value!r}", f"attribute of the network {network!r}")
+        elif name not in fields:
+            _print_field(f"{name} = {value!r}", "name of the network")
     return 0
 
 
 def _print(fields: Mapping[str, Field], values: Mapping[str, Any]) -> None:
     """Print name and value of each field, then what is allowed and what it means."""
     for name, field in fields.items():
-        default = "no default" if field.default is REQUIRED else f"default: {field.default!r}"
         value = values.get(name, field.default)
         if value is REQUIRED:
-            print(f"{name}  ({default})")
+            head = f"{name}  (no default)"
+        elif value == field.default:
+            head = f"{name} = {value!r}"
+        elif field.default is REQUIRED:
+            head = f"{name} = {value!r}  (no default)"
         else:
-            print(f"{name} = {value!r}" + (f"  ({default})" if value != field.default else ""))
-        print(f"    {field.allowed.rstrip(',')}{f'; {field.help}' if field.help else ''}")
+            head = f"{name} = {value!r}  (default: {field.default!r})"
+        _print_field(head, "; ".join(filter(None, (field.allowed.rstrip(","), field.help))))
+
+
+def _print_field(head: str, text: str) -> None:
+    print(head)
+    print(textwrap.fill(text, width=100, initial_indent="    ", subsequent_indent="    "))

@@ -201,7 +201,7 @@ def documented():
     for pattern in ("README.md", "docs/*.md", "configs/*.py"):
         for path in sorted(runs.ROOT.glob(pattern)):
             text = re.sub(r"\$\([^)]*\)", "", path.read_text())
-            for module, rest in README_COMMAND.findall(text):
+            for module, rest in README_COMMAND.findall(re.sub(r"(--mode=)?COMMAND", "", text)):
                 rest = re.split(r"&&|[;#|\"]\s|\s[&>(]|$", rest.replace("\\\n", " "), flags=re.M)[0]
                 yield path.name, module, rest
 
@@ -220,6 +220,22 @@ def test_documented_command_lines_are_understood():
             parser_of(found or "train").parse(args)
             count += 1
     assert count > 50
+
+
+def test_fields_are_listed_with_their_meaning(capsys):
+    from ddgan_jax.config.base import BASE_FIELDS
+
+    assert main(["fields"]) == 0
+    text = capsys.readouterr().out
+    for name, field in BASE_FIELDS.items():
+        assert re.search(rf"^{re.escape(name)}( = |  \()", text, re.MULTILINE), name
+        assert " ".join(field.help.split()) in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 100
+    assert main(["fields", runs.DIGITS, "--config.seed=4"]) == 0
+    text = capsys.readouterr().out
+    assert "\nseed = 4  (default: 0)\n    an integer in [0, " in text
+    assert "\ndiffusion.num_steps = 2  (default: 4)\n" in text
+    assert "\ngen.width = 256\n    attribute of the network 'mlp'\n" in text
 
 
 # --- plugins --------------------------------------------------------------------------------------
