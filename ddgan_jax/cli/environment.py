@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,7 +24,8 @@ def use_compilation_cache() -> None:
     import jax
 
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
-        jax.config.update("jax_compilation_cache_dir", folder)  # type: ignore[no-untyped-call]
+        update: Callable[[str, str], None] = jax.config.update
+        update("jax_compilation_cache_dir", folder)
 
 
 def join(args: argparse.Namespace) -> None:
