@@ -328,6 +328,21 @@ def test_a_lost_process(monkeypatch, capsys):
         assert "another process of this run is gone" in capsys.readouterr().err
 
 
+def test_what_waited_for_a_lost_process_is_not_logged_as_well(monkeypatch, logged):
+    import jax
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    waited = TimeoutError("Timed out while waiting for async_commit_complete barrier.")
+    waited.__cause__ = JaxRuntimeError("DEADLINE_EXCEEDED: Barrier timed out. Id: commit.")
+
+    def run():
+        log(orbax_record("waited", waited), orbax_record("another", ValueError("a bug")))
+        raise JaxRuntimeError("UNKNOWN: Gloo all-reduce failed: Connection reset by peer")
+
+    assert run_command(run) == Status.LOST
+    assert logged == ["another"]
+
+
 def test_interrupt_of_a_process(monkeypatch):
     def interrupted(args):
         raise KeyboardInterrupt
