@@ -5,12 +5,17 @@ import errno
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-# What orbax notes whenever a checkpoint is opened for reading only.
-_NOTES = ("CheckpointManagerOptions.read_only=True, setting ", "Given directory is read only=")
+# What orbax notes when checkpoints are opened for reading only, and of one that was not finished.
+_NOTES = (
+    "CheckpointManagerOptions.read_only=True, setting ",
+    "Given directory is read only=",
+    "Metadata file does not exist: ",
+)
 _OS_REASONS = tuple(os.strerror(number) for number in errno.errorcode)
 
 
@@ -23,7 +28,8 @@ def use_compilation_cache() -> None:
     import jax
 
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
-        jax.config.update("jax_compilation_cache_dir", folder)  # type: ignore[no-untyped-call]
+        update: Callable[[str, str], None] = jax.config.update
+        update("jax_compilation_cache_dir", folder)
 
 
 def join(args: argparse.Namespace) -> None:
@@ -81,11 +87,15 @@ class HeldRecords(logging.Filter):
         told = " ".join(str(e) for e in chain)
         reasons = [reason for reason in _OS_REASONS if reason in told]
 
-        def is_told(record: logging.LogRecord) -> bool:
-            failure = record.exc_info[1] if record.exc_info else None
-            return failure in chain or any(reason in str(failure) for reason in reasons)
+        self.drop_if(lambda e: e in chain or any(reason in str(e) for reason in reasons))
 
-        self.held = [record for record in self.held if not is_told(record)]
+    def drop_if(self, reported: Callable[[BaseException], bool]) -> None:
+        """Forget the records of the failures that are `reported`."""
+
+        def failure(record: logging.LogRecord) -> BaseException | None:
+            return record.exc_info[1] if record.exc_info else None
+
+        self.held = [r for r in self.held if not ((error := failure(r)) and reported(error))]
 
     def __enter__(self) -> "HeldRecords":
         """Begin to hold records back."""

@@ -58,6 +58,8 @@ def run_command(command: Callable[[], int], *, process_ends: bool = False) -> in
             if not line:
                 raise
             held.drop_reported_by(error)
+            if status == Status.LOST:  # threads that waited for that process say so as well
+                held.drop_if(_is_loss)
             held.process_ends = process_ends
             print("error:", " ".join(line.split()), file=sys.stderr)
             return status
@@ -65,22 +67,27 @@ def run_command(command: Callable[[], int], *, process_ends: bool = False) -> in
 
 def _described(error: Exception) -> tuple[Status, str]:
     """The exit status and the line for the user; an empty line if the error is a bug."""
-    cause = error.__cause__ if isinstance(error, UserError) else error
-    if cause is not None and "jax" in sys.modules:
-        from ddgan_jax.parallel.distributed import is_loss
-
-        if is_loss(cause):
-            reason = " ".join(str(cause).split())[:120]
-            return Status.LOST, (
-                "another process of this run is gone; the last checkpoint is kept, the same "
-                f"command on all hosts continues from it ({reason})"
-            )
+    if _is_loss(error):
+        cause = error.__cause__ or error
+        reason = " ".join(str(cause).split())[:120]
+        return Status.LOST, (
+            "another process of this run is gone; the last checkpoint is kept, the same command "
+            f"on all hosts continues from it ({reason})"
+        )
     if isinstance(error, UserError):
         return Status.MISTAKE, str(error)
     if isinstance(error, OSError):  # full disk, lost permission, ...
         where = f": {error.filename}" if error.filename else ""
         return Status.MISTAKE, f"{error.strerror or error}{where}"
     return Status.MISTAKE, _OUT_OF_MEMORY if _is_out_of_memory(error) else ""
+
+
+def _is_loss(error: BaseException) -> bool:
+    if "jax" not in sys.modules:
+        return False
+    from ddgan_jax.parallel.distributed import is_loss
+
+    return is_loss(error)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

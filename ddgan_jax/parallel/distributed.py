@@ -126,12 +126,16 @@ def led(action: Callable[[], T]) -> T | None:
 def is_loss(error: BaseException) -> bool:
     """Whether an error of a run of several processes says that another one of them is gone.
 
-    Only errors of jax's runtime do: a timeout of anything else is no loss.
+    Only errors of jax's runtime do, and those that were raised from one, such as orbax's
+    TimeoutError at a barrier: a timeout of anything else is no loss.
     """
-    if not isinstance(error, jax.errors.JaxRuntimeError):
-        return False
-    with contextlib.suppress(RuntimeError):  # no backend: nothing was shared yet
-        return jax.process_count() > 1 and _LOSS.search(str(error)) is not None
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, jax.errors.JaxRuntimeError) and _LOSS.search(str(link)):
+            with contextlib.suppress(RuntimeError):  # no backend: nothing was shared yet
+                return bool(jax.process_count() > 1)
+            return False
+        link = link.__cause__
     return False
 
 

@@ -227,9 +227,9 @@ def _row(*cells: object) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def _header(*names: str) -> str:
-    """The first two lines of a Markdown table."""
-    return f"{_row(*names)}\n|{'---|' * len(names)}"
+def _header(columns: str) -> str:
+    """The first two lines of a Markdown table, from the names of its columns between bars."""
+    return f"| {columns} |\n|{'---|' * len(columns.split(' | '))}"
 
 
 def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None] = print) -> None:
@@ -243,8 +243,8 @@ def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None]
     )
     say(
         _header(
-            *("chip", "chips", "batch of each", "ms a step", "communication", "efficiency"),
-            *("the same batch on each chip", "with fsdp"),
+            "chip | chips | batch of each | ms a step | communication | efficiency | "
+            "the same batch on each chip | with fsdp"
         )
     )
     for kind in kinds:
@@ -255,10 +255,9 @@ def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None]
                 continue
             compute, sent = predicted(work, chips, chip)
             total, split = compute + sent, sum(predicted(work, chips, chip, fsdp=True))
-            shares = (
-                *(sent / total, alone / (chips * total)),
-                *(alone / (alone + sent), alone / (chips * split)),
-            )
+            communication, efficiency = sent / total, alone / (chips * total)
+            weak, fsdp = alone / (alone + sent), alone / (chips * split)
+            shares = (communication, efficiency, weak, fsdp)
             percent = [f"{100 * share:.0f} %" for share in shares]
             say(_row(kind, chips, size // chips, f"{1e3 * total:.3g}", *percent))
 
@@ -268,17 +267,15 @@ def side_by_side(
 ) -> None:
     """Print a row for each config, by its file: the work of a step, and a short prediction."""
     many = ", ".join(map(str, CHIPS[1:]))
-    columns = ["config", "batch", "GFLOP", "GB accessed", "MB of gradients", "MB of state"]
+    columns = ["config | batch | GFLOP | GB accessed | MB of gradients | MB of state"]
     columns.append("GB of activations")
     for kind in kinds:
-        columns += [f"{kind}: ms on 1", f"efficiency on {many}", "the same batch on each"]
-    say(_header(*columns))
+        columns.append(f"{kind}: ms on 1 | efficiency on {many} | the same batch on each")
+    say(_header(" | ".join(columns)))
     for name, config in configs.items():
         work, size = work_of(config), config.train.batch_size
-        sizes = (
-            *(work.flops / 1e9, work.bytes_accessed / 1e9, sum(work.gradients) / 1e6),
-            *(work.state / 1e6, work.activations / 1e9),
-        )
+        sizes = [work.flops / 1e9, work.bytes_accessed / 1e9, sum(work.gradients) / 1e6]
+        sizes += [work.state / 1e6, work.activations / 1e9]
         cells = [f"`{Path(name).stem}`", str(size), *(f"{number:.3g}" for number in sizes)]
         for kind in kinds:
             alone, strong, weak = sum(predicted(work, 1, KINDS[kind])), [], []
@@ -313,8 +310,8 @@ def count_and_time(
         )
     say(
         _header(
-            *("devices", "batch", "ms a step", "MFLOP of each", "state of each, kB"),
-            *("collectives", "kB", "ms of an all-reduce of as much"),
+            "devices | batch | ms a step | MFLOP of each | state of each, kB | collectives | kB | "
+            "ms of an all-reduce of as much"
         )
     )
     for count in counts:

@@ -201,7 +201,7 @@ def documented():
     for pattern in ("README.md", "docs/*.md", "configs/*.py"):
         for path in sorted(runs.ROOT.glob(pattern)):
             text = re.sub(r"\$\([^)]*\)", "", path.read_text())
-            for module, rest in README_COMMAND.findall(text):
+            for module, rest in README_COMMAND.findall(re.sub(r"(--mode=)?COMMAND", "", text)):
                 rest = re.split(r"&&|[;#|\"]\s|\s[&>(]|$", rest.replace("\\\n", " "), flags=re.M)[0]
                 yield path.name, module, rest
 
@@ -214,8 +214,6 @@ def test_documented_command_lines_are_understood():
         except ValueError:  # a quotation that goes on
             continue
         words = [word for word in words if not word.startswith(("$", "..."))]
-        if any("COMMAND" in word for word in words):  # a placeholder
-            continue
         assert module in ("ddgan_jax", "ddgan_jax.main"), (name, module)
         found, args = cli._split_command(words)
         if args and "--help" not in args:
@@ -328,6 +326,21 @@ def test_a_lost_process(monkeypatch, capsys):
         error.__cause__ = None if error is lost else lost
         assert run_command(failing(error)) == Status.LOST
         assert "another process of this run is gone" in capsys.readouterr().err
+
+
+def test_what_waited_for_a_lost_process_is_not_logged_as_well(monkeypatch, logged):
+    import jax
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    waited = TimeoutError("Timed out while waiting for async_commit_complete barrier.")
+    waited.__cause__ = JaxRuntimeError("DEADLINE_EXCEEDED: Barrier timed out. Id: commit.")
+
+    def run():
+        log(orbax_record("waited", waited), orbax_record("another", ValueError("a bug")))
+        raise JaxRuntimeError("UNKNOWN: Gloo all-reduce failed: Connection reset by peer")
+
+    assert run_command(run) == Status.LOST
+    assert logged == ["another"]
 
 
 def test_interrupt_of_a_process(monkeypatch):

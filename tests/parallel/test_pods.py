@@ -261,6 +261,10 @@ def test_a_loss_is_told_from_a_bug(monkeypatch):
         "DEADLINE_EXCEEDED: Barrier timed out. Id: sync. This usually happens because a task ...",
     ):
         assert distributed.is_loss(JaxRuntimeError(text)), text
+    waited = TimeoutError("Timed out while waiting for async_commit_complete barrier.")
+    assert not distributed.is_loss(waited)
+    waited.__cause__ = JaxRuntimeError(text)
+    assert distributed.is_loss(waited)
     for error in (
         JaxRuntimeError("INVALID_ARGUMENT: shapes (3,) and (4,) do not match"),
         JaxRuntimeError("INTERNAL: Timed out waiting for the autotuner"),
