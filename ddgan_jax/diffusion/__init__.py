@@ -1,1 +1,1 @@
-"""diffusion."""
+"""The mathematics of diffusion: schedules, processes, degradations, instance noise, Haar bands."""
