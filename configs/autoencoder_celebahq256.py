@@ -3,7 +3,7 @@
 Command:   python -m ddgan_jax.main --config=configs/autoencoder_celebahq256.py --workdir=runs/ae
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/ae
 Data:      prepared by TFDS (extra tf; it wants manual files), or data.prepare folder
-           LPIPS: python -m ddgan_jax.convert.lpips (see its --help)
+           LPIPS: python -m ddgan_jax lpips (see its --help)
 Hardware:  not said in the paper
 Time:      days; not measured by us
 Expected:  published: FID 0.58 of validation images and their reconstructions. Not trained by us

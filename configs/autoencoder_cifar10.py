@@ -2,8 +2,8 @@
 
 Command:   python -m ddgan_jax.main --config=configs/autoencoder_cifar10.py --workdir=runs/ae
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/ae
-Data:      python -m ddgan_jax.data.prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
-           LPIPS: python -m ddgan_jax.convert.lpips (see its --help)
+Data:      python -m ddgan_jax prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
+           LPIPS: python -m ddgan_jax lpips (see its --help)
 Hardware:  not said in the paper
 Time:      days; not measured by us
 Expected:  published: FID 1.32 of validation images and their reconstructions. Not trained by us

@@ -1,7 +1,7 @@
 """DDDG on CIFAR-10, 32x32: beyond the paper, which trained on MNIST alone.
 
 Command:   python -m ddgan_jax.main --config=configs/dddg_cifar10.py --workdir=runs/dddg_cifar10
-Data:      python -m ddgan_jax.data.prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
+Data:      python -m ddgan_jax prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
 Hardware:  one or more GPUs
 Time:      not measured by us
 Expected:  no published number. Not trained by us

@@ -2,7 +2,7 @@
 
 Command:   python -m ddgan_jax.main --config=configs/dddg_mnist.py --workdir=runs/dddg_mnist
            the plainer generator: --config=configs/dddg_mnist.py:resblock
-Data:      python -m ddgan_jax.data.prepare mnist --source=FOLDER (the four idx files in it)
+Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one GPU
 Time:      375,000 steps of 16 images; not measured by us
 Expected:  published: FID 4.196, PSNR 14.82, SSIM 0.468. Not trained by us

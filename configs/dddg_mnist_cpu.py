@@ -2,7 +2,7 @@
 
 Command:   python -m ddgan_jax.main --config=configs/dddg_mnist_cpu.py --workdir=runs/dddg_mnist_cpu
            python -m ddgan_jax.main --mode=reconstruct --workdir=runs/dddg_mnist_cpu --refine=100
-Data:      python -m ddgan_jax.data.prepare mnist --source=FOLDER (the four idx files in it)
+Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one CPU core
 Time:      under 7 min of training on a free core
 Expected:  Fréchet distance 10.7 (10,000 samples, MNIST classifier); 297 test digits rebuilt with

@@ -1,7 +1,7 @@
 """DDDG on MNIST, padded to 32x32, in batches that fill an accelerator.
 
 Command:   python -m ddgan_jax.main --config=configs/dddg_mnist_large_batch.py --workdir=runs/large
-Data:      python -m ddgan_jax.data.prepare mnist --source=FOLDER (the four idx files in it)
+Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one GPU, or up to 8 accelerators
 Time:      23,400 steps of 256 images; not measured by us
 Expected:  at batch 16 published: FID 4.196, PSNR 14.82, SSIM 0.468. Not trained by us

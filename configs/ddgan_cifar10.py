@@ -1,7 +1,7 @@
 """DDGAN on CIFAR-10, 32x32: the published setting.
 
 Command:   python -m ddgan_jax.main --config=configs/ddgan_cifar10.py --workdir=runs/cifar10
-Data:      python -m ddgan_jax.data.prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
+Data:      python -m ddgan_jax prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
 Hardware:  published runs: between 1 and 8 V100 or A100 (as the authors of LDDGAN report)
 Time:      days; not measured by us
 Expected:  published: FID 3.75, recall 0.57. Not trained by us

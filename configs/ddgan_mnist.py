@@ -1,7 +1,7 @@
 """DDGAN on MNIST, padded to 32x32, with a small NCSN++.
 
 Command:   python -m ddgan_jax.main --config=configs/ddgan_mnist.py --workdir=runs/mnist
-Data:      python -m ddgan_jax.data.prepare mnist --source=FOLDER (the four idx files in it)
+Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one GPU; on two CPU cores it only shows that it runs
 Time:      not measured on a GPU yet; docs/results.md has what was measured
 Expected:  no published number: the report of this setting shows pictures only

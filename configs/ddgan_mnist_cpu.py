@@ -2,7 +2,7 @@
 
 Command:   python -m ddgan_jax.main --config=configs/ddgan_mnist_cpu.py --workdir=runs/mnist_cpu
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/mnist_cpu
-Data:      python -m ddgan_jax.data.prepare mnist --source=FOLDER (the four idx files in it)
+Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  two CPU cores
 Time:      7 min 18 s of training while another program used one of the cores
 Expected:  Fréchet distance of MNIST-classifier features 11.5 (test set: 0.72), all ten classes

@@ -2,7 +2,7 @@
 
 Command:   python -m ddgan_jax.main --config=configs/ddgan_stacked_mnist.py --workdir=runs/stacked
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/stacked
-Data:      python -m ddgan_jax.data.prepare mnist --source=FOLDER (the four idx files in it)
+Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one GPU
 Time:      not measured yet
 Expected:  published: 1000 modes, KL 0.071; not measured yet

@@ -2,7 +2,7 @@
 
 Command:   python -m ddgan_jax.main --config=configs/ddgan_stacked_mnist_cpu.py --workdir=runs/st
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/st
-Data:      python -m ddgan_jax.data.prepare mnist --source=FOLDER (the four idx files in it)
+Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one CPU core
 Time:      13 min with evaluation, other programs on the other core
 Expected:  950 of 1,000 modes, KL 0.61 nats (26,000 samples; the training triples themselves: 1,000

@@ -1,7 +1,7 @@
 """DDPM on MNIST, padded to 32x32: the generator of DDGAN predicts noise; DDIM in 50 steps.
 
 Command:   python -m ddgan_jax.main --config=configs/ddpm_mnist.py --workdir=runs/ddpm_mnist
-Data:      python -m ddgan_jax.data.prepare mnist --source=FOLDER (the four idx files in it);
+Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it);
            Fashion-MNIST: prepare fashion_mnist, and --config.data.name=tfds:fashion_mnist
 Hardware:  one GPU
 Time:      not measured yet

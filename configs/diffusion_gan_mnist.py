@@ -1,7 +1,7 @@
 """Diffusion-GAN on MNIST, padded to 32x32: the GAN, seen through adaptive noise.
 
 Command:   python -m ddgan_jax.main --config=configs/diffusion_gan_mnist.py --workdir=runs/diff_gan
-Data:      python -m ddgan_jax.data.prepare mnist --source=FOLDER (the four idx files in it);
+Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it);
            Fashion-MNIST: prepare fashion_mnist, and --config.data.name=tfds:fashion_mnist
 Hardware:  one GPU
 Time:      not measured yet

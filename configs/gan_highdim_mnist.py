@@ -1,7 +1,7 @@
 """GAN from noise of the image's own size, on MNIST, padded to 32x32.
 
 Command:   python -m ddgan_jax.main --config=configs/gan_highdim_mnist.py --workdir=runs/highdim
-Data:      python -m ddgan_jax.data.prepare mnist --source=FOLDER (the four idx files in it);
+Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it);
            Fashion-MNIST: prepare fashion_mnist, and --config.data.name=tfds:fashion_mnist
 Hardware:  one GPU
 Time:      not measured yet

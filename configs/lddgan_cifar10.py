@@ -2,7 +2,7 @@
 
 Command:   python -m ddgan_jax.main --config=configs/autoencoder_cifar10.py --workdir=runs/ae
            python -m ddgan_jax.main --config=configs/lddgan_cifar10.py --workdir=runs/lddgan
-Data:      python -m ddgan_jax.data.prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
+Data:      python -m ddgan_jax prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
 Hardware:  published: one RTX A5000
 Time:      published: 1 day; not measured by us
 Expected:  published: FID 2.98, recall 0.58. Not trained by us

@@ -1,7 +1,7 @@
 """WDDGAN on CIFAR-10, 32x32 in Haar bands of 16x16x12: the published setting.
 
 Command:   python -m ddgan_jax.main --config=configs/wddgan_cifar10.py --workdir=runs/wcifar10
-Data:      python -m ddgan_jax.data.prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
+Data:      python -m ddgan_jax prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
 Hardware:  published runs: between 1 and 8 V100 or A100 (as the authors of LDDGAN report)
 Time:      not measured yet
 Expected:  published: FID 4.01. Not trained by us

@@ -48,7 +48,8 @@ class Run:
         create = functools.partial(create_state, method=self.method, optimizers=self.optimizers)
         self.start = jax.jit(create)(jax.random.key(0))
         self.step = self.jitted()
-        self.encode, self.decode = jax.jit(self.method.inversion.encode), jax.jit(self.method.inversion.decode)
+        self.inversion = self.method.inversion
+        self.encode, self.decode = jax.jit(self.inversion.encode), jax.jit(self.inversion.decode)
 
     def jitted(self, accumulate=1, **kwargs):
         step = functools.partial(

@@ -16,8 +16,9 @@ import compiling
 import jax
 import numpy as np
 
+from ddgan_jax.cli import main, parser_of
+from ddgan_jax.cli.common import read_config
 from ddgan_jax.io import checkpoint
-from ddgan_jax.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
 DIGITS = f"--config={ROOT}/configs/ddgan_digits.py"
@@ -66,6 +67,11 @@ atexit.register(shutil.rmtree, _SCRATCH, ignore_errors=True)
 os.environ["DDGAN_CACHE"] = str(_SCRATCH / "cache")
 jax.config.update("jax_compilation_cache_dir", str(_SCRATCH / "compiled"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def config_of(*args):
+    """The config that training with these arguments has."""
+    return read_config(parser_of("train").parse(args))
 
 
 def ok(*args):
@@ -120,10 +126,10 @@ def environment(devices=1, path="", variables=()):
     return env
 
 
-def start(*args, devices=1, path="", variables=(), **popen):
+def start(*args, devices=1, path="", variables=(), module="ddgan_jax.main", **popen):
     """The command as a process of its own, see `environment`."""
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    command = [sys.executable, "-m", "ddgan_jax.main", *map(str, args)]
+    command = [sys.executable, "-m", module, *map(str, args)]
     env = environment(devices, path, variables)
     return subprocess.Popen(command, env=env, cwd=ROOT, **pipes, **popen)
 

@@ -45,9 +45,7 @@ def integer(default: Any, low: int = 1, high: int = 10**12, *, help: str = "") -
         return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
     allowed = {0: "an integer >= 0", 1: "a positive integer"}.get(low, f"an integer >= {low}")
-    if high < 10**12:
-        allowed = f"an integer in [{low}, {high}]"
-    return Field(default, accepts, allowed, help)
+    return Field(default, accepts, allowed + _at_most(high), help)
 
 
 def number(
@@ -68,16 +66,18 @@ def number(
         below = value < high if open_high else value <= high
         return above and below and math.isfinite(value)
 
-    left, right = "(" if open_low else "[", ")" if open_high else "]"
-    if high < 1e12:
-        allowed = f"a number in {left}{low:g}, {high:g}{right}"
-    elif low == 0:
+    if high <= 1:
+        left, right = "(" if open_low else "[", ")" if open_high else "]"
+        return Field(default, accepts, f"a number in {left}{low:g}, {high:g}{right}", help)
+    if low == 0:
         allowed = "a positive number" if open_low else "a number >= 0"
     else:
         allowed = f"a number {'above' if open_low else '>='} {low:g}"
-    if low == -1e12:
-        allowed = "a number"
-    return Field(default, accepts, allowed, help)
+    return Field(default, accepts, allowed + _at_most(high), help)
+
+
+def _at_most(high: float) -> str:
+    return f" (at most {high:.12g})" if high < 1e12 else ""
 
 
 def flag(default: Any, *, help: str = "") -> Field:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ddgan_jax.config import plugins
 from ddgan_jax.config.fields import flatten
 from ddgan_jax.core.errors import UserError, nearest
 
@@ -17,12 +18,16 @@ from ddgan_jax.core.errors import UserError, nearest
 def load_config_file(spec: str) -> ConfigDict:
     """What `get_config()` of a config file returns, or `get_config(variant)`.
 
+    Modules in the folder of the file can be imported, by the file and as "module:attribute" in its
+    fields, see `plugins`.
+
     Raises:
       UserError: no such file, or it fails: it is a program of the user and may do anything.
     """
     name, colon, variant = spec.partition(":")
     if not Path(name).is_file():
         raise UserError(f"--config={spec}: there is no file {name!r}")
+    plugins.allow(Path(name).parent)
     try:
         get_config = runpy.run_path(name).get("get_config")
         if get_config is None:

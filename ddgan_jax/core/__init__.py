@@ -1,1 +1,1 @@
-"""core."""
+"""Contracts, losses, optimizers, random keys, errors, and the train step."""

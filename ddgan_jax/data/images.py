@@ -1,8 +1,11 @@
-"""From an image of any size and mode to the uint8 array that the config asks for."""
+"""Images of any size and mode: opened safely, and brought to the uint8 array of the config."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -11,49 +14,114 @@ from ddgan_jax.core.errors import UserError
 if TYPE_CHECKING:
     from PIL import Image
 
+WHITE = (255, 255, 255)
+
+# Raster formats that Pillow decodes by itself and recognizes by their first bytes. EPS is left out
+# because Pillow gives it to Ghostscript, which runs it as a program.
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "MPO",
+    "WEBP",
+    "BMP",
+    "TIFF",
+    "GIF",
+    "PPM",
+    "AVIF",
+    "JPEG2000",
+    "QOI",
+)
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".bmp", ".tif", ".tiff"),
+    *(".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".j2k", ".jpx", ".qoi"),
+)
+
 
 class Fit(NamedTuple):
     """How images reach their final shape.
 
-    Fields:
-      size: height and width; 0 keeps both as they are.
-      fit: `resize` (scale the short side, crop the centre) or `pad` (centre in black).
-      channels: 1 (grey) or 3 (RGB); 0 keeps them as stored.
+    Attributes:
+      size: height and width in pixels; 0 keeps both.
+      fit: "resize" scales the shorter side to `size` and crops the center; "pad" puts the image in
+        the center of a black square.
+      channels: 1 (gray) or 3 (RGB); 0 keeps those of the image.
+      background: RGB color in 0..255 that transparent pixels are composited on.
     """
 
     size: int = 0
     fit: str = "resize"
     channels: int = 0
+    background: tuple[int, int, int] = WHITE
 
 
 def check_fit(how: Fit) -> Fit:
-    """Returns `how` unchanged.
+    """Return `how` if all its fields have allowed values.
 
     Raises:
-      UserError: one of its fields has a value that is not allowed.
+      UserError: a field has another value.
     """
-    if not isinstance(how.size, int) or how.size < 0:
-        raise UserError(f"data.image_size={how.size!r}: allowed: 0 (as stored) or a positive size")
+    is_size = isinstance(how.size, int) and not isinstance(how.size, bool) and how.size >= 0
+    if not is_size:
+        raise UserError(
+            f"config.data.image_size is {how.size!r}; 0 (as stored) or a positive integer is needed"
+        )
     if how.fit not in ("resize", "pad"):
-        raise UserError(f"data.fit={how.fit!r}: allowed: 'resize', 'pad'")
+        raise UserError(f"config.data.fit is {how.fit!r}; 'resize' or 'pad' is needed")
     if how.channels not in (0, 1, 3):
-        raise UserError(f"data.channels={how.channels!r}: allowed: 0 (as stored), 1, 3")
+        raise UserError(
+            f"config.data.channels is {how.channels!r}; 0 (as stored), 1 or 3 is needed"
+        )
     return how
 
 
-def fit_image(image: Image.Image, how: Fit) -> np.ndarray:
-    """A Pillow image to uint8 `[H, W, C]`.
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """The formats that the installed Pillow reads."""
+    from PIL import Image
 
-    Scaling averages over boxes, so that shrinking does not alias.
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@contextlib.contextmanager
+def open_image(file: BinaryIO, what: str) -> Iterator[Image.Image]:
+    """Open an image in one of `FORMATS`; the pixels are decoded when they are first used.
+
+    Args:
+      file: an open file.
+      what: how to call the image in messages.
 
     Raises:
-      UserError: more than 8 bits a channel, or `pad` to less than the size of the image.
+      UserError: the image is damaged, too large or in another format, noticed here or within the
+        `with` block.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(file, formats=_formats()) as image:
+            yield image
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from None
+    except Exception as error:  # Pillow raises many kinds for damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{what} is not a readable image ({reason})") from None
+
+
+def fit_image(image: Image.Image, how: Fit) -> np.ndarray:
+    """Convert a Pillow image to uint8 `[H, W, C]`.
+
+    Transparent pixels are composited on `how.background`. Images are scaled down by averaging over
+    boxes, which does not alias, and up by bicubic interpolation.
+
+    Raises:
+      UserError: more than 8 bits per channel, or padding to less than the size of the image.
     """
     from PIL import Image
 
     if image.mode[0] in "IF":  # 16 and 32 bits: Pillow would clip instead of scaling
-        raise UserError(f"an image of mode {image.mode}: allowed: 8 bits a channel")
-    channels = how.channels or (1 if image.mode in ("1", "L") else 3)
+        raise UserError(f"an image has mode {image.mode}; 8 bits per channel are needed")
+    channels = how.channels or (1 if image.mode in ("1", "L", "LA", "La") else 3)
+    image = _opaque(image, how.background)
     mode = "L" if channels == 1 else "RGB"
     if image.mode != mode:
         image = image.convert(mode)
@@ -62,8 +130,9 @@ def fit_image(image: Image.Image, how: Fit) -> np.ndarray:
     size = how.size
     if size and how.fit == "resize" and (width, height) != (size, size):
         short = min(width, height)
+        method = Image.Resampling.BICUBIC if size > short else Image.Resampling.BOX
         width, height = round(width * size / short), round(height * size / short)
-        image = image.resize((width, height), Image.Resampling.BOX)
+        image = image.resize((width, height), method)
         left, top = (width - size) // 2, (height - size) // 2
         image = image.crop((left, top, left + size, top + size))
     pixels = np.array(image, np.uint8)
@@ -73,8 +142,8 @@ def fit_image(image: Image.Image, how: Fit) -> np.ndarray:
 
     if width > size or height > size:
         raise UserError(
-            f"data.image_size={size} with data.fit='pad': images are {height}x{width}; "
-            "allowed: their size or more, or data.fit='resize'"
+            f"config.data.image_size is {size} with config.data.fit='pad', and images are "
+            f"{height}x{width}; their size or more, or config.data.fit='resize', is needed"
         )
     padded = np.zeros((size, size, channels), np.uint8)
     top, left = (size - height) // 2, (size - width) // 2
@@ -82,8 +151,42 @@ def fit_image(image: Image.Image, how: Fit) -> np.ndarray:
     return padded
 
 
+def _opaque(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """The image without its alpha channel or transparent color, composited on `background`."""
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image
+    rgba = image.convert("RGBA")
+    canvas = Image.new("RGB", image.size, background)
+    canvas.paste(rgba.convert("RGB"), mask=rgba.getchannel("A"))
+    return canvas
+
+
+def enlarges(height: int, width: int, how: Fit) -> bool:
+    """Whether `fit_image` scales images of this size up."""
+    return how.fit == "resize" and how.size > min(height, width)
+
+
+def enlargement_notes(height: int, width: int, how: Fit) -> tuple[str, ...]:
+    """One line that says that images of this size are scaled up; nothing if they are not."""
+    if not enlarges(height, width, how):
+        return ()
+    return (
+        f"images of {height}x{width} are enlarged to {how.size}x{how.size} by bicubic "
+        "interpolation; config.data.fit='pad' keeps their pixels",
+    )
+
+
 def fit_array(images: np.ndarray, how: Fit) -> np.ndarray:
-    """The same for a stack: uint8 `[N, H, W, C]` to uint8 `[N, H', W', C']`; untouched if it fits.
+    """Apply `fit_image` to a stack of images.
+
+    Args:
+      images: uint8 `[N, H, W, C]`.
+      how: the final shape.
+
+    Returns:
+      uint8 `[N, H', W', C']`; `images` itself if they have that shape already.
 
     Raises:
       UserError: as `fit_image`.
@@ -93,6 +196,6 @@ def fit_array(images: np.ndarray, how: Fit) -> np.ndarray:
         return images
     from PIL import Image
 
-    grey = images.shape[-1] == 1
-    flat = images[..., 0] if grey else images
+    gray = images.shape[-1] == 1
+    flat = images[..., 0] if gray else images
     return np.stack([fit_image(Image.fromarray(image), how) for image in flat])

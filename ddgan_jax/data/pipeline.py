@@ -1,19 +1,20 @@
-"""Shuffled, endless batches. Batch `i` is a pure function of the seed and of `i`.
+"""Shuffled, endless batches: batch `i` is a pure function of the seed and of `i`.
 
-Nothing has to be saved to go on after an interruption: a run that has done `s` steps continues
-with `start=s`. The order of the examples comes from grain's index shuffle, which permutes indices
-one at a time, without a table: any batch of any epoch is at once at hand.
+An interrupted run that has done `s` steps continues with `start=s`; no state of the data pipeline
+has to be saved. The order comes from grain's index shuffle, which computes each index of a
+permutation without a table, so any batch of any epoch costs the same.
 """
 
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.data.source import Batch, Source
 
-# Tells the streams of random numbers of one seed apart.
+# Separate streams of random numbers of one seed.
 _ORDER, _FLIP = 0, 1
 
 
@@ -26,39 +27,43 @@ def batch_function(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Callable[[int], Batch]:
-    """Returns the pure function from the number of a batch to this process's part of it.
+    """The pure function from the number of a batch to the part of it that one process reads.
 
-    Every epoch is a new permutation of all examples; batches run across the borders of epochs.
+    Every epoch is a new permutation of all examples; batches continue across the ends of epochs.
 
     Args:
-      source: where examples come from.
+      source: the data.
       batch_size: examples in the global batch, over all processes.
-      seed: 0 or more; decides order and flips.
+      seed: 0 or more; determines order and flips.
       flip: mirror each image left to right with probability 1/2.
-      process_index: which of the parts of the global batch.
-      process_count: number of contiguous equal parts; their concatenation is the global batch.
+      process_index: index of the part, in [0, process_count).
+      process_count: number of equal, contiguous parts of the global batch.
 
     Returns:
       `index -> {"image": [batch_size / process_count, ...], "label": [...]}`, dtypes as `Source`.
 
     Raises:
-      UserError: a batch size that does not divide, a negative seed, flipping points.
+      UserError: a batch size that `process_count` does not divide, a negative seed, or flips of
+        points.
     """
     if batch_size < 1 or batch_size % process_count:
         raise UserError(
-            f"batch_size={batch_size}: allowed: a positive multiple of the number of "
-            f"processes ({process_count})"
+            f"batch_size is {batch_size}; a positive multiple of the number of processes "
+            f"({process_count}) is needed"
         )
     if not 0 <= process_index < process_count:
-        raise UserError(f"process_index={process_index}: allowed: 0..{process_count - 1}")
+        raise UserError(f"process_index is {process_index}; 0..{process_count - 1} is needed")
     if seed < 0:
-        raise UserError(f"seed={seed}: allowed: 0 or more")
+        raise UserError(f"seed is {seed}; an integer >= 0 is needed")
     if flip and len(source.shape) != 3:
-        raise UserError(f"flip=True: {source.name} holds points of shape {source.shape}, no images")
+        raise UserError(
+            f"flip is True; {source.name} holds points of shape {source.shape}, for which False "
+            "is needed"
+        )
 
     import grain
 
-    # grain shuffles epoch e with `seed + e`. Hashed, seeds 0 and 1 do not share shifted epochs.
+    # grain shuffles epoch e with `seed + e`; hashing keeps epochs of nearby seeds apart.
     order_seed = int(np.random.SeedSequence((seed, _ORDER)).generate_state(1)[0])
     order = grain.MapDataset.range(source.size).shuffle(seed=order_seed).repeat()
     part = batch_size // process_count
@@ -68,7 +73,7 @@ def batch_function(
         first = index * batch_size + mine.start
         examples = source.take(np.array([order[i] for i in range(first, first + part)]))
         if flip:
-            # Drawn for the global batch, so that it is the same for any number of processes.
+            # Drawn for the global batch, so that flips do not depend on the number of processes.
             coins = np.random.default_rng((seed, _FLIP, index)).random(batch_size)[mine] < 0.5
             image = examples["image"]
             mirrored = np.where(coins[:, None, None, None], image[:, :, ::-1], image)
@@ -78,8 +83,8 @@ def batch_function(
     return batch
 
 
-def batch_at(source: Source, batch_size: int, index: int, *, seed: int, **options) -> Batch:
-    """Batch number `index`: exactly what `batches` gives there (same options, same errors)."""
+def batch_at(source: Source, batch_size: int, index: int, *, seed: int, **options: Any) -> Batch:
+    """Batch number `index`, as `batches` returns it; same options and errors."""
     return batch_function(source, batch_size, seed=seed, **options)(index)
 
 
@@ -95,23 +100,23 @@ def batches(
     prefetch: int = 4,
     threads: int = 2,
 ) -> Iterator[Batch]:
-    """Endless batches `start`, `start + 1`, ..., read ahead in the background.
+    """Endless batches `start`, `start + 1`, ..., read ahead by background threads.
 
     Args:
       source, batch_size, seed, flip, process_index, process_count: see `batch_function`.
-      start: number of the first batch; costs the same for any number.
-      prefetch: batches kept ready; 0 reads in the caller's thread.
-      threads: readers in the background. Two suffice for data in memory; decoding on demand gains
-        from as many as there are cores.
+      start: number of the first batch; a late one costs no more than an early one.
+      prefetch: number of batches kept ready; 0 reads in the thread of the caller.
+      threads: number of background threads. Two suffice for data in memory; decoding on demand
+        gains from one per core.
 
     Returns:
-      An iterator; its threads end when it is dropped.
+      An iterator; its threads end when it is deleted.
 
     Raises:
       UserError: as `batch_function`, or a negative `start`.
     """
     if start < 0:
-        raise UserError(f"start={start}: allowed: 0 or more")
+        raise UserError(f"start is {start}; an integer >= 0 is needed")
     batch = batch_function(
         source,
         batch_size,

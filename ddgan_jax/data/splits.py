@@ -1,38 +1,91 @@
-"""Slices such as `train[:90%]` for the data sets that TFDS does not read for us."""
+"""Split specifications such as `train[:90%]+test`, with the syntax and rounding of TFDS."""
 
 import re
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from ddgan_jax.core.errors import UserError
 
-_SPLIT = re.compile(r"(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
+_NUMBER = r"-?\d+(?:\.\d+)?%|-?\d+"
+_PART = re.compile(rf"([\w-]+)(?:\[({_NUMBER})?:({_NUMBER})?\])?")
 
 
-def slice_of(spec: str, sizes: dict[str, int]) -> tuple[str, slice]:
-    """Reads a split as TFDS writes it: `train`, `train[:90%]`, `test[10:20]`, `train[-5%:]`.
+class Part(NamedTuple):
+    """One term of a split specification.
 
-    Args:
-      spec: the text of the split.
-      sizes: number of examples of every split there is.
+    Attributes:
+      spec: the whole term, such as "train[:90%]".
+      name: name of the split.
+      start, stop: text of the first position and of the one after the last ("10", "-5", "90%");
+        None for the ends of the split.
+    """
 
-    Returns:
-      The name of the split and the (non-empty) slice of its examples.
+    spec: str
+    name: str
+    start: str | None = None
+    stop: str | None = None
+
+
+def parse(spec: str) -> list[Part]:
+    """The terms of a specification: `train`, `train[:90%]`, `test[10:20]`, `train+test`.
 
     Raises:
-      UserError: not of that form, no such split, or a slice without examples.
+      UserError: another syntax.
     """
-    match = _SPLIT.fullmatch(spec)
-    if not match or match[1] not in sizes:
+    parts = []
+    for term in re.split(r"\s*\+\s*", str(spec)):
+        match = _PART.fullmatch(term)
+        if match is None:
+            raise UserError(
+                f"config.data.split is {spec!r}; the name of a split, a part such as "
+                "train[:90%], or a sum of those is needed"
+            )
+        parts.append(Part(term, match[1], match[2], match[3]))
+    return parts
+
+
+def check_split(name: str, known: Iterable[str]) -> None:
+    """Check that the data have a split of this name.
+
+    Raises:
+      UserError: they have not.
+    """
+    names = list(known)
+    if name not in names:
         raise UserError(
-            f"data.split={spec!r}: allowed here: {', '.join(sizes)}, or a part: train[:90%]"
+            f"config.data.split is {name!r}; {' or '.join(names)}, or a part such as "
+            f"{names[0] if names else 'train'}[:90%], is needed"
         )
-    name, total = match[1], sizes[match[1]]
 
-    def position(text: str | None) -> int | None:
+
+def positions(part: Part, total: int) -> slice:
+    """The examples of a term: a slice with 0 <= start < stop <= total.
+
+    Percentages are rounded to the closest example, halves to even ones, as TFDS does.
+
+    Args:
+      part: a term of the specification.
+      total: number of examples of the split.
+
+    Raises:
+      UserError: positions outside of the split, or no examples.
+    """
+
+    def position(text: str | None, default: int) -> int:
         if text is None:
-            return None
-        return round(total * int(text[:-1]) / 100) if text.endswith("%") else int(text)
+            return default
+        number = round(float(text[:-1]) * total / 100) if text.endswith("%") else int(text)
+        if not -total <= number <= total:
+            raise UserError(
+                f"config.data.split is {part.spec!r}; positions within the {total} examples of "
+                f"{part.name!r} are needed"
+            )
+        return number + total if number < 0 else number
 
-    start, stop, _ = slice(position(match[2]), position(match[3])).indices(total)
+    start, stop = position(part.start, 0), position(part.stop, total)
     if start >= stop:
-        raise UserError(f"data.split={spec!r} selects none of the {total} examples of {name!r}")
-    return name, slice(start, stop)
+        raise UserError(
+            f"config.data.split is {part.spec!r}, which selects none of the {total} examples of "
+            f"{part.name!r}; at least one is needed"
+        )
+    return slice(start, stop)

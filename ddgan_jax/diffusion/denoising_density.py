@@ -67,3 +67,27 @@ def modes(values: np.ndarray) -> int:
     inner = values[1:-1]
     peaks = (inner > values[:-2]) & (inner >= values[2:]) & (inner > values.max() / 100)
     return int(peaks.sum())
+
+
+class Example(NamedTuple):
+    """An example to draw.
+
+    Attributes:
+      data: q(x_{t-1}).
+      x_t: the noisy sample, between two modes of the data.
+      betas: variances of the step.
+      grid: values of x_{t-1}, increasing.
+    """
+
+    data: Mixture
+    x_t: float
+    betas: tuple[float, ...]
+    grid: np.ndarray
+
+
+EXAMPLE = Example(
+    Mixture(np.full(4, 0.25), np.array([-1.5, -0.5, 0.5, 1.5]), np.full(4, 0.1)),
+    x_t=0.1,
+    betas=(0.005, 0.1, 0.4, 0.8),
+    grid=np.linspace(-4.0, 4.0, 4001),
+)

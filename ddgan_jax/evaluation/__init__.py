@@ -1,1 +1,1 @@
-"""evaluation."""
+"""Evaluation: reference data, the protocol, reports, and the page that compares runs."""

@@ -1,14 +1,15 @@
-"""`--mode=compare`: several run folders side by side on one page.
+"""`--mode=compare`: a page that compares evaluated runs.
 
-The page is a folder: `index.html` (pictures inside: one file to send), `comparison.md`, the curves
-and the grids. It shows what `--mode=evaluate` wrote into the run folders, what those runs had
-reached with equal images and in equal time, and says where protocols differ instead of hiding it.
+The page is a folder with `index.html` (a single file with embedded pictures), `comparison.md` and
+the figures. It shows the reports that `--mode=evaluate` wrote into the run folders, the metrics of
+all runs after equal numbers of images and after equal time, and every difference of the evaluation
+protocols.
 """
 
 import base64
 import html
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,34 +19,46 @@ from ddgan_jax.io import run_folder
 from ddgan_jax.plotting import curves
 from ddgan_jax.training.metrics_log import duration, read_lines
 
-# What has to be equal for two numbers to be comparable.
+# Entries of the protocol that must agree for numbers to be comparable.
 PROTOCOL = ("samples", "reference", "extractors", "digits_read_by", "weights", "rounding")
 
-Table = Sequence[Sequence[str]]  # the header is the first row
+Table = Sequence[Sequence[str]]  # rows of cells, the header first
 
 
 class Entry(NamedTuple):
-    """One run of the page."""
+    """One run of the page.
+
+    Attributes:
+      name: of the run folder.
+      report: evaluation.json.
+      info: info.json.
+      curve: lines of evaluation.jsonl, evaluations during training.
+      losses: lines of metrics.jsonl.
+      grid: the last picture of samples, if there is one.
+    """
 
     name: str
-    report: dict[str, Any]  # evaluation.json
-    info: dict[str, Any]  # info.json
-    curve: list[dict[str, float]]  # evaluation.jsonl
-    losses: list[dict[str, float]]  # metrics.jsonl
-    grid: Path | None  # the last picture of samples
+    report: dict[str, Any]
+    info: dict[str, Any]
+    curve: list[dict[str, float]]
+    losses: list[dict[str, float]]
+    grid: Path | None
 
 
 def read_entry(workdir: Path) -> Entry:
-    """What a run folder says about itself.
+    """Read an evaluated run.
+
+    Args:
+      workdir: the run folder.
 
     Raises:
-      UserError: it is no run folder, or was not evaluated.
+      UserError: not a run folder, not evaluated, or damaged.
     """
     read_config(workdir)
     path = workdir / "evaluation.json"
     if not path.is_file():
         raise UserError(
-            f"--runs: {workdir} has no evaluation.json; first: "
+            f"--runs: {workdir} has no evaluation.json; an evaluated run is needed: run "
             f"python -m ddgan_jax.main --mode=evaluate --workdir={workdir}"
         )
     try:
@@ -55,7 +68,7 @@ def read_entry(workdir: Path) -> Entry:
         if missing:
             raise KeyError(*missing)
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise UserError(f"--runs: {workdir} cannot be read, it is damaged: {error!r}") from None
+        raise UserError(f"--runs: {workdir} is damaged and cannot be read: {error!r}") from None
     grids = sorted((workdir / "samples").glob("step_*.png"))
     made = workdir / "samples" / "samples.png"
     grid = grids[-1] if grids else made if made.exists() else None
@@ -70,7 +83,7 @@ def read_entry(workdir: Path) -> Entry:
 
 
 def rows_of(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the table, as text."""
+    """Header and rows of the main table, one row per run."""
     found = dict.fromkeys(name for entry in entries for name in entry.report["metrics"])
     names = [name for name in found if "_std" not in name]
     header = ["run", "method", "parameters", "training images", "training time", "NFE"]
@@ -95,9 +108,12 @@ def rows_of(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
 
 
 def over_seeds(entries: Sequence[Entry]) -> list[list[str]]:
-    """A table, header first, of the means (smallest to largest) of runs that differ in the seed.
+    """A table of means over runs that differ only in the seed, with the smallest and largest value.
 
-    Those are runs called NAME_seedN, as launch/compare.sh calls them; empty if no name has two.
+    Such runs are called NAME_seedN, as by launch/compare.sh.
+
+    Returns:
+      The table with its header first; empty if no NAME has two runs.
     """
     groups: dict[str, list[dict[str, float]]] = {}
     for entry in entries:
@@ -120,13 +136,16 @@ def over_seeds(entries: Sequence[Entry]) -> list[list[str]]:
 
 
 def at_equal(entries: Sequence[Entry], axis: str) -> list[list[str]]:
-    """A table, header first, of where each run was when the shortest of them ended.
+    """A table of the metrics of all runs at the point where the shortest run ended.
 
-    That is the last evaluation during training until then; empty if fewer than two runs have any.
+    Each row has the last evaluation during training up to that point.
 
     Args:
       entries: the runs.
-      axis: of `curves.AXES`, that by which the shortest is shortest: "images" or "seconds".
+      axis: the length of a run, a key of `curves.AXES`: "images" or "seconds".
+
+    Returns:
+      The table with its header first; empty if fewer than two runs were evaluated during training.
     """
     runs = {entry.name: entry.curve for entry in entries if entry.curve}
     if len(runs) < 2:
@@ -143,19 +162,27 @@ def at_equal(entries: Sequence[Entry], axis: str) -> list[list[str]]:
 
 
 def _cell(metrics: Mapping[str, float], name: str) -> str:
-    """A metric, with its standard deviation where it has one."""
+    """A metric as text, with its standard deviation if it has one."""
     if name not in metrics:
         return ""
-    for prefix in ("kid", "inception_score"):
-        if name.startswith(prefix):
-            deviation = metrics[name.replace(prefix, f"{prefix}_std", 1)]
-            return f"{metrics[name]:.4g} ± {deviation:.2g}"
+    deviation = _deviation_of(name, metrics)
+    if deviation in metrics:
+        return f"{metrics[name]:.4g} ± {metrics[deviation]:.2g}"
     return f"{metrics[name]:.4g}"
 
 
+def _deviation_of(name: str, metrics: Iterable[str]) -> str:
+    """The metric that is the standard deviation of another, "" if there is none.
+
+    "kid_std" belongs to "kid", and "kid_std_mnist_classifier" to "kid_mnist_classifier".
+    """
+    return next((m for m in metrics if "_std" in m and m.replace("_std", "", 1) == name), "")
+
+
 def differences(entries: Sequence[Entry]) -> list[str]:
-    """A line for every part of the protocol in which the runs differ: their numbers do not
-    compare there.
+    """One line for every entry of `PROTOCOL` in which the runs differ.
+
+    Numbers of such runs are not comparable.
     """
     lines = []
     for field in PROTOCOL:
@@ -167,18 +194,29 @@ def differences(entries: Sequence[Entry]) -> list[str]:
 
 
 def compare(workdirs: Sequence[Path], out: Path, say: Callable[[str], None] = print) -> int:
-    """Write the page into `out`, print the table.
+    """Write the page and print its tables.
+
+    Args:
+      workdirs: run folders.
+      out: folder of the page.
+      say: prints a text.
+
+    Returns:
+      The exit status, 0.
 
     Raises:
-      UserError: fewer than two runs, one of them not evaluated, two of one name; or `out` cannot be
-        written to.
+      UserError: fewer than two runs, a run that is not evaluated, two runs with the same name, or
+        `out` cannot be written to.
     """
     if len(workdirs) < 2:
-        raise UserError("--mode=compare needs --runs=FOLDER,FOLDER,...: two or more")
+        raise UserError(
+            f"--runs is {','.join(map(str, workdirs))!r}; two or more run folders, separated by "
+            "commas, are needed"
+        )
     entries = [read_entry(workdir) for workdir in workdirs]
     names = [entry.name for entry in entries]
     if len(set(names)) < len(names):
-        raise UserError(f"--runs has two folders of one name: {', '.join(names)}; rename one")
+        raise UserError(f"--runs has folders named {', '.join(names)}; different names are needed")
     run_folder.check_writable("--out", out)
     header, rows = rows_of(entries)
     equal = (at_equal(entries, axis) for axis in curves.AXES)
@@ -201,7 +239,7 @@ def compare(workdirs: Sequence[Path], out: Path, say: Callable[[str], None] = pr
 
 
 def _figures(entries: Sequence[Entry], out: Path) -> dict[str, Path]:
-    """{caption: PNG}: metrics, and losses, over images and over time."""
+    """Draw metrics over images and over time, and losses over images: {caption: PNG}."""
     figures = {}
     with_curves = {entry.name: entry.curve for entry in entries if entry.curve}
     for axis, words in curves.AXES.items():

@@ -1,25 +1,23 @@
-"""`--mode=evaluate`: how good are the samples of a run; also during training.
+"""`--mode=evaluate`: metrics of a run's samples, of images from elsewhere, and during training.
 
-Samples are rounded to 8 bits first, as a PNG would: that is what everybody compares.
+Samples are rounded to 8 bits first, as image files are.
 """
 
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.core.types import Params, TrainState
+from ddgan_jax.core.types import TrainState
 from ddgan_jax.data import load_source
-from ddgan_jax.evaluation import protocol
+from ddgan_jax.data.traversal import images_of
 from ddgan_jax.evaluation.reference import (
-    Evaluator,
     check_size,
     eight_bits,
     evaluate_samples,
@@ -27,8 +25,7 @@ from ddgan_jax.evaluation.reference import (
     make_evaluator,
 )
 from ddgan_jax.inference.model import Model, load
-from ddgan_jax.inference.rebuild import closeness, of_source, rebuilder
-from ddgan_jax.inference.sampling import compiled_sampler, sample_batches
+from ddgan_jax.inference.outputs import outputs_of
 from ddgan_jax.io import run_folder
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.profiling.benchmark import sampling_speed
@@ -44,16 +41,19 @@ def evaluate(
     step: int | None = None,
     say: Say = print,
 ) -> int:
-    """Sample from a run, measure, print a table and write `evaluation.json`.
+    """Evaluate a run: print a table and write `evaluation.json`.
 
-    Of a method that draws no samples, the images of `config.eval.split` as it rebuilds them.
+    A method that does not sample is evaluated by its reconstructions of `config.eval.split`.
 
     Args:
-      config: the run's, with `config.eval` as wanted.
+      config: config of the run, with `config.eval` as wanted.
       workdir: the run folder.
       out: folder of `evaluation.json`; the run folder if None.
       step: of the checkpoint; the last one if None.
-      say: where lines for a person go.
+      say: prints a line.
+
+    Returns:
+      The exit status, 0.
 
     Raises:
       UserError: see `load` and `make_evaluator`; or `out` cannot be written to.
@@ -63,30 +63,27 @@ def evaluate(
     evaluator = make_evaluator(config, model.mesh)
     if jax.process_index() == 0:
         run_folder.check_writable("--out", out)
-    settings, count = config.eval, config.eval.num_samples
-    key = jax.random.key(settings.seed)
+    settings = config.eval
     start = time.perf_counter()
-    if model.method.sample is None:
-        source, rebuild = evaluator.source, rebuilder(model.method, model.mesh, settings.batch_size)
-        count = min(count, source.size)
-        metrics, said = evaluate_samples(
-            evaluator,
-            lambda: eight_bits(b for _, b in of_source(rebuild, model.params, source, count)),
-            count,
-        )
-        pairs = of_source(rebuild, model.params, source, count)
-        metrics |= closeness(pairs, source.shape)
-        speed = {}
+    key = jax.random.key(settings.seed)
+    outputs = outputs_of(
+        model.method,
+        config,
+        evaluator.source,
+        model.mesh,
+        model.frozen,
+        key,
+        settings.num_samples,
+    )
+    metrics, details = evaluate_samples(
+        evaluator, lambda: eight_bits(outputs.batches(model.params)), outputs.count
+    )
+    speed: dict[str, Any] = {}
+    if outputs.quality:
+        metrics |= outputs.quality(model.params)
     else:
-        metrics, said = evaluate_samples(
-            evaluator, lambda: eight_bits(model.batches(key, count)), count
-        )
-        metrics |= label_accuracy(evaluator, model, key, count)
-        name, row = sampling_speed(
-            model.method, model.params, model.frozen, model.mesh, settings.trials
-        )
-        done = {"what": name, "nfe": model.method.nfe, "trials": settings.trials, **row}
-        speed = {"speed": done}
+        metrics |= label_accuracy(evaluator, model, key, outputs.count)
+        speed = {"speed": _speed(model, settings.trials)}
     seconds = time.perf_counter() - start
     report = {
         "metrics": metrics,
@@ -101,12 +98,18 @@ def evaluate(
             else "raw",
             "seed": settings.seed,
             "rounding": "8 bits",
-            **said,
+            **details,
             "evaluation_seconds": round(seconds, 1),
             **_machine(model),
         },
     }
     return _finish(report, out, say)
+
+
+def _speed(model: Model, trials: int) -> dict[str, Any]:
+    """The speed entry of a report: number of network evaluations and time of sampling."""
+    name, row = sampling_speed(model.method, model.params, model.frozen, model.mesh, trials)
+    return {"what": name, "nfe": model.method.nfe, "trials": trials, **row}
 
 
 def evaluate_source(
@@ -116,17 +119,21 @@ def evaluate_source(
     out: Path,
     say: Say = print,
 ) -> int:
-    """The same for images that no run of ours made: a file of samples, or another set of data.
+    """Evaluate images that are not a run's: a file of samples, or another data set.
 
     Args:
-      config: whose `data` and `eval` say what the samples are compared with, and how.
-      samples: as `config.data.name`: `npz:FILE`, `tfds:cifar10`, ...
-      samples_split: of them.
+      config: its `data` and `eval` define the reference data and the metrics.
+      samples: a `config.data.name`: `npz:FILE`, `tfds:cifar10`, ...
+      samples_split: split of `samples`.
       out: folder of `evaluation.json`.
-      say: where lines for a person go.
+      say: prints a line.
+
+    Returns:
+      The exit status, 0.
 
     Raises:
-      UserError: as `make_evaluator`; samples that are not there, too few, or of another shape.
+      UserError: see `make_evaluator`; or samples that do not exist, are too few, or have another
+        shape.
     """
     mesh = meshes.make_mesh()
     evaluator = make_evaluator(config, mesh)
@@ -135,50 +142,48 @@ def evaluate_source(
     check_size("samples", source.size, f"--samples={samples}")
     if jax.process_index() == 0:
         run_folder.check_writable("--out", out)
-    metrics, said = evaluate_samples(evaluator, lambda: protocol.images_of(source), source.size)
+    metrics, details = evaluate_samples(evaluator, lambda: images_of(source), source.size)
     report = {
         "metrics": metrics,
-        "protocol": {"run": f"{samples}, {samples_split}", **said, **_machine(None)},
+        "protocol": {"run": f"{samples}, {samples_split}", **details, **_machine(None)},
     }
     return _finish(report, out, say)
 
 
-def state_evaluator(run: Run, evaluator: Evaluator) -> Callable[[TrainState], dict[str, float]]:
-    """state -> metrics of `config.eval.training_samples` samples, the same noise each time.
+def during_training(run: Run) -> Callable[[TrainState], dict[str, float]]:
+    """The evaluation of a training run, see `training.loop.train`.
 
-    Of a method that draws none, of so many images of `config.eval.split` as it rebuilds them.
+    Args:
+      run: the training run.
+
+    Returns:
+      state -> metrics of `config.eval.training_samples` images, made from the same noise each time;
+      of reconstructions if the method does not sample.
+
+    Raises:
+      UserError: see `make_evaluator`.
     """
-    settings, mesh = evaluator.settings, run.mesh
-    count = settings.training_samples
-    size = meshes.round_up(min(run.config.sample.batch_size, count), mesh)
-    if run.method.sample is None:
-        source, rebuild = evaluator.source, rebuilder(run.method, mesh, size)
-        count = min(count, source.size)
-
-        def draw(params: Params) -> Iterator[np.ndarray]:
-            return (rebuilt for _, rebuilt in of_source(rebuild, params, source, count))
-    else:
-        sample = compiled_sampler(run.method, mesh)
-        key = jax.random.key(settings.seed)
-
-        def draw(params: Params) -> Iterator[np.ndarray]:
-            return sample_batches(sample, params, run.frozen, key, count, size)
+    evaluator = make_evaluator(run.config, run.mesh)
+    settings = evaluator.settings
+    outputs = outputs_of(
+        run.method,
+        run.config,
+        evaluator.source,
+        run.mesh,
+        run.frozen,
+        jax.random.key(settings.seed),
+        settings.training_samples,
+    )
 
     def measure(state: TrainState) -> dict[str, float]:
         average = state.ema if settings.weights == "ema" else {}
         params = {**state.ema, **state.params, **average}
-        return evaluate_samples(
-            evaluator,
-            lambda: eight_bits(draw(params)),
-            count,
-        )[0]
+        metrics, _ = evaluate_samples(
+            evaluator, lambda: eight_bits(outputs.batches(params)), outputs.count
+        )
+        return metrics
 
     return measure
-
-
-def evaluation_line(step: int, metrics: Mapping[str, float]) -> str:
-    """What a person watches during training."""
-    return f"step {step}  " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
 
 
 def _machine(model: Model | None) -> dict[str, Any]:
@@ -191,6 +196,7 @@ def _machine(model: Model | None) -> dict[str, Any]:
 
 
 def _finish(report: Mapping[str, Any], out: Path, say: Say) -> int:
+    """Print the report and write it, on process 0."""
     if jax.process_index() != 0:
         return 0
     for line in table(report):
@@ -205,7 +211,7 @@ def _finish(report: Mapping[str, Any], out: Path, say: Say) -> int:
 
 
 def table(report: Mapping[str, Any]) -> list[str]:
-    """The report for a terminal: metrics, speed, and the protocol in the end."""
+    """Format a report for the terminal: metrics, speed, and one line with the protocol."""
     rows = [(name, f"{value:.5g}") for name, value in report["metrics"].items()]
     if speed := report.get("speed"):
         rows.append(("network evaluations", str(speed["nfe"])))
@@ -223,7 +229,7 @@ def table(report: Mapping[str, Any]) -> list[str]:
         else f"against the modes of {data['name']}"
     )
     parts += [
-        f"{network['name']} ({network['weights_hash']}), resize: {network['resize']}, grey: "
+        f"{network['name']} ({network['weights_hash']}), resize: {network['resize']}, gray: "
         f"{network['grey']}"
         for network in said.get("extractors", [])
     ]

@@ -1,6 +1,6 @@
-"""What samples are compared with, and how: all that an evaluation needs besides samples.
+"""Reference data and feature networks for evaluation, and the metrics of samples against them.
 
-An `Evaluator` is checked and loaded before any work begins. `evaluate.py` has the commands.
+An `Evaluator` is checked and loaded before any sampling or training begins.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,127 +10,124 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from ddgan_jax.config.fields import check
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.images import to_uint8
 from ddgan_jax.data import load_source
 from ddgan_jax.data.source import Source
 from ddgan_jax.evaluation import protocol
-from ddgan_jax.evaluation.modes import KNOWN, Count
-from ddgan_jax.features.classes import load_classifier
+from ddgan_jax.evaluation.modes import Count, mode_counter
+from ddgan_jax.features import default_extractor, load_extractor
 from ddgan_jax.features.extractor import Extractor
-from ddgan_jax.features.inception import load_inception
 from ddgan_jax.inference.model import Model
-from ddgan_jax.plotting import grids as plots
+from ddgan_jax.metrics import Metric, choose_metrics, find_metrics
+
+LEAST = 16  # images that an evaluation needs
 
 
 class Evaluator(NamedTuple):
-    """All that an evaluation needs besides samples.
+    """Everything that an evaluation needs besides samples.
 
     Attributes:
       settings: `config.eval`.
-      source: the data that samples are compared with.
-      extractors: feature networks, each with the metrics that are made of its features.
-      modes: all samples -> how many modes of the data they cover, where these are known.
-      mesh: the devices.
+      source: the real images (or points) that samples are compared with.
+      extractors: feature networks, each with the metrics to compute from its features.
+      modes: counts the modes of the data that samples cover; None if the modes are not known.
+      mesh: devices to compute on.
     """
 
     settings: ConfigDict
     source: Source
-    extractors: tuple[tuple[Extractor, tuple[str, ...]], ...]
+    extractors: tuple[tuple[Extractor, tuple[Metric, ...]], ...]
     modes: Count | None
     mesh: jax.sharding.Mesh
 
 
 def make_evaluator(config: ConfigDict, mesh: jax.sharding.Mesh) -> Evaluator:
-    """Load the data that samples are compared with, and the feature networks.
+    """Load the reference data and the feature networks of a config.
+
+    Args:
+      config: its `data` and `eval` are used.
+      mesh: devices to compute on.
 
     Raises:
-      UserError: the data or the weights of a network are not there, or do not suit each other.
+      UserError: unknown metrics or feature networks, missing data or weights, or a feature network
+        that does not take the images.
     """
-    wanted = config.eval
-    data = ConfigDict({**config.data.to_dict(), "split": wanted.split})
+    settings = config.eval
+    for field in ("metrics", "extractors"):
+        check(config, f"eval.{field}", bool(settings[field]), "at least one name")
+    find_metrics(settings.metrics)  # reports unknown names
+    data = ConfigDict({**config.data.to_dict(), "split": settings.split})
     source = load_source(data)
-    modes = KNOWN.get(source.name)
+    modes = mode_counter(source)
     if len(source.shape) != 3:
         if modes is None:
             raise UserError(
-                f"config.data.name is {source.name!r}: evaluation knows images, and of points "
-                "'gaussians25' alone"
+                f"config.data.name is {source.name!r}; images, or points with known modes such as "
+                "'gaussians25', are needed for an evaluation"
             )
-        return Evaluator(wanted, source, (), modes, mesh)
-    check_size("data", source.size, f"config.eval.split={wanted.split!r} of {source.name}")
-    extractors = []
-    for name in wanted.extractors:
-        if name == "auto" and modes:
-            continue  # modes are what such data is for
+        return Evaluator(settings, source, (), modes, mesh)
+    check_size("images", source.size, f"config.eval.split={settings.split!r} of {source.name}")
+    extractors, channels = [], source.shape[-1]
+    for name in settings.extractors:
         if name == "auto":
-            name = _suited(config, source)
-            if name == "inception" and source.shape[-1] == 1:  # no classifier of ours knows it
-                wanted = wanted.copy_and_resolve_references()
-                wanted.repeat_grey = True
-        extractor = (
-            load_inception(wanted.inception) if name == "inception" else load_classifier(name)
-        )
-        # Now, not after minutes of sampling.
-        protocol.to_channels(np.zeros((1, *source.shape), np.uint8), extractor, wanted.repeat_grey)
-        extractors.append((extractor, _metrics_for(extractor, wanted.metrics)))
-    return Evaluator(wanted, source, tuple(extractors), modes, mesh)
+            if modes:
+                continue  # mode coverage replaces features
+            extractor = load_extractor(default_extractor(source.extractor, channels), settings)
+            if extractor.channels != channels:  # gray images and Inception
+                settings = settings.copy_and_resolve_references()
+                settings.repeat_grey = True
+        else:
+            extractor = load_extractor(name, settings)
+        # Fails now rather than after minutes of sampling.
+        one = np.zeros((1, *source.shape), np.uint8)
+        protocol.to_channels(one, extractor, settings.repeat_grey)
+        extractors.append((extractor, choose_metrics(settings.metrics, extractor)))
+    return Evaluator(settings, source, tuple(extractors), modes, mesh)
 
 
 def check_size(what: str, size: int, where: str) -> None:
-    """Raises UserError: too few images to measure anything."""
-    if size < 16:
-        raise UserError(f"{where} has {size} images; at least 16 {what} are needed")
+    """Check that there are enough images for an evaluation.
 
+    Args:
+      what: "images" or "samples", for the message.
+      size: their number.
+      where: where they come from, for the message.
 
-def _suited(config: ConfigDict, source: Source) -> str:
-    """The feature network that 'auto' stands for."""
-    ours = {"digits": "digits", "tfds:mnist": "mnist"}
-    return ours.get(config.data.name, "inception") if source.shape[-1] == 1 else "inception"
-
-
-def _metrics_for(extractor: Extractor, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of `wanted` that this network's features and logits can give."""
-    is_inception, has_logits = extractor.distance == "fid", extractor.classes > 0
-    suits = {
-        "frechet": True,
-        "kid": True,
-        "precision_recall": True,
-        "inception_score": is_inception and has_logits,
-        "classes": not is_inception and has_logits,
-    }
-    if "auto" in wanted:
-        return tuple(name for name, fits in suits.items() if fits)
-    if "inception_score" in wanted and is_inception and not has_logits:
-        raise UserError(
-            "config.eval.metrics has 'inception_score', and the weights file of Inception has no "
-            "classifier (fc.weight); that of pt_inception-2015-12-05-6726825d.pth has"
-        )
-    return tuple(name for name in suits if name in wanted and suits[name])
+    Raises:
+      UserError: fewer than 16.
+    """
+    if size < LEAST:
+        raise UserError(f"{where} has {size} images; at least {LEAST} {what} are needed")
 
 
 def evaluate_samples(
     evaluator: Evaluator, batches: Callable[[], Iterable[np.ndarray]], count: int
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """The metrics of samples, and the protocol that makes them comparable.
+    """Metrics of samples.
 
     Args:
-      evaluator: see `make_evaluator`.
-      batches: makes an iterable of the samples, uint8 [b, H, W, C] or float32 [b, D]; called once
-        for every feature network.
+      evaluator: from `make_evaluator`.
+      batches: returns an iterable of the samples, uint8 [b, H, W, C] or float32 [b, D]; called once
+        per feature network.
       count: number of samples.
 
+    Returns:
+      (metrics, protocol): the numbers by name, and the details that make them comparable.
+
     Raises:
-      UserError: samples of another shape than the data.
+      UserError: samples of another shape than the reference data.
     """
     settings, source = evaluator.settings, evaluator.source
-    said: dict[str, Any] = {"samples": count}
+    details: dict[str, Any] = {"samples": count}
     metrics: dict[str, float] = {}
     if evaluator.modes:
         whole = np.concatenate(list(_of_shape(batches(), source.shape)))
         found, how = evaluator.modes(whole)
         metrics |= found
-        said |= {"reference": {"name": source.name, "shape": list(source.shape)}, **how}
-    for extractor, names in evaluator.extractors:
+        details |= {"reference": {"name": source.name, "shape": list(source.shape)}, **how}
+    for extractor, chosen in evaluator.extractors:
         data = protocol.reference(
             source,
             extractor,
@@ -138,71 +135,86 @@ def evaluate_samples(
             batch_size=settings.batch_size,
             repeat_grey=settings.repeat_grey,
         )
-        samples = protocol.extract(
-            extractor,
-            _of_shape(batches(), source.shape),
-            evaluator.mesh,
-            batch_size=settings.batch_size,
-            total=count,
-            repeat_grey=settings.repeat_grey,
-            label=f"{extractor.name} of samples",
-        )
+        samples = _extract(evaluator, extractor, batches(), count, "samples")
         metrics |= protocol.measure(
-            samples, data, extractor, names, evaluator.mesh, seed=settings.seed
+            samples, data, extractor, chosen, evaluator.mesh, seed=settings.seed
         )
-        said["reference"] = {
+        details["reference"] = {
             "name": source.name,
             "split": settings.split,
             "images": source.size,
             "shape": list(source.shape),
             "hash": data.images_hash,
         }
-    said["extractors"] = [
+    details["extractors"] = [
         protocol.describe(extractor, settings.repeat_grey) for extractor, _ in evaluator.extractors
     ]
-    return metrics, said
+    return metrics, details
+
+
+def _extract(
+    evaluator: Evaluator,
+    extractor: Extractor,
+    batches: Iterable[np.ndarray],
+    count: int,
+    what: str,
+) -> protocol.Features:
+    """Features of samples whose shape is checked; `what` is shown in the progress bar."""
+    return protocol.extract(
+        extractor,
+        _of_shape(batches, evaluator.source.shape),
+        evaluator.mesh,
+        batch_size=evaluator.settings.batch_size,
+        total=count,
+        repeat_grey=evaluator.settings.repeat_grey,
+        label=f"{extractor.name} of {what}",
+    )
 
 
 def _of_shape(batches: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    """Yield the batches unchanged; raise a UserError if samples have another shape."""
     for images in batches:
         if images.shape[1:] != shape:
             raise UserError(
-                f"samples are {images.shape[1:]} and the data {shape}: they cannot be compared; "
-                "config.data.image_size, fit and channels bring the data to the samples' size"
+                f"samples have shape {images.shape[1:]} and the data {shape}; equal shapes are "
+                "needed: config.data.image_size, fit and channels bring the data to the samples' "
+                "shape"
             )
         yield images
 
 
 def eight_bits(batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Images in [-1, 1] rounded to uint8; points as they are."""
+    """Yield images in [-1, 1] rounded to uint8, and points unchanged."""
     for batch in batches:
-        yield plots.to_uint8(batch) if batch.ndim == 4 else batch
+        yield to_uint8(batch) if batch.ndim == 4 else batch
 
 
 def label_accuracy(
     evaluator: Evaluator, model: Model, key: jax.Array, count: int
 ) -> dict[str, float]:
-    """Share of samples that show the class asked for, each class asked for equally often.
+    """Numbers of class-conditional samples, with every class requested equally often.
 
-    As read by the classifiers of `evaluator` that know as many classes as the model; nothing of an
-    unconditional model.
+    They are computed from the logits of the evaluator's networks that have as many classes as the
+    model, by the metrics that have a `conditional` part.
+
+    Args:
+      evaluator: from `make_evaluator`.
+      model: the model to sample from.
+      key: typed PRNG key of the samples.
+      count: number of samples per feature network.
+
+    Returns:
+      The numbers by name; empty for an unconditional model.
     """
-    found = {}
-    for extractor, names in evaluator.extractors:
-        if "classes" not in names or extractor.classes != model.classes:
+    found: dict[str, float] = {}
+    for extractor, chosen in evaluator.extractors:
+        conditional = [metric.conditional for metric in chosen if metric.conditional]
+        if not conditional or extractor.classes != model.classes:
             continue
-        asked = np.arange(count) % model.classes
-        logits = protocol.extract(
-            extractor,
-            eight_bits(model.batches(key, count, labels=asked)),
-            evaluator.mesh,
-            batch_size=evaluator.settings.batch_size,
-            total=count,
-            repeat_grey=evaluator.settings.repeat_grey,
-            label=f"{extractor.name} of each class",
-        ).logits
-        assert logits is not None  # it knows classes
-        found[f"label_accuracy{protocol.ending(extractor)}"] = float(
-            np.mean(logits.argmax(axis=1) == asked)
-        )
+        labels = np.arange(count) % model.classes
+        samples = eight_bits(model.batches(key, count, labels=labels))
+        logits = _extract(evaluator, extractor, samples, count, "each class").logits
+        assert logits is not None  # it has classes
+        for compute in conditional:
+            found |= compute(logits, labels, extractor)
     return found

@@ -1,1 +1,64 @@
-"""features."""
+"""Feature networks with their files of weights, and the registry `EXTRACTORS`.
+
+A feature network maps images to the features that metrics compare. LPIPS, a perceptual distance of
+pairs of images, is here as well.
+"""
+
+import re
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from ddgan_jax.config.plugins import lookup
+from ddgan_jax.features.classifier import DIGITS, MNIST, load_classifier
+from ddgan_jax.features.extractor import Extracted, Extractor, ExtractorEntry
+from ddgan_jax.features.inception import INCEPTION
+
+__all__ = [
+    "EXTRACTORS",
+    "Extracted",
+    "Extractor",
+    "ExtractorEntry",
+    "default_extractor",
+    "load_extractor",
+]
+
+EXTRACTORS: dict[str, ExtractorEntry] = {"inception": INCEPTION, "mnist": MNIST, "digits": DIGITS}
+
+
+def _entry(name: str) -> ExtractorEntry | None:
+    """The entry of a registered name or of "module:attribute"; None for the path of a file."""
+    outside = re.fullmatch(r"[A-Za-z_][\w.]*:\w+", name) and not Path(name).exists()
+    if name not in EXTRACTORS and not outside:
+        return None
+    return lookup("eval.extractors", name, EXTRACTORS, ExtractorEntry)
+
+
+def load_extractor(name: str, settings: ConfigDict) -> Extractor:
+    """Load a feature network.
+
+    Args:
+      name: a name in `EXTRACTORS`, "module:attribute" of an `ExtractorEntry` outside of the
+        package, or the file of a classifier.
+      settings: `config.eval`.
+
+    Raises:
+      UserError: an unknown name, or weights that are missing or damaged.
+    """
+    entry = _entry(name)
+    return entry.load(settings) if entry else load_classifier(name)
+
+
+def default_extractor(preferred: str, channels: int) -> str:
+    """The feature network for images of the given number of channels.
+
+    Args:
+      preferred: name of the network that suits the data, `Source.extractor`.
+      channels: of the images.
+
+    Returns:
+      `preferred` if it takes such images, else "inception", which can take gray images with the
+      channel repeated.
+    """
+    entry = _entry(preferred)
+    return preferred if entry and entry.channels == channels else "inception"

@@ -1,15 +1,19 @@
-"""What a feature network is to the metrics: frozen weights and a pure function of images."""
+"""The contract of a feature network: frozen weights and a pure function of images."""
 
 from collections.abc import Callable
 from typing import NamedTuple
+
+from ml_collections import ConfigDict
 
 from ddgan_jax.core.types import Array, PyTree
 
 
 class Extracted(NamedTuple):
-    """Attributes:
-    features: float32 [B, F].
-    logits: float32 [B, K], or None where the weights have no classifier.
+    """Output of a feature network.
+
+    Attributes:
+      features: float32 [B, F].
+      logits: float32 [B, K], or None if the weights have no classifier layer.
     """
 
     features: Array
@@ -17,17 +21,17 @@ class Extracted(NamedTuple):
 
 
 class Extractor(NamedTuple):
-    """A frozen network whose features metrics compare.
+    """A frozen feature network.
 
     Attributes:
-      name: as reports print it: "inception-2015-12-05", "mnist-classifier".
-      distance: what the Fréchet distance of its features is called: "fid" for Inception alone.
+      name: name in reports: "inception-2015-12-05", "mnist-classifier".
+      distance: name of the Fréchet distance of its features: "fid" for Inception only.
       weights_hash: first 16 hexadecimal digits of the sha256 of the weights.
-      resize: in words, how images reach the network's size.
-      channels: of the images it takes, 1 or 3.
-      classes: K of the logits; 0 where the weights have no classifier.
+      resize: description of how images are resized to the network's input.
+      channels: channels of the images it takes, 1 or 3.
+      classes: number K of logits; 0 if the weights have no classifier layer.
       params: weights, an argument of `apply` (never a captured constant).
-      apply: (params, uint8 [B, H, W, channels]) -> Extracted. Pure; row i depends on image i alone.
+      apply: (params, uint8 [B, H, W, channels]) -> Extracted. Pure; row i depends on image i only.
     """
 
     name: str
@@ -38,3 +42,25 @@ class Extractor(NamedTuple):
     classes: int
     params: PyTree
     apply: Callable[[PyTree, Array], Extracted]
+
+    @property
+    def is_inception(self) -> bool:
+        """Whether this is the Inception network that FID and KID are defined by."""
+        return self.distance == "fid"
+
+    @property
+    def suffix(self) -> str:
+        """Ending of the names of metrics: "" for Inception, else "_" and the network's name."""
+        return "" if self.is_inception else "_" + self.name.replace("-", "_")
+
+
+class ExtractorEntry(NamedTuple):
+    """A registered feature network.
+
+    Attributes:
+      load: `config.eval` -> the network with its weights.
+      channels: channels of the images it takes, known before the weights are loaded.
+    """
+
+    load: Callable[[ConfigDict], Extractor]
+    channels: int

@@ -1,5 +1,9 @@
-"""LPIPS: a perceptual distance of two images (Zhang et al. 2018, version 0.1, VGG16)."""
+"""LPIPS, a perceptual distance of two images, with VGG16 and the weights of version 0.1.
 
+Zhang et al. 2018, "The unreasonable effectiveness of deep features as a perceptual metric".
+"""
+
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,23 +17,26 @@ from ddgan_jax.core.types import Array, PyTree
 from ddgan_jax.interop.lpips import NETWORK, shapes
 from ddgan_jax.interop.weight_files import check_arrays, content_hash, locate, read_arrays
 from ddgan_jax.networks.vgg import VGG16
+from ddgan_jax.parallel.batching import in_batches
 
 SMALLEST = 16  # pixels: four poolings leave one
-_SHIFT = (-0.030, -0.088, -0.188)  # from [-1, 1] to the inputs that VGG16 was trained on
+_SHIFT = (-0.030, -0.088, -0.188)  # (x - shift) / scale: from [-1, 1] to VGG16's input range
 _SCALE = (0.458, 0.448, 0.450)
 _EPS = 1e-10
-_WHERE = ("DDGAN_LPIPS", "lpips_vgg16.npz")  # variable, and name in the cache
+_WHERE = ("DDGAN_LPIPS", "lpips_vgg16.npz")  # environment variable, file name in the cache
 _ADVICE = (
     "fetch torchvision's vgg16-397923af.pth and weights/v0.1/vgg.pth of the LPIPS project, and run "
-    "python -m ddgan_jax.convert.lpips --vgg=vgg16-397923af.pth --heads=vgg.pth --out={path}"
+    "python -m ddgan_jax lpips --vgg=vgg16-397923af.pth --heads=vgg.pth --out={path}"
 )
 
 
 class Lpips(NamedTuple):
-    """Attributes:
-    params: frozen weights, an argument of `apply` (never a captured constant).
-    weights_hash: first 16 hexadecimal digits of the sha256 of the weights.
-    apply: `distance`.
+    """LPIPS with its weights.
+
+    Attributes:
+      params: frozen weights, an argument of `apply` (never a captured constant).
+      weights_hash: first 16 hexadecimal digits of the sha256 of the weights.
+      apply: `distance`.
     """
 
     params: PyTree
@@ -38,39 +45,40 @@ class Lpips(NamedTuple):
 
 
 def _unit(x: Array) -> Array:
-    """X / (|x| + eps) over channels; where x is 0 so is the result, and the gradient is finite."""
+    """Normalize over channels: x / (|x| + eps). The gradient is finite also at x = 0."""
     squared = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
     return x / (jnp.sqrt(jnp.maximum(squared, 1e-30)) + _EPS)
 
 
 def distance(params: PyTree, a: Array, b: Array) -> Array:
-    """d(a, b) = sum_l mean_{h,w} w_l . (u_l(a) - u_l(b))^2 (eq. 1), u_l the taps at unit length.
+    """LPIPS of pairs of images, differentiable in both.
 
-    Differentiable in a and b.
+    d(a, b) = sum_l mean_{h,w} w_l . (u_l(a) - u_l(b))^2 (equation 1), where u_l are the features of
+    layer l normalized over channels.
 
     Args:
-      params: weights, by the names of the .npz.
+      params: weights, by the names of the .npz file.
       a, b: float32 [B, H, W, 3] in [-1, 1], H and W at least 16.
 
     Returns:
       Float32 [B].
 
     Raises:
-      UserError: images of other shapes or dtypes.
+      UserError: images of another shape or dtype.
     """
     for x in (a, b):
         if x.ndim != 4 or x.shape[-1] != 3 or x.dtype != jnp.float32 or x.shape != a.shape:
             raise UserError(
-                f"LPIPS was given images {a.dtype} {a.shape} and {b.dtype} {b.shape}; "
-                "allowed: two float32 [B, H, W, 3] of one shape"
+                f"images for LPIPS are {a.dtype} {a.shape} and {b.dtype} {b.shape}; "
+                "two float32 [B, H, W, 3] of the same shape are needed"
             )
     if min(a.shape[1:3]) < SMALLEST:
         raise UserError(
-            f"LPIPS was given images of {a.shape[1]}x{a.shape[2]} pixels; "
-            f"allowed: {SMALLEST}x{SMALLEST} or more"
+            f"images for LPIPS have {a.shape[1]}x{a.shape[2]} pixels; "
+            f"at least {SMALLEST}x{SMALLEST} are needed"
         )
     shift, scale = jnp.asarray(_SHIFT, jnp.float32), jnp.asarray(_SCALE, jnp.float32)
-    # Two passes, not one over both: in training one of the two needs no gradient.
+    # Separate passes, because in training only one of the two needs a gradient.
     taps_a, taps_b = (
         VGG16().apply({"params": params["VGG16_0"]}, (x - shift) / scale) for x in (a, b)
     )
@@ -83,38 +91,57 @@ def distance(params: PyTree, a: Array, b: Array) -> Array:
 
 
 def distances(lpips: Lpips, a: np.ndarray, b: np.ndarray, batch_size: int = 32) -> np.ndarray:
-    """LPIPS of each pair of images on the host, `batch_size` at a time; grey is shown as colour.
+    """LPIPS of pairs of images on the host; the channel of gray images is repeated.
 
     Args:
       lpips: the network.
       a, b: float32 [N, H, W, 1 or 3] in [-1, 1], H and W at least 16.
-      batch_size: pairs per call of the network.
+      batch_size: pairs per compiled call.
 
     Returns:
       Float32 [N].
     """
-    apply, size = jax.jit(lpips.apply), min(batch_size, len(a))
-    parts = []
-    for start in range(0, len(a), size):
-        pair = (x[start : start + size] for x in (a, b))
-        # The last rows are repeated: one compilation.
-        filled = (np.resize(x, (size, *x.shape[1:])) for x in pair)
-        coloured = (np.broadcast_to(x, (*x.shape[:-1], 3)) for x in filled)
-        parts.append(np.asarray(apply(lpips.params, *coloured)))
-    return np.concatenate(parts)[: len(a)]
+    apply = jax.jit(lpips.apply)
+
+    def of_batch(*pair: np.ndarray) -> Array:
+        color = (np.broadcast_to(x, (*x.shape[:-1], 3)) for x in pair)
+        result: Array = apply(lpips.params, *color)
+        return result
+
+    return np.concatenate(list(in_batches(of_batch, [a, b], min(batch_size, len(a)))))
+
+
+def distances_by_name(
+    lpips: Lpips | None, shape: tuple[int, ...]
+) -> dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
+    """`distances` of a network, by the name that reports show.
+
+    Args:
+      lpips: the network, or None for no distance.
+      shape: (H, W, C) of an image. The distance of gray images has a name of its own, because the
+        network was trained on color images.
+
+    Returns:
+      {name: (a, b) -> float32 [N]}, with at most one name.
+    """
+    if lpips is None:
+        return {}
+    name = "lpips" if shape[-1] == 3 else "lpips_grey_as_colour"
+    return {name: functools.partial(distances, lpips)}
 
 
 def lpips_for(shape: tuple[int, ...]) -> tuple[Lpips | None, str]:
-    """LPIPS with the weights of `load_lpips("")` if images of `shape` have one, and words.
+    """Load LPIPS with the default weights if it is defined for images of the given shape.
 
     Args:
       shape: (H, W, C) of an image.
 
     Returns:
-      (network, protocol), or (None, why not): images too small, or no file of weights.
+      (network, description for reports), or (None, reason) if images are too small or there is no
+      file of weights.
 
     Raises:
-      UserError: the file of weights is damaged, or another network's.
+      UserError: the file is damaged, or has weights of another network.
     """
     if min(shape[:2]) < SMALLEST:
         return None, f"none: {shape[0]}x{shape[1]} pixels, at least {SMALLEST}x{SMALLEST} needed"
@@ -123,8 +150,8 @@ def lpips_for(shape: tuple[int, ...]) -> tuple[Lpips | None, str]:
     except UserError as error:
         return None, f"none: {error}"
     lpips = load_lpips(str(file))
-    grey = ", grey shown as colour" if shape[2] == 1 else ""
-    return lpips, f"{NETWORK}, weights {lpips.weights_hash}{grey}"
+    gray = ", gray shown as color" if shape[2] == 1 else ""
+    return lpips, f"{NETWORK}, weights {lpips.weights_hash}{gray}"
 
 
 def lpips_shapes() -> PyTree:
@@ -134,15 +161,15 @@ def lpips_shapes() -> PyTree:
 
 
 def load_lpips(path: str) -> Lpips:
-    """LPIPS with the published weights.
+    """Load LPIPS with the published weights.
 
     Args:
-      path: .npz of `convert.lpips`; "" for $DDGAN_LPIPS, or ~/.cache/ddgan_jax/lpips_vgg16.npz
-        where that is not set.
+      path: the converted .npz file; "" for $DDGAN_LPIPS, or ~/.cache/ddgan_jax/lpips_vgg16.npz if
+        that is not set.
 
     Raises:
-      UserError: there is no such file (the line says where to get it), it is damaged, or it holds
-        another network's weights.
+      UserError: no such file (the message says where to get it), a damaged file, or weights of
+        another network.
     """
     file = locate(path, *_WHERE, _ADVICE)
     arrays = read_arrays(file)

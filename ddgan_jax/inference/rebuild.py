@@ -1,4 +1,4 @@
-"""Images through a method's `encode` and `decode`, and how close they come back."""
+"""Reconstruction of images by a method's `encode` and `decode`, in compiled batches."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,32 +7,39 @@ import numpy as np
 
 from ddgan_jax.core.types import Array, Method, Params
 from ddgan_jax.data.source import Source
-from ddgan_jax.features.lpips import distances, lpips_for
-from ddgan_jax.metrics.reconstruction import psnr, ssim
 from ddgan_jax.parallel import mesh as meshes
+from ddgan_jax.parallel.batching import in_batches
 
 Rebuild = Callable[[Params, np.ndarray], Iterator[np.ndarray]]
 
 
 def rebuilder(method: Method, mesh: jax.sharding.Mesh, batch_size: int) -> Rebuild:
-    """(params, images uint8 [N, H, W, C]) -> float32 batches of what they are rebuilt as."""
+    """Compile `decode(encode(images))` of a method, with label 0 for all images.
+
+    Args:
+      method: a method that encodes.
+      mesh: devices; batches are split over them.
+      batch_size: images per compiled call, rounded up to a multiple of the devices.
+
+    Returns:
+      (params, images uint8 [N, H, W, C]) -> iterator of reconstructions float32 [b, H, W, C].
+    """
     size = meshes.round_up(batch_size, mesh)
     same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
+    inversion = method.inversion
+    assert inversion is not None
 
-    def both_ways(params: Params, images: Array, labels: Array) -> Array:
-        assert method.encode is not None and method.decode is not None
-        params = jax.lax.with_sharding_constraint(params, same)  # training may split them
-        return method.decode(params, method.encode(params, images, labels), labels)
+    def reconstruct(params: Params, images: Array, labels: Array) -> Array:
+        params = jax.lax.with_sharding_constraint(params, same)  # training may shard them
+        return inversion.decode(params, inversion.encode(params, images, labels), labels)
 
-    compiled = jax.jit(both_ways, in_shardings=(None, split, split), out_shardings=same)
+    compiled = jax.jit(reconstruct, in_shardings=(None, split, split), out_shardings=same)
 
     def rebuild(params: Params, images: np.ndarray) -> Iterator[np.ndarray]:
-        for start in range(0, len(images), size):
-            some = images[start : start + size]
-            padded = np.resize(some, (size, *some.shape[1:]))  # repeats: one compilation
-            labels = np.zeros(size, np.int32)
-            made = compiled(params, meshes.spread(padded, mesh), meshes.spread(labels, mesh))
-            yield np.asarray(made)[: len(some)]
+        labels = meshes.spread(np.zeros(size, np.int32), mesh)
+        return in_batches(
+            lambda batch: compiled(params, meshes.spread(batch, mesh), labels), [images], size
+        )
 
     return rebuild
 
@@ -40,31 +47,17 @@ def rebuilder(method: Method, mesh: jax.sharding.Mesh, batch_size: int) -> Rebui
 def of_source(
     rebuild: Rebuild, params: Params, source: Source, count: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(uint8, what it is rebuilt as) for the first `count` images of a source, in batches."""
+    """Reconstruct the first images of a source.
+
+    Args:
+      rebuild: from `rebuilder`.
+      params: parameters of the method.
+      source: the images.
+      count: number of images, at most `source.size`.
+
+    Yields:
+      Batches of (images uint8, reconstructions float32), [b, H, W, C] each.
+    """
     for start in range(0, count, 256):
         images = source.take(np.arange(start, min(start + 256, count)))["image"]
         yield images, np.concatenate(list(rebuild(params, images)))
-
-
-def closeness(
-    pairs: Iterator[tuple[np.ndarray, np.ndarray]], shape: tuple[int, ...]
-) -> dict[str, float]:
-    """Means over images of psnr, ssim (from 7 pixels) and lpips (from 16, if its file is there).
-
-    That of grey images has a name of its own: the network was made for colour.
-
-    Args:
-      pairs: uint8 [b, H, W, C] and float32 [b, H, W, C] in about [-1, 1], clipped here.
-      shape: of one image.
-    """
-    network, _ = lpips_for(shape)
-    found: dict[str, list[np.ndarray]] = {}
-    for images, rebuilt in pairs:
-        a, b = images.astype(np.float32) / 127.5 - 1, np.clip(rebuilt, -1, 1)
-        found.setdefault("psnr", []).append(psnr(a, b))
-        if min(shape[:2]) >= 7:
-            found.setdefault("ssim", []).append(ssim(a, b))
-        if network:
-            name = "lpips" if shape[-1] == 3 else "lpips_grey_as_colour"
-            found.setdefault(name, []).append(distances(network, a, b))
-    return {name: float(np.concatenate(values).mean()) for name, values in found.items()}

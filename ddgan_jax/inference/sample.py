@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.images import to_uint8
 from ddgan_jax.inference.model import load
 from ddgan_jax.io import run_folder
 from ddgan_jax.plotting import grids as plots
@@ -45,7 +46,7 @@ def sample_to_folder(
     start = time.perf_counter()
     # To uint8 batch by batch: a quarter of the memory.
     batches = model.batches(jax.random.key(seed), count, labels=labels)
-    stored = np.concatenate([plots.to_uint8(b) if b.ndim == 4 else b for b in batches])
+    stored = np.concatenate([to_uint8(b) if b.ndim == 4 else b for b in batches])
     seconds = time.perf_counter() - start
     if jax.process_index() == 0:
         found: dict[str, Any] = {

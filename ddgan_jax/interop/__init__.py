@@ -1,1 +1,1 @@
-"""interop."""
+"""Published PyTorch files and arrays by name, read and written without PyTorch."""

@@ -1,12 +1,9 @@
 """Published weights of the FID's Inception-v3 -> parameters of `networks.inception`.
 
-`python -m ddgan_jax.convert.inception --source=pt_inception-2015-12-05-6726825d.pth
---out=inception_fid.npz` rewrites the PyTorch file as an .npz, names and layouts kept.
+`python -m ddgan_jax inception` rewrites the PyTorch file as an .npz, names and layouts kept.
 """
 
-import argparse
 import functools
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,14 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import PyTree
 from ddgan_jax.interop.weight_files import (
     Arrays,
     check_arrays,
-    content_hash,
     read_arrays,
-    write_npz,
 )
 from ddgan_jax.networks.inception import FEATURES, Inception
 
@@ -87,23 +81,3 @@ def inception_params(arrays: Arrays) -> dict[str, PyTree]:
     if "fc.weight" in arrays:
         params["classifier"] = arrays["fc.weight"].T
     return params
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The command: one line."""
-    parser = argparse.ArgumentParser("python -m ddgan_jax.convert.inception", description=__doc__)
-    parser.add_argument("--source", type=Path, required=True, help="the published .pth file")
-    parser.add_argument("--out", type=Path, required=True, help="the .npz to write")
-    args = parser.parse_args(argv)
-    try:
-        arrays = read_inception(args.source)
-        write_npz(args.out, arrays)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{args.out}: {len(arrays)} arrays, weights {content_hash(arrays)}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

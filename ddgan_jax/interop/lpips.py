@@ -1,24 +1,14 @@
-"""Published weights of LPIPS-VGG v0.1 -> one .npz.
+"""Published weights of LPIPS-VGG v0.1 -> one .npz, which `python -m ddgan_jax lpips` writes."""
 
-`python -m ddgan_jax.convert.lpips --vgg=vgg16.pth --heads=vgg.pth --out=lpips_vgg16.npz`, where
-`--vgg` is torchvision's VGG16 for ImageNet and `--heads` the file weights/v0.1/vgg.pth of the LPIPS
-project.
-"""
-
-import argparse
 import itertools
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from ddgan_jax.core.errors import UserError
 from ddgan_jax.interop.weight_files import (
     Arrays,
     check_arrays,
-    content_hash,
     read_arrays,
-    write_npz,
 )
 from ddgan_jax.networks.vgg import STAGES
 
@@ -68,26 +58,18 @@ def lpips_arrays(vgg: Arrays, heads: Arrays) -> dict[str, np.ndarray]:
     return arrays
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command: one line."""
-    parser = argparse.ArgumentParser("python -m ddgan_jax.convert.lpips", description=__doc__)
-    parser.add_argument("--vgg", type=Path, required=True, help="torchvision's VGG16, .pth")
-    parser.add_argument("--heads", type=Path, required=True, help="LPIPS v0.1 heads, vgg.pth")
-    parser.add_argument("--out", type=Path, required=True, help="the .npz to write")
-    args = parser.parse_args(argv)
-    try:
-        vgg, heads = read_arrays(args.vgg), read_arrays(args.heads)
-        vgg = {k: v for k, v in vgg.items() if not k.startswith("classifier.")}
-        check_arrays(vgg, vgg_shapes(), args.vgg, "torchvision's VGG16")
-        check_arrays(heads, head_shapes(), args.heads, f"the heads of {NETWORK}")
-        arrays = lpips_arrays(vgg, heads)
-        write_npz(args.out, arrays)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{args.out}: {len(arrays)} arrays, weights {content_hash(arrays)}")
-    return 0
+def read_published(vgg_file: Path, heads_file: Path) -> dict[str, np.ndarray]:
+    """Arrays of the .npz from the two published files.
 
+    Args:
+      vgg_file: torchvision's VGG16.
+      heads_file: the heads of LPIPS v0.1.
 
-if __name__ == "__main__":
-    sys.exit(main())
+    Raises:
+      UserError: a file is damaged, or an array is missing, left over or of another shape.
+    """
+    vgg, heads = read_arrays(vgg_file), read_arrays(heads_file)
+    vgg = {k: v for k, v in vgg.items() if not k.startswith("classifier.")}
+    check_arrays(vgg, vgg_shapes(), vgg_file, "torchvision's VGG16")
+    check_arrays(heads, head_shapes(), heads_file, f"the heads of {NETWORK}")
+    return lpips_arrays(vgg, heads)

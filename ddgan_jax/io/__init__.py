@@ -1,1 +1,1 @@
-"""io."""
+"""Files: run folders, checkpoints, storage on disks and in buckets, the cache."""

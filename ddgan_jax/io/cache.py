@@ -1,9 +1,9 @@
-"""The cache folder: statistics of data, encoded data, downloaded weights."""
+"""The folder that keeps what is derived from data and costs time to compute again."""
 
 import os
 from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """$DDGAN_CACHE, or ~/.cache/ddgan_jax."""
+    """The folder of cached results: $DDGAN_CACHE, or ~/.cache/ddgan_jax if that is not set."""
     return Path(os.environ.get("DDGAN_CACHE") or Path.home() / ".cache" / "ddgan_jax").expanduser()

@@ -24,7 +24,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import REQUIRED, Field, adam, check
@@ -49,6 +48,7 @@ from ddgan_jax.core.types import (
 from ddgan_jax.diffusion.degradations import KINDS, Degradation, degradation, normalize_output
 from ddgan_jax.methods.conditioning import append_class, draw_labels, one_hot
 from ddgan_jax.methods.entry import LATENT_SIZE, Length, MethodEntry, preset
+from ddgan_jax.methods.refinement import make_refine
 from ddgan_jax.networks import ENCODERS, GENERATORS, build_network
 from ddgan_jax.spaces.pixels import pixels
 
@@ -255,59 +255,11 @@ def make_dddg(
             predicted.append(select_latents(latents, t, labels))
         return jnp.stack(predicted, axis=1)
 
-    def errors(params: Params, images: Array, labels: Array, latents: Array) -> Array:
-        """Mean squared error of each reconstruction, [B]."""
+    def reconstruct(params: Params, latents: Array, labels: Array) -> Array:
         # Unrolled, since gradients of convolutions through a scan are slow on CPU.
-        x = walk(params, latents, labels, unroll=True)[0][-1]
-        return jnp.mean(jnp.square(x - images), axis=(1, 2, 3))
+        return walk(params, latents, labels, unroll=True)[0][-1]
 
-    adam = optax.scale_by_adam()
-
-    @jax.jit
-    def refine_step(
-        params: Params, images: Array, labels: Array, rate: Array, state: PyTree
-    ) -> PyTree:
-        latents, moments, best, best_error = state
-
-        def total(z: Array) -> tuple[Array, Array]:
-            error = errors(params, images, labels, z)
-            return jnp.sum(error), error  # gradients of different images are independent
-
-        gradient, error = jax.grad(total, has_aux=True)(latents)
-        better = error < best_error
-        best = jnp.where(better[:, None, None], latents, best)
-        with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
-            update, moments = adam.update(gradient, moments)
-        return latents - rate * update, moments, best, jnp.minimum(error, best_error)
-
-    def refine(
-        params: Params,
-        images: Array,
-        labels: Array,
-        latents: Array,
-        steps: int,
-        learning_rate: float,
-    ) -> Array:
-        """Minimize the squared error of the reconstruction over the latents with Adam.
-
-        Args:
-          params: of sampling.
-          images: uint8 or float32 [B, H, W, C].
-          labels: int32 [B].
-          latents: initial latents [B, t_max, d_z], such as those of `encode`.
-          steps: number of gradient steps; 0 returns `latents`.
-          learning_rate: of Adam.
-
-        Returns:
-          The best latents seen for each image, at least as good as `latents`. An image's result
-          does not depend on the rest of the batch.
-        """
-        rate, x = jnp.float32(learning_rate), to_floats(images)
-        state = (latents, adam.init(latents), latents, jnp.full(labels.shape, jnp.inf))
-        # A Python loop over one compiled step, for the same reason as in `errors`.
-        for _ in range(steps):
-            state = refine_step(params, x, labels, rate, state)
-        return state[2]
+    refine = make_refine(reconstruct)
 
     def trajectory(
         params: Params, keys: Array, frozen: PyTree, labels: Array | None = None

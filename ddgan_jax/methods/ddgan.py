@@ -256,8 +256,8 @@ def make_ddgan(
 # Settings: fields of the config, and how a config becomes the method.
 
 FIELDS: dict[str, Field] = {
-    **ADVERSARIAL_FIELDS,
     "latent_size": LATENT_SIZE,
+    **ADVERSARIAL_FIELDS,
     "diffusion.num_steps": integer(4, 1, 10**5, help="T, denoising steps"),
     "diffusion.beta_min": number(0.1, 0, 100, open_low=True, help="of the VP diffusion"),
     "diffusion.beta_max": number(20.0, 0, 100, open_low=True, help="of the VP diffusion"),

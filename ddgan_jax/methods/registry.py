@@ -24,6 +24,7 @@ METHODS: dict[str, MethodEntry] = {
     "ddpm": ddpm.METHOD,
 }
 ONE_STEP = Length(1, 1)
+BASE_SECTIONS = ("data.", "train.", "sample.", "eval.")  # no method adds fields to these
 
 
 def find_method(config: ConfigDict) -> MethodEntry:
@@ -51,9 +52,12 @@ def complete_config(config: ConfigDict) -> ConfigDict:
     """A copy with the defaults of the fields that `config` lacks, and the field names of today.
 
     Raises:
-      UserError: an unknown method or space.
+      UserError: an unknown method or space, or an unknown field of a base section.
     """
     config = complete(with_current_names(config), BASE_FIELDS)
+    for name in flatten(config):  # before the method is looked up, which may be missing
+        if name.startswith(BASE_SECTIONS) and name not in BASE_FIELDS:
+            raise UserError(f"config.{name} is unknown{nearest(name, BASE_FIELDS)}")
     return complete(config, fields_of(config))
 
 

@@ -1,4 +1,4 @@
-"""What every metric asks of the features it is given."""
+"""Checks of the features that metrics compare."""
 
 from collections.abc import Mapping
 
@@ -8,14 +8,15 @@ from ddgan_jax.core.errors import UserError
 
 
 def check_features(least: int, **sets: np.ndarray) -> None:
-    """Check sets of features, given by the names that messages shall call them.
+    """Check one or more sets of features that are compared with each other.
 
     Args:
-      least: how many rows each set needs.
-      sets: name -> float [N, F].
+      least: number of samples that each set needs at least.
+      **sets: float [N, F] each, by the name that error messages use.
 
     Raises:
-      UserError: not a matrix of finite numbers, too few rows, or different F.
+      UserError: a set that is no matrix of finite floats or has too few samples, or sets that
+        differ in F.
     """
     for name, values in sets.items():
         if values.ndim != 2 or not np.issubdtype(values.dtype, np.floating):
@@ -30,8 +31,12 @@ def check_features(least: int, **sets: np.ndarray) -> None:
 
 
 def check_finite(name: str, values: np.ndarray) -> None:
-    """Raise a UserError that names the first row with a NaN or an infinity."""
-    # A float64 sum of float32 is finite only if all terms are, and takes no copy of the set.
+    """Check that a matrix has finite entries only.
+
+    Raises:
+      UserError: some rows have NaN or infinity; the message has the index of the first one.
+    """
+    # A float64 sum of float32 values is finite only if all of them are; it needs no copy.
     with np.errstate(invalid="ignore"):
         bad = np.flatnonzero(~np.isfinite(values.sum(axis=1, dtype=np.float64)))
     if len(bad):
@@ -39,7 +44,14 @@ def check_finite(name: str, values: np.ndarray) -> None:
 
 
 def check_same_width(widths: Mapping[str, int]) -> None:
-    """Raise a UserError unless all sets have equally many features."""
+    """Check that all sets have the same number of features.
+
+    Args:
+      widths: number of features of each set, by name.
+
+    Raises:
+      UserError: the numbers differ.
+    """
     if len(set(widths.values())) > 1:
         listed = ", ".join(f"{name} {width}" for name, width in widths.items())
         raise UserError(f"numbers of features differ: {listed}; features of one network are needed")

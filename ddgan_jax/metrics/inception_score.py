@@ -1,4 +1,4 @@
-"""Inception score: are samples clearly of some class, and are all classes there?
+"""Inception score: high if each sample has a clear class and all classes are equally frequent.
 
 Salimans et al. 2016, "Improved techniques for training GANs".
 """
@@ -10,12 +10,15 @@ import numpy as np
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.metrics.checks import check_features
+from ddgan_jax.metrics.metric import Comparison, Metric
 
 
 class InceptionScore(NamedTuple):
-    """Attributes:
-    mean: over the splits; from 1 to the number of classes.
-    std: over the splits.
+    """Inception score over the splits of a set of samples.
+
+    Attributes:
+      mean: from 1 to the number of classes.
+      std: standard deviation over the splits.
     """
 
     mean: float
@@ -23,17 +26,17 @@ class InceptionScore(NamedTuple):
 
 
 def inception_score(logits: np.ndarray, splits: int = 10) -> InceptionScore:
-    """exp(mean_i KL(p(y | x_i) || p(y))), p(y) = mean_i p(y | x_i), for each split.
+    """exp(mean_i KL(p(y | x_i) || p(y))) with p(y) = mean_i p(y | x_i), of each split.
 
-    Splits are taken in the order of the samples. Split i of S is samples floor(i N / S) up to
-    floor((i + 1) N / S): all are used, and sizes differ by one at most where S does not divide N.
+    Splits are contiguous: split i of S has the samples floor(i N / S) up to floor((i + 1) N / S).
+    All samples are used; sizes differ by at most one if S does not divide N.
 
     Args:
       logits: float [N, K], before the softmax.
       splits: S.
 
     Raises:
-      UserError: fewer samples than splits, no split, logits that are not finite.
+      UserError: fewer samples than splits, `splits` below 1, logits that are not finite.
     """
     if splits < 1:
         raise UserError(f"splits is {splits}; a positive number is needed")
@@ -52,4 +55,20 @@ def _score(logits: np.ndarray) -> float:
 
 def _log_sum_exp(x: np.ndarray, axis: int) -> np.ndarray:
     largest = x.max(axis=axis, keepdims=True)
-    return largest + np.log(np.exp(x - largest).sum(axis=axis, keepdims=True))
+    total: np.ndarray = largest + np.log(np.exp(x - largest).sum(axis=axis, keepdims=True))
+    return total
+
+
+def _compute(comparison: Comparison) -> dict[str, float]:
+    assert comparison.logits is not None  # needs_logits
+    found, suffix = inception_score(comparison.logits), comparison.network.suffix
+    return {f"inception_score{suffix}": found.mean, f"inception_score_std{suffix}": found.std}
+
+
+INCEPTION_SCORE = Metric(
+    _compute,
+    accepts=lambda network: network.is_inception,
+    needs_logits=True,
+    without_logits="the weights file of Inception has no classifier (fc.weight); that of "
+    "pt_inception-2015-12-05-6726825d.pth has",
+)

@@ -1,7 +1,7 @@
 """Kernel distance of two sets of features; with features of Inception, the KID.
 
-Bińkowski et al. 2018, "Demystifying MMD GANs". Unlike the Fréchet distance its expectation does not
-depend on the number of samples.
+Bińkowski et al. 2018, "Demystifying MMD GANs". Unlike the Fréchet distance, its expectation does
+not depend on the number of samples.
 """
 
 from typing import NamedTuple
@@ -10,12 +10,15 @@ import numpy as np
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.metrics.checks import check_features
+from ddgan_jax.metrics.metric import Comparison, Metric
 
 
 class KernelDistance(NamedTuple):
-    """Attributes:
-    mean: of the estimates of all subsets; unbiased, so of either sign where the sets agree.
-    std: their standard deviation, of one subset's estimate.
+    """Kernel distance estimated from random subsets.
+
+    Attributes:
+      mean: mean of the subsets' estimates. It is unbiased, so equal distributions give either sign.
+      std: standard deviation of the estimate of one subset.
     """
 
     mean: float
@@ -27,14 +30,14 @@ def kernel_distance(
 ) -> KernelDistance:
     """Squared MMD under the kernel (x.y / F + 1)^3, averaged over random subsets.
 
-    Each subset is drawn without replacement, from each set separately. A subset of a set that has
-    no more than `subset_size` samples is that whole set: if both are so small, `std` is 0.
+    Each subset is drawn without replacement, separately from each set. The subset of a set with at
+    most `subset_size` samples is the whole set; if both sets are that small, `std` is 0.
 
     Args:
       a, b: float [N, F] and [M, F].
-      seed: of the subsets; equal seeds give equal results.
-      subsets: how many.
-      subset_size: samples of each, or the size of the smaller set if that has fewer.
+      seed: of the subsets; the same seed gives the same result.
+      subsets: number of subsets.
+      subset_size: samples per subset, at most the size of the smaller set.
 
     Raises:
       UserError: fewer than 2 samples, different numbers of features, values that are not finite,
@@ -52,10 +55,13 @@ def kernel_distance(
 
 
 def squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
-    """Unbiased estimate of the squared MMD of float64 samples [n, F] and [m, F], n, m >= 2.
+    """Unbiased estimate of the squared MMD.
 
     sum_{i != j} k(x_i, x_j) / (n (n - 1)) + the same of y - 2 mean_{i, j} k(x_i, y_j)
     (Gretton et al. 2012, equation 3).
+
+    Args:
+      x, y: float64 [n, F] and [m, F] with n, m >= 2.
     """
     return _mean_of_pairs(x) + _mean_of_pairs(y) - 2 * float(_kernel(x, y).mean())
 
@@ -66,8 +72,18 @@ def _mean_of_pairs(x: np.ndarray) -> float:
 
 
 def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (x @ y.T / x.shape[1] + 1) ** 3
+    values: np.ndarray = (x @ y.T / x.shape[1] + 1) ** 3
+    return values
 
 
 def _subset(rng: np.random.Generator, features: np.ndarray, size: int) -> np.ndarray:
     return features[rng.choice(len(features), size, replace=False)].astype(np.float64)
+
+
+def _compute(comparison: Comparison) -> dict[str, float]:
+    found = kernel_distance(comparison.features, comparison.real_features, seed=comparison.seed)
+    suffix = comparison.network.suffix
+    return {f"kid{suffix}": found.mean, f"kid_std{suffix}": found.std}
+
+
+KID = Metric(_compute)

@@ -1,8 +1,10 @@
-"""How close are reconstructed images: PSNR and SSIM, as scikit-image computes them.
+"""Quality of reconstructed images: PSNR and SSIM per image, and the means that reports show.
 
-Images are floats [N, H, W, C] in [-1, 1], so the data range is 2. Results are per image; reports
-give their mean.
+Images are floats [N, H, W, C] in [-1, 1], so the data range is 2. Both are computed by
+scikit-image.
 """
+
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from skimage import metrics
@@ -10,14 +12,21 @@ from skimage import metrics
 from ddgan_jax.core.errors import UserError
 
 DATA_RANGE = 2.0
-SIGMA, GAUSSIAN_WINDOW = 1.5, 11  # a window of 11 is what scikit-image makes of this sigma
+SIGMA, GAUSSIAN_WINDOW = 1.5, 11  # scikit-image uses a window of 11 pixels for this sigma
 UNIFORM_WINDOW = 7
+
+Pairs = Iterable[tuple[np.ndarray, np.ndarray]]
+Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Peak signal-to-noise ratio, 10 log10(2^2 / mean((a - b)^2)) decibels, float64 [N].
+    """Peak signal-to-noise ratio in decibels, 10 log10(2^2 / mean((a - b)^2)).
 
-    It is infinite for equal images, and so is then the mean over a set.
+    Args:
+      a, b: floats [N, H, W, C] in [-1, 1].
+
+    Returns:
+      Float64 [N]; infinite for equal images.
 
     Raises:
       UserError: shapes differ, or the images are not finite floats [N, H, W, C].
@@ -32,13 +41,18 @@ def psnr(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Structural similarity, at most 1, the mean over pixels and channels: float64 [N].
+    """Structural similarity, averaged over pixels and channels.
 
-    Windows are those of Wang et al. 2004, "Image quality assessment": Gaussian weights of sigma
-    1.5, 11 pixels wide. Where the smaller side of the images is under 11 pixels the window is
-    uniform and 7 wide; such numbers compare with each other only, and `ssim_protocol` says which
-    was used. In both, covariances are divided by the number of weights (not by one less),
-    K1 = 0.01 and K2 = 0.03.
+    The window is that of Wang et al. 2004, "Image quality assessment": Gaussian with sigma 1.5,
+    11 pixels wide. If the smaller side of the images is under 11 pixels, the window is uniform and
+    7 pixels wide; `ssim_protocol` says which one was used, and numbers of different windows are not
+    comparable. K1 = 0.01, K2 = 0.03, and covariances are normalized by the number of weights.
+
+    Args:
+      a, b: floats [N, H, W, C] in [-1, 1].
+
+    Returns:
+      Float64 [N], at most 1.
 
     Raises:
       UserError: shapes differ, a side is under 7, or the images are not finite floats [N, H, W, C].
@@ -61,7 +75,10 @@ def ssim(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def ssim_protocol(shape: tuple[int, ...]) -> str:
-    """In words, how `ssim` treats images of shape (..., H, W, C).
+    """Describe the window that `ssim` uses.
+
+    Args:
+      shape: (..., H, W, C) of the images.
 
     Raises:
       UserError: a side is under 7.
@@ -69,6 +86,30 @@ def ssim_protocol(shape: tuple[int, ...]) -> str:
     if _window(shape) == GAUSSIAN_WINDOW:
         return f"Gaussian window, sigma {SIGMA}, {GAUSSIAN_WINDOW} wide, data range {DATA_RANGE:g}"
     return f"uniform window, {UNIFORM_WINDOW} wide, data range {DATA_RANGE:g}"
+
+
+def reconstruction_quality(
+    pairs: Pairs, distances: Mapping[str, Distance] | None = None
+) -> dict[str, float]:
+    """Mean PSNR, SSIM and further distances over pairs of images and reconstructions.
+
+    Args:
+      pairs: batches of (images, reconstructions), float32 [b, H, W, C] each; images are in [-1, 1],
+        reconstructions are clipped to it.
+      distances: further functions of two such batches, each returning [b], by the name of the mean.
+
+    Returns:
+      "psnr"; "ssim" for images of at least 7 pixels on each side; and the names of `distances`.
+    """
+    found: dict[str, list[np.ndarray]] = {}
+    for images, reconstructions in pairs:
+        clipped = np.clip(reconstructions, -1, 1)
+        found.setdefault("psnr", []).append(psnr(images, clipped))
+        if min(images.shape[1:3]) >= UNIFORM_WINDOW:
+            found.setdefault("ssim", []).append(ssim(images, clipped))
+        for name, distance in (distances or {}).items():
+            found.setdefault(name, []).append(distance(images, clipped))
+    return {name: float(np.concatenate(values).mean()) for name, values in found.items()}
 
 
 def _window(shape: tuple[int, ...]) -> int:

@@ -1,1 +1,1 @@
-"""parallel."""
+"""Devices and processes: mesh, shardings, batches, agreement between hosts."""

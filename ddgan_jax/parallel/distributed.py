@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 import time
 import warnings
@@ -13,18 +14,23 @@ import numpy as np
 
 from ddgan_jax.core.errors import UserError
 
-LOST = 75  # exit status when another process is gone: EX_TEMPFAIL of sysexits.h, "try again"
 HEARTBEAT_SECONDS = 60  # without a sign of life of a process for so long, all others end
 _ROOM = 500  # bytes of a message that all processes hear
 
-# What jax, its coordination service and the collectives say when a process is not there any more.
-_SIGNS = (
-    *("Gloo", "NCCL", "Connection closed by peer", "Connection reset by peer", "heartbeat"),
-    *("coordination service", "CoordinationService", "UNAVAILABLE", "DEADLINE_EXCEEDED"),
-    *("Barrier", "Timed out", "preempted", "Socket closed", "Broken pipe"),
+# How jax's runtime reports that another process is gone: the collectives that lose a connection,
+# and the coordination service, whose messages begin with a status and name the service.
+_LOSS = re.compile(
+    r"Gloo [\w -]+ failed: .*"
+    r"(by peer|Timed out waiting|Socket closed|Broken pipe|Read error|Write error)"
+    r"|NCCL .*(remote process exited|unhandled system error)"
+    r"|^(UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED|INTERNAL|UNKNOWN): .*"
+    r"(heartbeat timeout|stopped sending heartbeats|[Cc]oordination[ _]?[Ss]ervice)"
+    r"|^DEADLINE_EXCEEDED: Barrier timed out\. Id: "
+    r"|in error before the barrier was called",
+    re.DOTALL,
 )
 
-# And what it says where there is nobody to join.
+# What `jax.distributed.initialize` says where there is no process to join.
 _ALONE = ("coordinator_address should be defined", "must be called before", "only be called once")
 
 T = TypeVar("T")
@@ -118,16 +124,25 @@ def led(action: Callable[[], T]) -> T | None:
 
 
 def is_loss(error: BaseException) -> bool:
-    """Whether an error of a run of several processes says that another one of them is gone."""
+    """Whether an error of a run of several processes says that another one of them is gone.
+
+    Only errors of jax's runtime do: a timeout of anything else is no loss.
+    """
+    if not isinstance(error, jax.errors.JaxRuntimeError):
+        return False
     with contextlib.suppress(RuntimeError):  # no backend: nothing was shared yet
-        return jax.process_count() > 1 and any(sign in str(error) for sign in _SIGNS)
+        return jax.process_count() > 1 and _LOSS.search(str(error)) is not None
     return False
 
 
 def leave(status: int) -> NoReturn:
-    """End this process. After a failure at once: jax would wait for the others to end as well."""
+    """End this process. After a failure at once: jax would wait for the others to end as well.
+
+    Args:
+      status: exit status; 128 or more is not a failure but a signal, which all processes heed.
+    """
     with contextlib.suppress(RuntimeError):
-        if status in (1, LOST) and jax.process_count() > 1:
+        if 0 < status < 128 and jax.process_count() > 1:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
             if jax.process_index() == 0:  # whose end ends the others: they may have a line to say

@@ -1,1 +1,1 @@
-"""plotting."""
+"""Pictures: grids of images, scatter plots, curves, explanatory figures."""

@@ -5,12 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ddgan_jax.core.images import to_uint8
+
 BORDER = 96  # grey between the images: neither black background nor white stroke
-
-
-def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Images in [-1, 1] -> uint8 0..255, values outside clipped."""
-    return np.clip(np.round((images + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
 def image_grid(images: np.ndarray, columns: int = 0, min_side: int = 64) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""profiling."""
+"""Speed, FLOPs and memory: measured on this machine, and predicted for others."""

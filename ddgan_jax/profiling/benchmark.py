@@ -1,20 +1,13 @@
-"""`--mode=benchmark`: speed of train step and sampling, with the work that they do.
+"""Speed of the train step and of sampling, with the work that they do.
 
-Of several DDGANs side by side, what sampling costs, whatever space they work in:
-
-  python -m ddgan_jax.benchmark configs/ddgan_cifar10.py configs/wddgan_cifar10.py --batch_size=4
-
-FLOPs are those of the program before optimisation, as XLA counts them, so they say what the method
-asks for, whatever kernels run it; MFU is that over time and the devices' peak.
+FLOPs are those of the program before optimization, as XLA counts them: the work that the method
+needs, whatever kernels run it; MFU is FLOPs over time and the peak of the devices.
 """
 
-import argparse
 import functools
 import json
-import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +17,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import check
-from ddgan_jax.config.overrides import load_config_file, override
-from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.random import sample_keys
 from ddgan_jax.core.types import Array, Method, Params, PyTree, Shape
 from ddgan_jax.data import data_shape
 from ddgan_jax.inference.sampling import compiled_sampler
-from ddgan_jax.methods import complete_config, validate
+from ddgan_jax.methods import validate
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.spaces import build_space, find_space
-from ddgan_jax.spaces.autoencoder_folder import untrained
 from ddgan_jax.training.frozen import frozen_shapes, load_frozen, load_host
 from ddgan_jax.training.setup import assemble, compiled_steps, first_state
 
@@ -58,6 +48,10 @@ def peak_flops() -> float | None:
     kind = jax.devices()[0].device_kind
     peaks = [peak for name, peak in PEAK_FLOPS.items() if name in kind]
     return peaks[0] * jax.device_count() if peaks else None
+
+
+def _machine() -> str:
+    return f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}"
 
 
 def median_seconds(call: Callable[[], Any], trials: int = TRIALS) -> float:
@@ -124,8 +118,7 @@ def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> int:
         name, rows_of_sampling = sampling_speed(method, params, frozen, mesh)
         rows[name] = rows_of_sampling
     memory = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
-    say(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}, "
-        f"{config.dtype}, batch {size}, images {shape}, median of {TRIALS}")  # fmt: skip
+    say(f"{_machine()}, {config.dtype}, batch {size}, images {shape}, median of {TRIALS}")
     for name, row in rows.items():
         mfu = f"{100 * row['mfu']:.1f} %" if "mfu" in row else "unknown"
         say(
@@ -224,57 +217,41 @@ def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str,
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command that compares what sampling costs: a table, each row also as JSON."""
-    parser = argparse.ArgumentParser(
-        "python -m ddgan_jax.benchmark", description="What sampling of DDGANs costs, side by side."
-    )
-    parser.add_argument("configs", nargs="+", help="config files of DDGANs in any space")
-    parser.add_argument("--image_size", type=int, help="instead of the configs' own")
-    parser.add_argument("--batch_size", type=int, default=4, help="images at a time")
-    parser.add_argument(
-        "--trials", type=int, default=5, help="whose median is printed; 0: only count"
-    )
-    parser.add_argument(
-        "--autoencoder", help="config of the one whose latents a config works in; no weights needed"
-    )
-    flags = parser.parse_args(argv)
-    try:
-        for name, least in (("batch_size", 1), ("trials", 0)):
-            if getattr(flags, name) < least:
-                raise UserError(
-                    f"--{name} is {getattr(flags, name)}; an integer from {least} on is needed"
-                )
-        print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, jax {jax.__version__}, "
-              f"batches of {flags.batch_size}, "
-              f"{f'median of {flags.trials}' if flags.trials else 'counted'}")  # fmt: skip
-        print(f"{'':<24}{'space':>12}{'parameters':>13}{'one evaluation':>24}{'NFE':>6}"
-              f"{'a batch':>24}")  # fmt: skip
-        rows = {}
-        for name in flags.configs:
-            config = complete_config(load_config_file(name))
-            if flags.image_size:
-                config = override(config, {"data.image_size": str(flags.image_size)})
-            with tempfile.TemporaryDirectory() as folder:
-                if flags.autoencoder and find_space(config).frozen:
-                    autoencoder = complete_config(load_config_file(flags.autoencoder))
-                    config = untrained(config, autoencoder, data_shape(config.data), Path(folder))
-                row = rows[name] = sampling_cost(config, flags.batch_size, flags.trials)
-            cells = [
-                f"{row[f'{what}_flops'] / 1e9:>11.3g} GFLOP" for what in ("evaluation", "batch")
-            ]
-            if flags.trials:
-                cells[0] += f"{row['evaluation_seconds']:>8.3g} s"
-                cells[1] += f"{row['batch_seconds']:>8.3g} s{row['bytes'] / 1e6:>8.0f} MB"
-            space = "x".join(map(str, row["space"]))
-            print(f"{Path(name).stem:<24}{space:>12}{row['parameters']:>13,}{cells[0]}"
-                  f"{row['nfe']:>6}{cells[1]}", flush=True)  # fmt: skip
-        print(json.dumps({"rows": rows}))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+def compare_sampling(
+    configs: Mapping[str, ConfigDict],
+    batch_size: int,
+    trials: int,
+    say: Callable[[str], None] = print,
+) -> int:
+    """Print `sampling_cost` of several configs as a table, then as one line of JSON.
+
+    Args:
+      configs: configs of DDGANs, by their files.
+      batch_size: samples at a time.
+      trials: see `sampling_cost`.
+      say: is given each line as soon as it is known.
+
+    Returns:
+      0, an exit status.
+
+    Raises:
+      UserError: see `sampling_cost`.
+    """
+    how = f"median of {trials}" if trials else "counted"
+    say(f"{_machine()}, batches of {batch_size}, {how}")
+    columns = (("", "<24"), ("space", ">12"), ("parameters", ">13"), ("one evaluation", ">24"))
+    say("".join(format(*column) for column in (*columns, ("NFE", ">6"), ("a batch", ">24"))))
+    rows = {}
+    for name, config in configs.items():
+        row = rows[name] = sampling_cost(config, batch_size, trials)
+        evaluation, batch = (
+            f"{row[f'{what}_flops'] / 1e9:>11.3g} GFLOP" for what in ("evaluation", "batch")
+        )
+        if trials:
+            evaluation += f"{row['evaluation_seconds']:>8.3g} s"
+            batch += f"{row['batch_seconds']:>8.3g} s{row['bytes'] / 1e6:>8.0f} MB"
+        space = "x".join(map(str, row["space"]))
+        network = f"{Path(name).stem:<24}{space:>12}{row['parameters']:>13,}{evaluation}"
+        say(f"{network}{row['nfe']:>6}{batch}")
+    say(json.dumps({"rows": rows}))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,10 +1,9 @@
-"""What the metrics cost, on random features: `python -m ddgan_jax.metrics.cost --count=50000`.
+"""Time and memory of the metrics, on two sets of uniformly distributed features.
 
-Two sets of --count samples, uniformly distributed. Each metric runs in a process of its own, so
-that its peak of memory, which includes the features, is its own; drawing them is not timed.
+Each metric runs in a process of its own, so that its peak of memory, which includes the features,
+is its own; drawing them is not timed.
 """
 
-import argparse
 import json
 import os
 import platform
@@ -20,13 +19,21 @@ import numpy as np
 from ddgan_jax.core.errors import UserError
 
 BLOCK = 1000  # samples drawn at a time
-LEAST = 4  # samples that the smallest metric needs
 PARTS = ("imports", "frechet", "kid", "precision_recall")
-SHIFT = 0.05  # of the second set, so that the two differ a little
+SHIFT = 0.05  # added to the second set
 
 
 def random_blocks(which: int, count: int, features: int) -> Iterator[np.ndarray]:
-    """Set 0 or 1: float32 [at most BLOCK, features] at a time; equal arguments, equal numbers."""
+    """Draw a set of random features block by block.
+
+    Args:
+      which: 0 or 1, the set; the same arguments give the same numbers.
+      count: number of samples.
+      features: features per sample.
+
+    Yields:
+      Float32 [at most BLOCK, features].
+    """
     for start in range(0, count, BLOCK):
         rng = np.random.default_rng((which, start))
         size = (min(BLOCK, count - start), features)
@@ -34,7 +41,7 @@ def random_blocks(which: int, count: int, features: int) -> Iterator[np.ndarray]
 
 
 def random_set(which: int, count: int, features: int) -> np.ndarray:
-    """All blocks of a set, float32 [count, features]."""
+    """All blocks of `random_blocks`, float32 [count, features]."""
     result = np.empty((count, features), np.float32)
     for i, block in enumerate(random_blocks(which, count, features)):
         result[i * BLOCK : i * BLOCK + len(block)] = block
@@ -42,14 +49,23 @@ def random_set(which: int, count: int, features: int) -> np.ndarray:
 
 
 def peak_gigabytes() -> float:
-    """Most memory that this process ever held, in 10^9 bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss counts bytes there, else KiB
+    """Peak of this process's memory in 10^9 bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, else in KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def seconds_of(part: str, count: int, features: int) -> dict[str, float]:
-    """{what: seconds} of one of `PARTS`, in this process."""
-    # Each part imports what it needs, for the others' peaks.
+    """Time one part in this process.
+
+    Args:
+      part: one of `PARTS`.
+      count: samples of each set.
+      features: features per sample.
+
+    Returns:
+      {description: seconds}.
+    """
+    # Imports are local, so that they do not add to the peak of another part.
     if part == "frechet":
         return _frechet(count, features)
     if part == "imports":
@@ -68,25 +84,26 @@ def seconds_of(part: str, count: int, features: int) -> dict[str, float]:
 
 
 def _frechet(count: int, features: int) -> dict[str, float]:
-    from ddgan_jax.metrics import frechet
+    from ddgan_jax.metrics.frechet import frechet_distance
+    from ddgan_jax.metrics.moments import add, empty, finish
 
     seconds = 0.0
     moments = []
     for which in (0, 1):
-        accumulator = frechet.empty(features)
+        accumulator = empty(features)
         for block in random_blocks(which, count, features):
             start = time.perf_counter()
-            accumulator = frechet.add(accumulator, block)
+            accumulator = add(accumulator, block)
             seconds += time.perf_counter() - start
-        moments.append(frechet.finish(accumulator))
+        moments.append(finish(accumulator))
     start = time.perf_counter()
-    frechet.frechet_distance(*moments)
+    frechet_distance(*moments)
     distance = time.perf_counter() - start
     return {"FID: moments of both": seconds, "FID: distance": distance}
 
 
 def run_part(part: str, count: int, features: int) -> dict[str, Any]:
-    """What `--part` prints: seconds, peak, versions and device, from this process."""
+    """Measure one part in this process: seconds, peak of memory, versions and devices."""
     import jax
 
     devices = jax.devices()
@@ -100,55 +117,44 @@ def run_part(part: str, count: int, features: int) -> dict[str, Any]:
     }
 
 
+_PRINT_PART = """
+import json, sys
+from ddgan_jax.profiling.metrics_cost import run_part
+part, count, features = sys.argv[1:]
+print(json.dumps(run_part(part, int(count), int(features))))
+"""
+
+
 def in_a_process(part: str, count: int, features: int) -> dict[str, Any]:
-    """`run_part` in a fresh process.
+    """`run_part` in a new process.
 
     Raises:
-      UserError: it failed, with the last line that it wrote.
+      UserError: the process failed; the message has the last line that it wrote.
     """
-    flags = [f"--count={count}", f"--features={features}", f"--part={part}"]
-    command = [sys.executable, "-m", "ddgan_jax.metrics.cost", *flags]
+    command = [sys.executable, "-c", _PRINT_PART, part, str(count), str(features)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = done.stderr.strip().splitlines() or ["nothing, so it was probably out of memory"]
+        said = done.stderr.strip().splitlines() or ["no output; probably out of memory"]
         raise UserError(f"{part} ended with status {done.returncode}: {said[-1]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command: a table."""
-    parser = argparse.ArgumentParser(
-        "python -m ddgan_jax.metrics.cost",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--count", type=int, default=50_000, help="samples of each set")
-    parser.add_argument("--features", type=int, default=2048, help="numbers of each sample")
-    parser.add_argument("--part", choices=PARTS, help="only this one, in this process, as JSON")
-    flags = parser.parse_args(argv)
-    count, features = flags.count, flags.features
-    try:
-        if count < LEAST or features < 1:
-            raise UserError(
-                f"--count is {count} and --features is {features}; at least {LEAST} samples of at "
-                "least 1 feature are needed"
-            )
-        if flags.part:
-            print(json.dumps(run_part(flags.part, count, features)))
-            return 0
-        print(f"2 x {count} samples of {features} features ({8 * count * features / 1e9:.2f} GB)")
-        for i, part in enumerate(PARTS):
-            found = in_a_process(part, count, features)
-            if not i:
-                print(f"{found['versions']}; {found['device']}")
-                print(f"{'':<24}{'seconds':>10}{'peak GB':>10}")
-            for name, seconds in found["seconds"].items():
-                print(f"{name:<24}{seconds:>10.1f}{found['peak_gigabytes']:>10.2f}", flush=True)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+def report(count: int, features: int) -> Iterator[str]:
+    """Lines of a table of all `PARTS`, each as soon as it is measured.
 
+    Args:
+      count: samples of each of the two sets, at least 4.
+      features: numbers per sample.
 
-if __name__ == "__main__":
-    sys.exit(main())
+    Raises:
+      UserError: a part failed.
+    """
+    yield f"2 x {count} samples of {features} features ({8 * count * features / 1e9:.2f} GB)"
+    for i, part in enumerate(PARTS):
+        found = in_a_process(part, count, features)
+        if not i:
+            yield f"{found['versions']}; {found['device']}"
+            yield f"{'':<24}{'seconds':>10}{'peak GB':>10}"
+        for name, seconds in found["seconds"].items():
+            yield f"{name:<24}{seconds:>10.1f}{found['peak_gigabytes']:>10.2f}"

@@ -1,11 +1,6 @@
 """How a run scales over chips: the work of a step, what it sends, and a model of its time.
 
-  python -m ddgan_jax.scaling --config=configs/ddgan_cifar10.py
-  python -m ddgan_jax.scaling configs/*_cifar10.py --autoencoder=configs/autoencoder_cifar10.py
-  JAX_NUM_CPU_DEVICES=8 python -m ddgan_jax.scaling --config=configs/ddgan_digits.py --measure=1,2,8
-
-The first traces one step, compiles nothing, and predicts from n = 1 to 256 chips, the second the
-same of several configs, a row each,
+`predict` and `side_by_side` trace one step, compile nothing, and predict for n = 1 to 256 chips
 
   seconds(n) = F / (n u peak) + sum over collectives of (S(n) / bandwidth + hops(n) latency)
 
@@ -17,16 +12,13 @@ over all chips, and nothing overlaps with computing. What a chip sends, S, and i
   config.train.fsdp  an all-gather of all big parameters a phase,      (n-1)/n P        n-1
                      a reduce-scatter of the gradient                  (n-1)/n G        n-1
 
-The third compiles the step for so many devices of this machine, counts the collectives of the
-compiled program and times it, and the same bytes alone.
+`count_and_time` compiles the step for devices of this machine, counts the collectives of the
+compiled program and times it, and also the same number of bytes alone.
 """
 
-import argparse
 import functools
 import math
 import re
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,16 +28,13 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from ml_collections import ConfigDict
 
-from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.train_step import which_regularize
 from ddgan_jax.data import data_shape
-from ddgan_jax.methods import complete_config, validate
+from ddgan_jax.methods import validate
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.profiling.benchmark import median_seconds, random_batch
 from ddgan_jax.profiling.memory import activation_bytes
-from ddgan_jax.spaces import find_space
-from ddgan_jax.spaces.autoencoder_folder import untrained
 from ddgan_jax.training.frozen import frozen_shapes
 from ddgan_jax.training.setup import assemble, compiled_steps, first_state
 
@@ -233,15 +222,31 @@ def _all_reduce(mesh: jax.sharding.Mesh, count: int) -> Callable[[], Any]:
     return lambda: total(each)
 
 
+def _row(*cells: object) -> str:
+    """One row of a Markdown table."""
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _header(*names: str) -> str:
+    """The first two lines of a Markdown table."""
+    return f"{_row(*names)}\n|{'---|' * len(names)}"
+
+
 def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None] = print) -> None:
     """Print the work of a step and the table of predictions."""
     work, size = work_of(config), config.train.batch_size
     sums = ", ".join(f"{gradient / 1e6:.1f}" for gradient in work.gradients)
-    say(f"batch {size}: {work.flops / 1e9:.1f} GFLOP, at most {work.bytes_accessed / 1e9:.1f} GB "
+    say(
+        f"batch {size}: {work.flops / 1e9:.1f} GFLOP, at most {work.bytes_accessed / 1e9:.1f} GB "
         f"accessed a step; gradients {sums} MB, state {work.state / 1e6:.1f} MB, activations of "
-        f"the whole batch {work.activations / 1e6:.1f} MB")  # fmt: skip
-    say("| chip | chips | batch of each | ms a step | communication | efficiency | the same batch "
-        "on each chip | with fsdp |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+        f"the whole batch {work.activations / 1e6:.1f} MB"
+    )
+    say(
+        _header(
+            *("chip", "chips", "batch of each", "ms a step", "communication", "efficiency"),
+            *("the same batch on each chip", "with fsdp"),
+        )
+    )
     for kind in kinds:
         chip = KINDS[kind]
         alone = sum(predicted(work, 1, chip))
@@ -250,26 +255,31 @@ def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None]
                 continue
             compute, sent = predicted(work, chips, chip)
             total, split = compute + sent, sum(predicted(work, chips, chip, fsdp=True))
-            say(f"| {kind} | {chips} | {size // chips} | {1e3 * total:.3g} | "
-                f"{100 * sent / total:.0f} % | {100 * alone / (chips * total):.0f} % | "
-                f"{100 * alone / (alone + sent):.0f} % | "
-                f"{100 * alone / (chips * split):.0f} % |")  # fmt: skip
+            shares = (
+                *(sent / total, alone / (chips * total)),
+                *(alone / (alone + sent), alone / (chips * split)),
+            )
+            percent = [f"{100 * share:.0f} %" for share in shares]
+            say(_row(kind, chips, size // chips, f"{1e3 * total:.3g}", *percent))
 
 
 def side_by_side(
     configs: Mapping[str, ConfigDict], kinds: Sequence[str], say: Callable[[str], None] = print
 ) -> None:
-    """Print a row for each config: the work of a step, and what `predict` says in short."""
+    """Print a row for each config, by its file: the work of a step, and a short prediction."""
     many = ", ".join(map(str, CHIPS[1:]))
-    each = [f"{kind}: ms on 1 | efficiency on {many} | the same batch on each" for kind in kinds]
-    say(f"| config | batch | GFLOP | GB accessed | MB of gradients | MB of state | "
-        f"GB of activations | "
-        f"{' | '.join(each)} |\n|{'---|' * (7 + 3 * len(kinds))}")  # fmt: skip
+    columns = ["config", "batch", "GFLOP", "GB accessed", "MB of gradients", "MB of state"]
+    columns.append("GB of activations")
+    for kind in kinds:
+        columns += [f"{kind}: ms on 1", f"efficiency on {many}", "the same batch on each"]
+    say(_header(*columns))
     for name, config in configs.items():
         work, size = work_of(config), config.train.batch_size
-        cells = [size, f"{work.flops / 1e9:.3g}", f"{work.bytes_accessed / 1e9:.3g}",
-                 f"{sum(work.gradients) / 1e6:.3g}", f"{work.state / 1e6:.3g}",
-                 f"{work.activations / 1e9:.3g}"]  # fmt: skip
+        sizes = (
+            *(work.flops / 1e9, work.bytes_accessed / 1e9, sum(work.gradients) / 1e6),
+            *(work.state / 1e6, work.activations / 1e9),
+        )
+        cells = [f"`{Path(name).stem}`", str(size), *(f"{number:.3g}" for number in sizes)]
         for kind in kinds:
             alone, strong, weak = sum(predicted(work, 1, KINDS[kind])), [], []
             for chips in CHIPS[1:]:
@@ -278,7 +288,7 @@ def side_by_side(
                 strong.append(f"{100 * share:.0f}" if size % chips == 0 else "-")
                 weak.append(f"{100 * alone / (alone + sent):.0f}")
             cells += [f"{1e3 * alone:.3g}", f"{', '.join(strong)} %", f"{', '.join(weak)} %"]
-        say(f"| `{name}` | {' | '.join(map(str, cells))} |")
+        say(_row(*cells))
 
 
 def count_and_time(
@@ -301,65 +311,17 @@ def count_and_time(
             f"--measure has {max(counts)} and there are {len(have)} devices; on a CPU "
             "JAX_NUM_CPU_DEVICES=N makes more"
         )
-    say("| devices | batch | ms a step | MFLOP of each | state of each, kB | collectives | kB | "
-        "ms of an all-reduce of as much |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+    say(
+        _header(
+            *("devices", "batch", "ms a step", "MFLOP of each", "state of each, kB"),
+            *("collectives", "kB", "ms of an all-reduce of as much"),
+        )
+    )
     for count in counts:
         config.train.batch_size = each * count if weak else each
         row = measure(config, have[:count])
         kinds = ", ".join(f"{n} {kind}" for kind, (n, _) in sorted(row.collectives.items()))
         size = sum(size for _, size in row.collectives.values())
-        say(f"| {row.devices} | {row.batch} | {1e3 * row.seconds:.2f} | {row.flops / 1e6:.2f} | "
-            f"{row.state / 1e3:.1f} | {kinds or 'none'} | {size / 1e3:.1f} | "
-            f"{1e3 * row.alone:.2f} |")  # fmt: skip
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        "python -m ddgan_jax.scaling",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("configs", nargs="*", help="several, predicted side by side")
-    parser.add_argument("--config", help="FILE.py or FILE.py:VARIANT, in detail")
-    parser.add_argument("--chip", default="TPU v5e,H100", help=f"some of {', '.join(KINDS)}")
-    parser.add_argument("--measure", default="", help="numbers of devices of this machine: 1,2,8")
-    parser.add_argument("--weak", action="store_true", help="the config's batch on each device")
-    parser.add_argument(
-        "--autoencoder", help="config of the one whose latents --config works in; no weights needed"
-    )
-    try:
-        from ddgan_jax.main import split_overrides
-
-        given, changes = split_overrides(sys.argv[1:] if argv is None else argv)
-        flags, others = parser.parse_known_args(given)
-        kinds = flags.chip.split(",")
-        if others or not set(kinds) <= KINDS.keys():
-            wrong = others[0] if others else f"--chip={flags.chip}"
-            raise UserError(f"{wrong} is unknown; chips are {', '.join(KINDS)}")
-        if bool(flags.config) == bool(flags.configs):
-            raise UserError("either --config=FILE or files of configs are needed")
-        with tempfile.TemporaryDirectory() as folder:
-            configs = {}
-            for name in flags.configs or [flags.config]:
-                config = override(complete_config(load_config_file(name)), changes)
-                if flags.autoencoder and find_space(config).frozen:
-                    autoencoder = complete_config(load_config_file(flags.autoencoder))
-                    shape = data_shape(config.data)
-                    config = untrained(config, autoencoder, shape, Path(folder))
-                configs[Path(name).stem] = config
-            if flags.configs:
-                side_by_side(configs, kinds)
-            elif flags.measure:
-                counts = [int(count) for count in flags.measure.split(",")]
-                count_and_time(config, counts, flags.weak)
-            else:
-                predict(config, kinds)
-    except (UserError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        work = (f"{1e3 * row.seconds:.2f}", f"{row.flops / 1e6:.2f}", f"{row.state / 1e3:.1f}")
+        sent = (kinds or "none", f"{size / 1e3:.1f}", f"{1e3 * row.alone:.2f}")
+        say(_row(row.devices, row.batch, *work, *sent))

@@ -14,8 +14,9 @@ from ml_collections import ConfigDict
 from ddgan_jax.config.stored import read_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Shape, Space
-from ddgan_jax.data.iterate import hash_of, images_of, labels_of
+from ddgan_jax.data import all_labels
 from ddgan_jax.data.source import Batch, Source
+from ddgan_jax.data.traversal import hash_of, images_of
 from ddgan_jax.interop.weight_files import content_hash
 from ddgan_jax.io.cache import cache_folder
 from ddgan_jax.io.storage import place
@@ -62,12 +63,19 @@ def encoded(
         raise UserError(
             f"{path} cannot be read ({error}); delete it, and it will be made again"
         ) from None
-    labels = labels_of(source)
+    labels = all_labels(source)
 
     def take(indices: np.ndarray) -> Batch:
         return {"image": np.asarray(latents[indices]), "label": labels[indices % source.size]}
 
-    result = Source(f"latents of {source.name}", halves * source.size, space.shape, take)
+    result = source._replace(
+        name=f"latents of {source.name}",
+        size=halves * source.size,
+        shape=space.shape,
+        take=take,
+        labels=lambda: np.tile(labels, halves),
+        in_memory=False,
+    )
     return result, _scale_of(latents, config.space.unit)
 
 

@@ -1,1 +1,1 @@
-"""training."""
+"""Training: setup of a run, the loop, its logs and signals, and our classifiers."""

@@ -1,18 +1,16 @@
-"""Train the project's classifiers of small grey images.
+"""Training of the project's classifiers of small gray images (`features/classifier.py`).
 
-The two that come with the package were made by these commands:
+The two that are part of the package were trained by these commands:
   python -m ddgan_jax.metrics.classifier --data=tfds:mnist --size=32 --out=mnist.npz
   python -m ddgan_jax.metrics.classifier --data=digits --out=digits.npz
 
-What is made of them is in `classes.py`. Their images come to the network's size in all ways in
-which a config brings them to its own, zoomed and shifted at random.
+Training images are resized to the network's input in every way that a config can resize them, then
+zoomed and shifted at random.
 """
 
-import argparse
 import functools
 import json
 import re
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -28,40 +26,43 @@ from flax import traverse_util
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, PyTree
 from ddgan_jax.data import Source, array_source, batches, load_source
-from ddgan_jax.features.classes import classify, extractor_of
+from ddgan_jax.features.classifier import classify, extractor_of
 from ddgan_jax.features.extractor import Extractor
 from ddgan_jax.io.run_folder import atomically, check_writable
+from ddgan_jax.metrics import classes as class_metrics
 from ddgan_jax.networks.classifier import SIZES, Classifier
 from ddgan_jax.training.metrics_log import Clock, duration, progress_line
 
 BATCH = 128
 STEPS = 4000
 LEARNING_RATE = 2e-3
-ZOOM = (0.9, 1.15)  # of training images, along each axis
-SHIFT = 1 / 16  # of their size, to either side
+ZOOM = (0.9, 1.15)  # range of factors, along each axis
+SHIFT = 1 / 16  # largest shift in either direction, as a fraction of the image size
 
 
 def jitter(key: Array, images: Array) -> Array:
-    """Zoom and shift every image at random, along each axis on its own; black comes in.
+    """Zoom and shift every image at random, independently along each axis.
+
+    Zoom factors are uniform in `ZOOM`, about the center; shifts are uniform up to `SHIFT` times S.
+    Pixels are interpolated linearly, and black outside of the image.
 
     Args:
       key: typed PRNG key.
       images: float32 [B, S, S, 1].
 
     Returns:
-      float32 [B, S, S, 1]: zooms in `ZOOM` about the centre, then shifts by at most `SHIFT` times
-      S, both uniform; read between pixels by linear interpolation.
+      Float32 [B, S, S, 1].
     """
     batch, size = images.shape[:2]
     pixel = jnp.arange(size, dtype=jnp.float32)
-    centre = (size - 1) / 2
+    center = (size - 1) / 2
 
-    def weights(key: Array) -> Array:  # [B, to, from]
+    def weights(key: Array) -> Array:  # [B, S of the result, S of the input]
         key_zoom, key_shift = jax.random.split(key)
         zoom = jax.random.uniform(key_zoom, (batch, 1, 1), minval=ZOOM[0], maxval=ZOOM[1])
         limit = SHIFT * size
         shift = jax.random.uniform(key_shift, (batch, 1, 1), minval=-limit, maxval=limit)
-        read = (pixel[:, None] - centre - shift) / zoom + centre
+        read = (pixel[:, None] - center - shift) / zoom + center
         return jnp.maximum(1 - jnp.abs(read - pixel), 0)
 
     rows, columns = (weights(k) for k in jax.random.split(key))
@@ -71,24 +72,28 @@ def jitter(key: Array, images: Array) -> Array:
 def train_classifier(
     source: Source, classes: int, steps: int, seed: int, say: Callable[[str], None] = print
 ) -> PyTree:
-    """Parameters of a `Classifier` after `steps` batches of 128 jittered images.
+    """Train a classifier with cross-entropy on batches of 128 jittered images.
 
-    Cross-entropy, Adam, rate 2e-3 annealed to 0 by a cosine. The same seed gives the same result.
+    Adam with a learning rate of 2e-3, annealed to 0 by a cosine. The same seed gives the same
+    result.
 
     Args:
       source: uint8 images [S, S, 1] with labels, S in `SIZES`.
-      classes: number of them.
-      steps: of the optimizer.
-      seed: of initialisation, order, jitter and dropout.
-      say: is given progress lines.
+      classes: number of classes.
+      steps: number of steps of the optimizer.
+      seed: of initialization, data order, jitter and dropout.
+      say: prints a progress line.
+
+    Returns:
+      Parameters of a `Classifier`.
 
     Raises:
       UserError: images of another shape, or a loss that is not finite.
     """
     if source.shape not in [(size, size, 1) for size in SIZES]:
         raise UserError(
-            f"{source.name} holds images of shape {source.shape}; allowed: grey squares of "
-            f"{SIZES[0]} to {SIZES[-1]} pixels, see --size"
+            f"{source.name} has images of shape {source.shape}; gray squares of {SIZES[0]} to "
+            f"{SIZES[-1]} pixels are needed, see --size"
         )
     module = Classifier(classes)
     key = jax.random.key(seed)
@@ -105,10 +110,11 @@ def train_classifier(
 
         def loss(p: PyTree) -> Array:
             _, logits = module.apply({"params": p}, x, train=True, rngs={"dropout": key_dropout})
-            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+            losses: Array = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+            return losses.mean()
 
         value, gradient = jax.value_and_grad(loss)(params)
-        with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes floats and int32 in powers
             updates, state = optimizer.update(gradient, state)
         return optax.apply_updates(params, updates), state, value
 
@@ -125,20 +131,19 @@ def train_classifier(
                 raise UserError(f"step {i + 1}: the loss is {loss}; try another --seed")
             speed, left = clock.read(i + 1)
             scalars = {"classifier/loss": loss, "images_per_second": speed}
-            if i:  # the first step is compilation
+            if i:  # the first step includes compilation
                 say(progress_line(i + 1, steps, scalars, left))
     return params
 
 
 def accuracy(extractor: Extractor, source: Source) -> float:
-    """Share of a source's images whose likeliest class is their label."""
+    """Share of a source's images whose most likely class is their label."""
     examples = source.take(np.arange(source.size))
-    guess = classify(extractor, examples["image"]).argmax(axis=1)
-    return float((guess == examples["label"]).mean())
+    return class_metrics.accuracy(classify(extractor, examples["image"]), examples["label"])
 
 
 def _sets(data: str, split: str, data_dir: str, size: int) -> dict[str, Source]:
-    """The images as stored, and in the ways in which a config brings them to another `size`."""
+    """The images as stored and, for another `size`, resized in every way that a config can."""
     stored = _source(data, split, data_dir, 0, "pad")
     if not size or stored.shape[:2] == (size, size):
         return {"as stored": stored}
@@ -161,70 +166,69 @@ def _source(data: str, split: str, data_dir: str, size: int, fit: str) -> Source
     return load_source(how)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m ddgan_jax.metrics.classifier",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--data", required=True, help="data.name of a set with labels and a test split")
-    add("--data_dir", default="", help="data.dir: where TFDS data lies")
-    add("--size", type=int, default=0, help="of the network, 8..32; default: that of the data")
-    add("--out", required=True, type=Path, metavar="FILE.npz", help="where the weights go")
-    add("--steps", type=int, default=STEPS, help=f"of {BATCH} images; default: {STEPS}")
-    add("--seed", type=int, default=0, help="default: 0")
-    return parser
+def make_classifier(
+    data: str,
+    out: Path,
+    *,
+    data_dir: str = "",
+    size: int = 0,
+    steps: int = STEPS,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Train on all ways in which images reach the network's size, test each, write the weights.
 
-
-def _make(args: argparse.Namespace) -> None:
-    """Train on the ways in which images come to the network's size, test each, write.
+    Args:
+      data: `data.name` of a set with labels and a test split.
+      out: the .npz to write.
+      data_dir: where TFDS data lies.
+      size: height and width of the network's images; 0: those of the data.
+      steps: training steps of `BATCH` images.
+      seed: in [0, 2^32).
+      say: is given lines for people.
 
     Raises:
-      UserError: a flag out of range, data that is not there or does not suit, nowhere to write.
+      UserError: a size that is not allowed, data that is not there or does not suit, or `out`
+        cannot be written to.
     """
-    if args.steps < 1:
-        raise UserError(f"--steps={args.steps}: allowed: 1 or more")
-    if args.size and args.size not in SIZES:
-        raise UserError(f"--size={args.size}: allowed: {SIZES[0]}..{SIZES[-1]}, or 0")
-    if not 0 <= args.seed < 2**32:
-        raise UserError(f"--seed={args.seed}: allowed: 0 or more, below 2^32")
-    if args.out.suffix != ".npz":
-        raise UserError(f"--out={args.out}: allowed: a file *.npz")
-    check_writable("--out", args.out.parent)
+    if size and size not in SIZES:
+        raise UserError(f"--size is {size}; an integer in [{SIZES[0]}, {SIZES[-1]}] is needed")
+    if out.suffix != ".npz":
+        raise UserError(f"--out is {out}; a file *.npz is needed")
+    check_writable("--out", out.parent)
     started = time.perf_counter()
-    sets, tests = (_sets(args.data, s, args.data_dir, args.size) for s in ("train", "test"))
+    sets, tests = (_sets(data, split, data_dir, size) for split in ("train", "test"))
     stored = sets.pop("as stored")
     train = _together(sets.values() or [stored])
     size = train.shape[0]
     classes = int(train.take(np.arange(train.size))["label"].max()) + 1
-    print(f"{stored.size} images of {args.data} at {size}x{size}, {classes} classes")
-    params = train_classifier(train, classes, args.steps, args.seed)
+    say(f"{stored.size} images of {data} at {size}x{size}, {classes} classes")
+    params = train_classifier(train, classes, steps, seed, say)
 
-    # Half the size in float16; it is these that are tested.
+    # Stored in float16, half the size; accuracy is measured with the rounded weights.
     flat = traverse_util.flatten_dict(jax.device_get(params), sep="/")
     arrays = {name: np.asarray(value, np.float16) for name, value in flat.items()}
     meta: dict[str, Any] = {
-        "name": re.split("[:/]", args.data)[-1],
-        "command": f"python -m ddgan_jax.metrics.classifier --data={args.data} --size={size} "
-        f"--steps={args.steps} --seed={args.seed}",
-        "data": args.data,
+        "name": re.split("[:/]", data)[-1],
+        "command": f"python -m ddgan_jax classifier --data={data} --size={size} --steps={steps} "
+        f"--seed={seed}",
+        "data": data,
         "size": size,
-        "steps": args.steps,
-        "seed": args.seed,
+        "steps": steps,
+        "seed": seed,
         "batch": BATCH,
     }
     extractor = extractor_of(meta, arrays)
     exact = extractor._replace(params=params)
     found = {name: accuracy(extractor, source) for name, source in tests.items()}
     for name, right in found.items():
-        print(
+        say(
             f"test accuracy, {tests[name].size} images {name}: {100 * right:.2f} % "
             f"(before rounding {100 * accuracy(exact, tests[name]):.2f} %)"
         )
-    _write(args.out, arrays, meta | {"accuracy": found, "test_images": tests["as stored"].size})
-    print(
-        f"wrote {args.out}: {args.out.stat().st_size} bytes, weights {extractor.weights_hash}, "
+    _write(out, arrays, meta | {"accuracy": found, "test_images": tests["as stored"].size})
+    say(
+        f"wrote {out}: {out.stat().st_size} bytes, weights {extractor.weights_hash}, "
         f"in {duration(time.perf_counter() - started)}"
     )
 
@@ -233,21 +237,3 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]
     contents: dict[str, Any] = {"meta": np.array(json.dumps(meta)), **dict(sorted(arrays.items()))}
     with atomically(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **contents)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """The command. Returns its exit status: 0, or 1 after one line of error on stderr."""
-    args = _parser().parse_args(argv)
-    try:
-        _make(args)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:  # full disk, no permission
-        print(f"error: {error.filename or args.out}: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

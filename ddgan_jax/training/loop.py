@@ -1,9 +1,9 @@
-"""The training loop: batches in, checkpoints, metrics and sample grids out."""
+"""The training loop: batches in; checkpoints, metrics, sample grids and evaluations out."""
 
 import contextlib
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,14 +12,10 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config.stored import check_same_run, read_config, save_config
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.core.random import sample_keys
 from ddgan_jax.core.train_step import Regularize, which_regularize
 from ddgan_jax.core.types import Array, TrainState
 from ddgan_jax.data.pipeline import batches
-from ddgan_jax.evaluation.evaluate import evaluation_line, state_evaluator
-from ddgan_jax.evaluation.reference import Evaluator, make_evaluator
-from ddgan_jax.inference.rebuild import rebuilder
-from ddgan_jax.inference.sampling import compiled_sampler
+from ddgan_jax.inference.outputs import outputs_of
 from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.storage import AnyPath, spooled
 from ddgan_jax.methods import complete_config, fields_of
@@ -33,6 +29,7 @@ from ddgan_jax.training.metrics_log import (
     Clock,
     MetricsLog,
     Window,
+    evaluation_line,
     progress_line,
     read_lines,
 )
@@ -40,6 +37,7 @@ from ddgan_jax.training.setup import Run, compiled_steps, describe, first_state,
 from ddgan_jax.training.stop_signal import StopSignal
 
 Say = Callable[[str], None]
+Evaluate = Callable[[TrainState], dict[str, float]]  # averaged or raw weights -> metrics
 
 
 def train(
@@ -47,38 +45,36 @@ def train(
     workdir: AnyPath,
     say: Say = print,
     devices: Sequence[jax.Device] | None = None,
+    make_evaluate: Callable[[Run], Evaluate] | None = None,
 ) -> int:
-    """Train, or train on, the run in `workdir`.
+    """Train a run in `workdir`, or resume it.
 
     Args:
-      config: of the run; what may differ from a run already there, see `run_folder`.
-      workdir: the run folder; made if it is not there.
-      say: where lines for a person go.
+      config: of the run; if the folder holds a run, `check_same_run` says what may differ.
+      workdir: the run folder, created if it does not exist.
+      say: prints a line.
       devices: to use; all if None.
+      make_evaluate: run -> the evaluation that `config.eval.every` asks for, such as
+        `evaluation.evaluate.during_training`.
 
     Returns:
-      The exit status: 0, or 128 + the signal that ended it (after a checkpoint).
+      The exit status: 0, or 128 + the signal that ended the run (after a checkpoint).
 
     Raises:
-      UserError: whatever the user can mend, in one line.
+      UserError: one line for whatever the user can correct.
     """
     if jax.process_index() != 0:
         say = _silent
     run = prepare(config, devices, workdir)
-    evaluator = agreed(lambda: make_evaluator(config, run.mesh)) if run.plan.eval else None
-    config = run.config
+    config, evaluate = run.config, None
+    if run.plan.eval:
+        if make_evaluate is None:
+            raise UserError("config.eval.every needs `make_evaluate`; 'never' is needed without it")
+        evaluate = agreed(lambda: make_evaluate(run))
     changes = agreed(lambda: changes_since(workdir, config))
     info = describe(run)
-    say(f"config:\n{_indent(config)}")
-    for role, count in info["parameters"].items():
-        say(f"parameters of {role}: {count:,}")
-    source, plan, kinds = run.source, run.plan, info["devices"]
-    say(f"data: {source.name}, {source.size:,} examples of shape {source.shape}")
-    say(f"{plan.total:,} steps of {config.train.batch_size} on {len(kinds)} x {kinds[0]}, "
-        f"{plan.epoch:,} steps an epoch")  # fmt: skip
-    state_size = info["state_bytes_per_device"] / 2**20
-    say(f"each device: {info['batch_per_device']:,} of a batch, {state_size:,.1f} MiB of state; "
-        "python -m ddgan_jax.scaling counts the activations, which come on top")  # fmt: skip
+    for line in _description(run, info):
+        say(line)
     for change in changes:
         say(f"changed since the run began: {change}")
 
@@ -89,16 +85,33 @@ def train(
                 led(lambda: networks.adopt(config, run.frozen, workdir))
             manager = held.enter_context(checkpoint.opened(workdir, config.train.keep))
             state, window = _start(run, manager, say)
-            # Not before: a run that cannot go on is left as it was.
+            # After the restore: a run that cannot be resumed is left unchanged.
             if jax.process_index() == 0:
                 save_config(workdir, config)
                 run_folder.save_info(workdir, info)
-            return _loop(run, evaluator, workdir, state, window, manager, say)
+            return _loop(run, evaluate, workdir, state, window, manager, say)
         except OSError as error:  # full disk, lost permission
             raise UserError(
                 f"--workdir={workdir} cannot be written to: {error.strerror or error}; its "
-                "checkpoints are kept, the same command goes on from the last"
+                "checkpoints are kept, the same command resumes from the last"
             ) from error
+
+
+def _description(run: Run, info: Mapping[str, Any]) -> list[str]:
+    """Config, parameters, data, steps and memory of a run, as lines."""
+    source, plan, kinds = run.source, run.plan, info["devices"]
+    batch, state = info["batch_per_device"], info["state_bytes_per_device"] / 2**20
+    return [
+        "config:",
+        *("  " + line for line in str(run.config).splitlines() if line.strip()),
+        *(f"parameters of {role}: {count:,}" for role, count in info["parameters"].items()),
+        f"data: {source.name}, {source.size:,} examples of shape {source.shape}",
+        *source.notes,
+        f"{plan.total:,} steps of {run.config.train.batch_size} on {len(kinds)} x {kinds[0]}, "
+        f"{plan.epoch:,} steps an epoch",
+        f"each device: {batch:,} of a batch, {state:,.1f} MiB of state; python -m ddgan_jax "
+        "scaling counts the activations, which come on top",
+    ]
 
 
 def changes_since(workdir: AnyPath, config: ConfigDict) -> list[str]:
@@ -131,7 +144,7 @@ def _start(run: Run, manager: Any, say: Say) -> tuple[TrainState, Window]:
 
 def _loop(
     run: Run,
-    evaluator: Evaluator | None,
+    evaluate: Evaluate | None,
     workdir: AnyPath,
     state: TrainState,
     window: Window,
@@ -145,7 +158,6 @@ def _loop(
         return 0
     step_fn = compiled_steps(run.method, run.optimizers, run.config, run.mesh, run.abstract)
     draw = grid_sampler(run)
-    evaluate = state_evaluator(run, evaluator) if evaluator else None
     feed = feed_batches(run, start)
     compiled: set[Regularize] = set()
 
@@ -182,8 +194,8 @@ def _loop(
                 say(progress_line(step, plan.total, scalars, left))
                 if log:
                     log.write(step, scalars)
-            if step % plan.sample == 0 or last:  # before the checkpoint: none is ever skipped
-                window.settle(advice)  # so that the clock stops when the step is done
+            if step % plan.sample == 0 or last:  # before the checkpoint, so that none is skipped
+                window.settle(advice)  # the clock stops when the step is done
                 with clock.pause():
                     grid = plots.picture(draw(state))
                     if log:
@@ -203,11 +215,11 @@ def _loop(
                 window.settle(advice)  # what is saved is finite
                 with clock.pause():
                     if send:
-                        send()  # before the checkpoint: what it has passed is never missing
+                        send()  # before the checkpoint, so that no line of it is missing
                     checkpoint.save(manager, state, window.sums())
             if stopping and not last:
                 checkpoint.wait(manager)
-                say(f"stopped at step {step} and saved; the same command goes on from here")
+                say(f"stopped at step {step} and saved; the same command resumes from here")
                 return 128 + stop.number
         checkpoint.wait(manager)
     say(f"done: {plan.total} steps; checkpoint, metrics and samples are in {workdir}")
@@ -215,9 +227,9 @@ def _loop(
 
 
 def feed_batches(run: Run, start: int) -> Generator[dict[str, Array]]:
-    """Global batches on the devices from step `start` on, one ahead of the step that uses it."""
+    """Global batches on the devices from step `start` on; the next one is always in transfer."""
     config, mesh = run.config, run.mesh
-    threads = os.cpu_count() or 2  # decoding on demand gains from all of them
+    threads = os.cpu_count() or 2  # for decoding on demand
     local = batches(
         run.feed,
         config.train.batch_size,
@@ -236,34 +248,18 @@ def feed_batches(run: Run, start: int) -> Generator[dict[str, Array]]:
 
 
 def grid_sampler(run: Run) -> Callable[[TrainState], np.ndarray]:
-    """`state -> samples` from the same noise each time, with the moving average of the weights.
-
-    Of a method that draws none, pairs of a real image and what it is rebuilt as.
-    """
-    config, mesh, count = run.config, run.mesh, run.config.train.grid
-    if run.method.sample is None:
-        rebuild = rebuilder(run.method, mesh, config.sample.batch_size)
-        images = run.source.take(np.arange(min((count + 1) // 2, run.source.size)))["image"]
-
-        def pairs(state: TrainState) -> np.ndarray:
-            rebuilt = np.concatenate(list(rebuild(state.ema, images)))
-            both = np.stack([images, plots.to_uint8(rebuilt)], axis=1)
-            return both.reshape(-1, *images.shape[1:])
-
-        return pairs
-    padded = meshes.round_up(count, mesh)
-    sample = compiled_sampler(run.method, mesh)
-    keys = sample_keys(jax.random.key(config.seed + 1), 0, padded)
-
-    def draw(state: TrainState) -> np.ndarray:
-        return np.asarray(sample({**state.params, **state.ema}, keys, run.frozen))[:count]
-
-    return draw
+    """state -> the images of a grid, from the same noise each time and with averaged weights."""
+    outputs = outputs_of(
+        run.method,
+        run.config,
+        run.source,
+        run.mesh,
+        run.frozen,
+        jax.random.key(run.config.seed + 1),
+        run.config.train.grid,
+    )
+    return lambda state: outputs.grid({**state.params, **state.ema})
 
 
 def _silent(text: str) -> None:
     del text
-
-
-def _indent(config: ConfigDict) -> str:
-    return "\n".join("  " + line for line in str(config).splitlines() if line.strip())

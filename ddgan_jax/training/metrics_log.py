@@ -229,3 +229,8 @@ def progress_line(step: int, total: int, scalars: Mapping[str, float], left: flo
         f"step {step}/{total}  loss: {losses}  {scalars['images_per_second']:.0f} images/s  "
         f"{duration(left)} left"
     )
+
+
+def evaluation_line(step: int, metrics: Mapping[str, float]) -> str:
+    """The line that is printed after an evaluation during training."""
+    return f"step {step}  " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import check, steps_per_epoch, to_steps
@@ -25,7 +24,7 @@ from ddgan_jax.core.types import (
     Shape,
     TrainState,
 )
-from ddgan_jax.data import load_source
+from ddgan_jax.data import check_labels, load_source
 from ddgan_jax.data.source import Source
 from ddgan_jax.io.storage import AnyPath
 from ddgan_jax.methods import Length, build_method, tracing, validate
@@ -149,11 +148,7 @@ def _checked(
     plan = make_plan(config, source.size)
     is_image = len(source.shape) == 3
     check(config, "data.flip", is_image or not config.data.flip, f"false with {source.name}")
-    if classes := config.classes:
-        some = np.linspace(0, source.size - 1, min(source.size, 2000)).astype(int)
-        largest = int(source.take(some)["label"].max())
-        allowed = f"0, or more than the largest label of {source.name}, {largest},"
-        check(config, "classes", largest < classes, allowed)
+    check_labels(source, config.classes)
     networks = find_space(config).frozen
     own = networks.own(config, workdir) if networks and workdir else config
     assembled = assemble(own, source.shape, plan.total, plan.epoch)

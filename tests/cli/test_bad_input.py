@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny_runs as runs
 
-from ddgan_jax.cli import prepare
+from ddgan_jax.cli import main
 from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.training import loop as train
@@ -19,7 +19,7 @@ from ddgan_jax.training import loop as train
 CIFAR = f"--config={runs.ROOT}/configs/ddgan_cifar10.py"
 SMALL_CIFAR = (CIFAR, "--config.data.name=digits", "--config.data.channels=3")
 WAVELET = [f"--config={runs.ROOT}/configs/wddgan_digits.py"]
-TYPO = "from ddgan_jax.config.base import base\ndef get_config():\n  c = base()\n  {}\n  return c\n"
+TYPO = "from ddgan_jax.config import base\ndef get_config():\n  c = base()\n  {}\n  return c\n"
 
 FILES = {
     "raises.py": "def get_config():\n  raise RuntimeError('no luck\\ntoday')\n",
@@ -39,7 +39,7 @@ POINTS = ("name=gaussians25", "image_size=0", "channels=0", "flip=false")
 # Names of FILES stand for those files.
 FLAGS = {
     "unknown flag": (["--batch=3"], ["--batch=3"]),
-    "stray word": (["train"], ["train"]),
+    "stray word": (["train"], ["train", "unknown"]),
     "unknown mode": (["--mode=smaple"], ["--mode", "'smaple'", "train, sample", "'sample'?"]),
     "no such config": (["--config=nope.py"], ["--config=nope.py", "no file"]),
     "config is a folder": (["--config=/"], ["--config=/", "no file"]),
@@ -190,8 +190,8 @@ def test_mistakes_are_one_line_and_leave_nothing(folder, capfd, args, words):
 
 
 def test_what_is_left_out(folder, capfd):
-    runs.fails(capfd, runs.TINY, "--mode=train", "--workdir=FOLDER")
-    runs.fails(capfd, ["--mode=sample"], "--mode=sample", "--workdir=FOLDER")
+    runs.fails(capfd, runs.TINY, "train needs --workdir=FOLDER")
+    runs.fails(capfd, ["--mode=sample"], "sample needs --workdir=FOLDER")
     runs.fails(capfd, ["--mode=benchmark"], "--config=FILE")
     runs.fails(capfd, ["--workdir=run"], "--workdir=run does not exist", "--config=FILE")
     runs.fails(capfd, ["--workdir=run", "--config.seed"], "--config.seed needs a value")
@@ -378,7 +378,7 @@ def test_image_folders(tmp_path, capfd, content):
     data = f"--data_dir={tmp_path / 'data'}"
     args = ["folder", f"--source={photos}", data, "--name=photos", "--size=8"]
     capfd.readouterr()
-    assert prepare.main(args) == 2
+    assert main(["prepare", *args]) == 1
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and str(photos) in lines[0]
     assert not list((tmp_path / "data").rglob("dataset_info.json"))
@@ -386,8 +386,9 @@ def test_image_folders(tmp_path, capfd, content):
 
 def test_mistakes_answer_before_anything_heavy_is_imported():
     code = (
-        "import sys, ddgan_jax.main as m; assert m.main(['--config.seed=1']) == 1; "
-        "assert m.main(['--help']) == 0; assert 'jax' not in sys.modules, 'jax'"
+        "import sys, ddgan_jax.cli as c; assert c.main(['--config.seed=1']) == 1; "
+        "assert all(c.main([name, '--help']) == 0 for name in c.COMMANDS); "
+        "assert c.main(['--help']) == 0; assert 'jax' not in sys.modules, 'jax'"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=runs.ROOT, capture_output=True, text=True

@@ -113,11 +113,11 @@ def test_threads_end_with_the_iterator(source):
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": 0}, "batch_size is 0"),
         ({"batch_size": 10, "process_count": 4}, "processes (4)"),
-        ({"process_index": 2, "process_count": 2}, "process_index=2"),
-        ({"seed": -1}, "seed=-1"),
-        ({"start": -1}, "start=-1"),
+        ({"process_index": 2, "process_count": 2}, "process_index is 2"),
+        ({"seed": -1}, "seed is -1"),
+        ({"start": -1}, "start is -1"),
     ],
 )
 def test_mistakes(source, options, word):

@@ -3,24 +3,16 @@
 import gzip
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from data_files import everything, load, write_idx, write_mnist
 from PIL import Image
 
-from ddgan_jax.cli.prepare import main
+from ddgan_jax.cli import main
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.data import builders, load_source, tfds_source
+from ddgan_jax.data import raw_files, tfds_source, views
 from ddgan_jax.evaluation.modes import stacked_modes
-
-
-def load(name, directory, **fields):
-    return load_source(SimpleNamespace(name=name, dir=str(directory), **fields))
-
-
-def everything(source):
-    return source.take(np.arange(source.size))
 
 
 def by_content(images, labels):
@@ -28,30 +20,9 @@ def by_content(images, labels):
     return sorted((i.tobytes(), int(label)) for i, label in zip(images, labels, strict=True))
 
 
-def write_idx(path, array, *, pack=False):
-    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    data = header + array.tobytes()
-    path.write_bytes(gzip.compress(data) if pack else data)
-
-
-def write_mnist(directory, *, pack=False):
-    """30 + 12 random examples; returns {split: (images, labels)}."""
-    directory.mkdir()
-    random = np.random.default_rng(0)
-    arrays = {}
-    for split, prefix, size in (("train", "train", 30), ("test", "t10k", 12)):
-        images = random.integers(256, size=(size, 28, 28), dtype=np.uint8)
-        labels = random.integers(10, size=size, dtype=np.uint8)
-        end = ".gz" if pack else ""
-        write_idx(directory / f"{prefix}-images-idx3-ubyte{end}", images, pack=pack)
-        write_idx(directory / f"{prefix}-labels-idx1-ubyte{end}", labels, pack=pack)
-        arrays[split] = images, labels
-    return arrays
-
-
 def fails(capsys, args, *words):
-    """The command prints one line, ends with status 2, and leaves nothing in --data_dir."""
-    assert main([str(arg) for arg in args]) == 2
+    """The command prints one line, ends with status 1, and leaves nothing in --data_dir."""
+    assert main(["prepare", *map(str, args)]) == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     for word in words:
@@ -64,7 +35,7 @@ def fails(capsys, args, *words):
 def test_idx_round_trip(tmp_path, capsys, monkeypatch, kind, pack):
     arrays = write_mnist(tmp_path / "raw", pack=pack)
     root = tmp_path / "tfds"
-    assert main([kind, f"--source={tmp_path}/raw", f"--data_dir={root}"]) == 0
+    assert main(["prepare", kind, f"--source={tmp_path}/raw", f"--data_dir={root}"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f"--config.data.name=tfds:{kind} --config.data.dir={root}"
     for split, (images, labels) in arrays.items():
@@ -78,7 +49,7 @@ def test_idx_round_trip(tmp_path, capsys, monkeypatch, kind, pack):
     padded = load(f"tfds:{kind}", root, split="train[:50%]", image_size=32, fit="pad")
     assert padded.size == 15
     np.testing.assert_array_equal(everything(padded)["image"][:, 2:30, 2:30], whole["image"][:15])
-    monkeypatch.setattr(tfds_source, "MEMORY_LIMIT", 0)  # decoded on demand: the same
+    monkeypatch.setattr(views, "MEMORY_LIMIT", 0)  # decoded on demand: the same
     order = np.array([5, 0, 29, 5])
     lazy = load(f"tfds:{kind}", root).take(order)
     np.testing.assert_array_equal(lazy["image"], whole["image"][order])
@@ -89,21 +60,19 @@ def test_prepared_data_mistakes(tmp_path, capsys, monkeypatch):
     write_mnist(tmp_path / "raw")
     root = tmp_path / "tfds"
     args = ["mnist", f"--source={tmp_path}/raw", f"--data_dir={root}"]
-    assert main(args) == 0
-    assert main(args) == 2  # not written over
+    assert main(["prepare", *args]) == 0
+    assert main(["prepare", *args]) == 1  # not written over
     assert "already there" in capsys.readouterr().err
-    with pytest.raises(UserError, match=r"data.split='valid': mnist has test, train"):
+    with pytest.raises(UserError, match=r"data.split is 'valid'; test or train, or a part"):
         load("tfds:mnist", root, split="valid")
 
     monkeypatch.setattr(tfds_source, "_has_tensorflow", lambda: False)
-    with pytest.raises(
-        UserError, match=r"not prepared under .*prepare cifar10 --source=DIR --data"
-    ):
+    with pytest.raises(UserError, match=r"not prepared in .*prepare cifar10 --source=DIR --data"):
         load("tfds:cifar10", root)
     with pytest.raises(UserError, match=r"prepare folder --source=DIR"):
         load("tfds:image_folder/mine", root)
-    with pytest.raises(UserError, match=r"pip install 'ddgan_jax\[tf\]'"):
-        load("tfds:lsun/church_outdoor", root)
+    with pytest.raises(UserError, match=r"pip install tensorflow$"):
+        load("tfds:svhn_cropped", root)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "elsewhere"))
     with pytest.raises(UserError, match="elsewhere"):
         load("tfds:mnist", "")
@@ -119,7 +88,7 @@ def test_damaged_idx(tmp_path, capsys):
     raw = tmp_path / "raw"
     write_mnist(raw)
     args = ["mnist", f"--source={raw}", f"--data_dir={tmp_path}/tfds"]
-    fails(capsys, ["mnist", f"--source={tmp_path}/none", args[2]], "no such directory")
+    fails(capsys, ["mnist", f"--source={tmp_path}/none", args[2]], "no such folder")
 
     labels = raw / "t10k-labels-idx1-ubyte"
     good = labels.read_bytes()
@@ -131,13 +100,13 @@ def test_damaged_idx(tmp_path, capsys):
     write_idx(labels, np.zeros(11, np.uint8))
     fails(capsys, args, "(12, 28, 28)", "(11,)")
     labels.unlink()
-    fails(capsys, args, f"no {labels.name}")
+    fails(capsys, args, f"; {labels.name} or")
     labels.with_suffix(".gz").write_bytes(gzip.compress(good)[:-4])
     fails(capsys, args, labels.name, "truncated")
 
 
 def test_cifar10(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(builders, "CIFAR10_RECORDS", 4)
+    monkeypatch.setattr(raw_files, "CIFAR10_RECORDS", 4)
     raw = tmp_path / "cifar-10-batches-bin"
     raw.mkdir()
     random = np.random.default_rng(0)
@@ -156,10 +125,11 @@ def test_cifar10(tmp_path, capsys, monkeypatch):
     (raw / files[0]).write_bytes(b"\x0a" + good[1:])
     fails(capsys, args, "labels go up to 10")
     (raw / files[0]).unlink()
-    fails(capsys, args, f"no {files[0]}")
+    fails(capsys, args, f"; {files[0]}")
     (raw / files[0]).write_bytes(good)
 
-    assert main(["cifar10", f"--source={tmp_path}", f"--data_dir={root}"]) == 0  # the parent
+    parent = ["prepare", "cifar10", f"--source={tmp_path}", f"--data_dir={root}"]
+    assert main(parent) == 0
     for split, part in (("train", slice(20)), ("test", slice(20, None))):
         data = everything(load("tfds:cifar10", root, split=split))
         assert by_content(data["image"], data["label"]) == by_content(images[part], labels[part])
@@ -168,10 +138,10 @@ def test_cifar10(tmp_path, capsys, monkeypatch):
 def test_image_folder(tmp_path, capsys):
     photos, root = tmp_path / "photos", tmp_path / "tfds"
     args = ["folder", f"--source={photos}", f"--data_dir={root}", "--name=mine", "--size=8"]
-    fails(capsys, args, "no such directory")
+    fails(capsys, args, "no such folder")
     for name in ("cats/deep", "dogs"):
         (photos / name).mkdir(parents=True)
-    fails(capsys, args, "no images")
+    fails(capsys, args, "images (.png", "are needed")
 
     Image.new("RGB", (16, 16), (10, 20, 30)).save(photos / "cats/deep/a.png")
     Image.new("L", (30, 8), 90).save(photos / "dogs/b.PNG")
@@ -180,10 +150,10 @@ def test_image_folder(tmp_path, capsys):
     broken.write_bytes((photos / "cats/deep/a.png").read_bytes()[:40])
     fails(capsys, args, "dogs/d.png", "not a readable image")
     broken.unlink()
-    fails(capsys, [*args[:3], "--name=a/b", "--size=8"], "--name=a/b")
-    fails(capsys, [*args[:3], "--name=ab", "--size=0"], "--size=0")
+    fails(capsys, [*args[:3], "--name=a/b", "--size=8"], "--name is 'a/b'")
+    fails(capsys, [*args[:3], "--name=ab", "--size=0"], "--size is 0")
 
-    assert main(args) == 0
+    assert main(["prepare", *args]) == 0
     assert "tfds:image_folder/mine" in capsys.readouterr().out.splitlines()[-1]
     data = everything(load("tfds:image_folder/mine", root))
     assert data["image"].shape == (3, 8, 8, 3)
@@ -195,8 +165,8 @@ def test_image_folder(tmp_path, capsys):
     ((red, *_), label) = means.popitem()
     assert abs(red - 200) < 5 and label == 1
     assert load("tfds:image_folder", root).size == 3  # the only config there is
-    assert main([*args[:3], "--name=other", "--size=4"]) == 0
-    with pytest.raises(UserError, match=r"tfds:image_folder/mine, tfds:image_folder/other"):
+    assert main(["prepare", *args[:3], "--name=other", "--size=4"]) == 0
+    with pytest.raises(UserError, match=r"tfds:image_folder/mine or tfds:image_folder/other"):
         load("tfds:image_folder", root)
 
 
@@ -204,7 +174,7 @@ def test_image_folder(tmp_path, capsys):
 def real_mnist(tmp_path_factory, reference):
     """(the original files, the folder with what is made of them)."""
     raw, root = reference("data/mnist"), tmp_path_factory.mktemp("tfds")
-    assert main(["mnist", f"--source={raw}", f"--data_dir={root}"]) == 0
+    assert main(["prepare", "mnist", f"--source={raw}", f"--data_dir={root}"]) == 0
     return raw, root
 
 
@@ -215,8 +185,8 @@ def test_real_mnist(real_mnist):
     data = everything(source)
     counts = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert np.bincount(data["label"]).tolist() == counts
-    expected = builders.read_idx(raw, "t10k-images-idx3-ubyte", 3)
-    labels = builders.read_idx(raw, "t10k-labels-idx1-ubyte", 1)
+    expected = raw_files.read_idx(raw, "t10k-images-idx3-ubyte", 3)
+    labels = raw_files.read_idx(raw, "t10k-labels-idx1-ubyte", 1)
     inner = data["image"][:, 2:30, 2:30]
     assert by_content(inner, data["label"]) == by_content(expected, labels)
     assert load("tfds:mnist", root).size == 60_000

@@ -4,30 +4,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from data_files import everything, refused
 
-from ddgan_jax.core.errors import UserError
-from ddgan_jax.data import array_source, load_source
+from ddgan_jax.data import all_labels, array_source, load_source
 from ddgan_jax.data.gaussians import CENTRES, SIGMA
 from ddgan_jax.data.images import Fit, fit_array
-from ddgan_jax.data.splits import slice_of
+from ddgan_jax.data.splits import parse, positions
 
 
 def config(name, **fields):
     return SimpleNamespace(name=name, **fields)
-
-
-def everything(source):
-    return source.take(np.arange(source.size))
-
-
-def refused(call, *words):
-    """The call raises a UserError of one line with all these words in it."""
-    with pytest.raises(UserError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert word in message, message
 
 
 def test_digits():
@@ -104,18 +90,19 @@ def test_npz_mistakes(tmp_path):
         "text": "not a readable",
         "half": "not a readable",
         "one": "not a readable",
-        "other": "'images'",
+        "other": "no array 'images'",
     }.items():
         refused(lambda name=name: load_source(config(f"npz:{tmp_path}/{name}.npz")), word)
     refused(
-        lambda: load_source(config(f"npz:{tmp_path}/ok.npz", split="test")), "data.split='test'"
+        lambda: load_source(config(f"npz:{tmp_path}/ok.npz", split="test")),
+        "config.data.split is 'test'; train,",
     )
 
 
 @pytest.mark.parametrize(
     ("images", "labels", "word"),
     [
-        (np.zeros((0, 8, 8, 1), np.uint8), None, "nothing"),
+        (np.zeros((0, 8, 8, 1), np.uint8), None, "at least one"),
         (np.zeros((4, 8, 8, 2), np.uint8), None, "(4, 8, 8, 2)"),
         (np.zeros((4, 8, 8, 1), np.float32), None, "float32"),
         (np.zeros((4, 2), np.float64), None, "float64"),
@@ -132,17 +119,26 @@ def test_arrays_refused(images, labels, word):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"name": "digit"}, ("data.name='digit'", "did you mean 'digits'")),
+        ({"name": "digit"}, ("config.data.name is 'digit'", "did you mean 'digits'")),
         ({"name": "mnist"}, ("did you mean 'tfds:mnist'",)),
-        ({"name": "digits", "split": "valid"}, ("data.split='valid'", "train, test")),
+        ({"name": "digits", "split": "valid"}, ("data.split is 'valid'", "train or test")),
         ({"name": "digits", "split": "train[:x]"}, ("data.split",)),
         ({"name": "digits", "split": "train[5:5]"}, ("selects none",)),
-        ({"name": "digits", "fit": "crop"}, ("data.fit='crop'", "'pad'")),
-        ({"name": "digits", "channels": 2}, ("data.channels=2",)),
-        ({"name": "digits", "image_size": -1}, ("data.image_size=-1",)),
-        ({"name": "digits", "image_size": 4, "fit": "pad"}, ("data.image_size=4", "8x8")),
-        ({"name": "gaussians25", "image_size": 8}, ("data.image_size=8", "(2,)")),
+        ({"name": "digits", "split": "train[:5000]"}, ("train[:5000]", "1500 examples")),
+        ({"name": "digits", "split": "test+all"}, ("data.split is 'all'",)),
+        ({"name": "digits", "fit": "crop"}, ("data.fit is 'crop'", "'pad'")),
+        ({"name": "digits", "channels": 2}, ("data.channels is 2",)),
+        ({"name": "digits", "image_size": -1}, ("data.image_size is -1",)),
+        ({"name": "digits", "image_size": 4, "fit": "pad"}, ("data.image_size is 4", "8x8")),
+        ({"name": "gaussians25", "image_size": 8}, ("data.image_size is 8", "(2,)")),
+        ({"name": "gaussians25", "channels": 1}, ("data.channels is 1", "(2,)")),
         ({"name": "tfds:../x"}, ("tfds:NAME",)),
+        ({"name": "tfds:mnist/.."}, ("tfds:NAME",)),
+        ({"name": "npz"}, ("npz:FILE is needed",)),
+        ({"name": "tfds:"}, ("tfds:NAME[/CONFIG] is needed",)),
+        ({"name": "digits:8"}, ("'digits:8'; digits is needed",)),
+        ({"name": "tdfs:mnist"}, ("did you mean 'tfds'",)),
+        ({"name": "npz:~nobody_at_all/a.npz"}, ("nobody_at_all", "home folder")),
     ],
 )
 def test_config_mistakes(fields, words):
@@ -150,8 +146,37 @@ def test_config_mistakes(fields, words):
 
 
 def test_slices():
-    sizes = {"train": 200, "test": 10}
-    assert slice_of("train", sizes) == ("train", slice(0, 200))
-    assert slice_of("train[:90%]", sizes) == ("train", slice(0, 180))
-    assert slice_of("train[-5%:]", sizes) == ("train", slice(190, 200))
-    assert slice_of("test[2:4]", sizes) == ("test", slice(2, 4))
+    for spec, name, total, expected in (
+        ("train", "train", 200, slice(0, 200)),
+        ("train[:90%]", "train", 200, slice(0, 180)),
+        ("train[-5%:]", "train", 200, slice(190, 200)),
+        ("test[2:4]", "test", 10, slice(2, 4)),
+        ("test[:-3]", "test", 10, slice(0, 7)),
+        ("test[12.5%:]", "test", 200, slice(25, 200)),
+    ):
+        (part,) = parse(spec)
+        assert part.name == name and positions(part, total) == expected
+
+
+@pytest.mark.parametrize("spec", ["train[:33%]", "train[-7%:]", "train[10%:12.5%]", "train[3:9]"])
+@pytest.mark.parametrize("total", [99, 150, 250])
+def test_slices_are_those_of_tfds(spec, total):
+    import tensorflow_datasets as tfds
+
+    info = tfds.core.SplitInfo(name="train", shard_lengths=[total], num_bytes=0)
+    (theirs,) = tfds.core.ReadInstruction.from_spec(spec).to_absolute({"train": info})
+    (part,) = parse(spec)
+    assert positions(part, total) == slice(theirs.from_ or 0, theirs.to or total)
+
+
+def test_a_sum_of_splits():
+    whole = [everything(load_source(config("digits", split=s))) for s in ("test", "train")]
+    source = load_source(config("digits", split="test+train[:50%]", image_size=12, fit="pad"))
+    assert source.size == 297 + 750 and source.shape == (12, 12, 1)
+    order = np.array([0, 296, 297, 1046, 5])
+    examples = source.take(order)
+    images = np.concatenate([part["image"] for part in whole])
+    labels = np.concatenate([part["label"] for part in whole])
+    np.testing.assert_array_equal(examples["image"][:, 2:10, 2:10], images[order])
+    np.testing.assert_array_equal(examples["label"], labels[order])
+    np.testing.assert_array_equal(all_labels(source), labels[: source.size])

@@ -72,10 +72,10 @@ def test_an_example_is_a_function_of_its_index(mnist):
 
 def test_mistakes(mnist):
     for fields, word in (
-        (dict(split="valid"), "data.split='valid'"),
-        (dict(image_size=64), "data.image_size=64"),
-        (dict(image_size=28), "data.image_size=28"),
-        (dict(channels=1), "data.channels=1"),
+        (dict(split="valid"), "data.split is 'valid'"),
+        (dict(image_size=64), "data.image_size is 64"),
+        (dict(image_size=28), "data.image_size is 28"),
+        (dict(channels=1), "data.channels is 1"),
     ):
         with pytest.raises(UserError, match=word):
             load(**fields)

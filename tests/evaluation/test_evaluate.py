@@ -1,9 +1,11 @@
-"""`--mode=evaluate`, evaluation during training, `--mode=compare`: from end to end."""
+"""`--mode=evaluate` and evaluation during training, from end to end."""
 
 import json
 import re
 import runpy
 import shutil
+import sys
+from types import ModuleType
 
 import jax
 import numpy as np
@@ -12,18 +14,21 @@ import tiny_runs as runs
 
 import ddgan_jax
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.data import digits
+from ddgan_jax.core.images import to_uint8
+from ddgan_jax.data import array_source, digits
+from ddgan_jax.data.traversal import images_of
 from ddgan_jax.evaluation import protocol
 from ddgan_jax.evaluation import reference as evaluators
-from ddgan_jax.evaluation.compare import Entry, at_equal, differences, over_seeds, read_entry
-from ddgan_jax.evaluation.modes import KNOWN, stacked_labels
+from ddgan_jax.evaluation.modes import MODES, stacked_labels
 from ddgan_jax.evaluation.reference import eight_bits, evaluate_samples, make_evaluator
-from ddgan_jax.features.classes import load_classifier
+from ddgan_jax.features import EXTRACTORS, ExtractorEntry
+from ddgan_jax.features.classifier import load_classifier
 from ddgan_jax.features.extractor import Extracted
-from ddgan_jax.io.run_folder import load_config
-from ddgan_jax.metrics.frechet import frechet_distance, moments
+from ddgan_jax.config.stored import read_config
+from ddgan_jax.metrics import METRICS, Metric
+from ddgan_jax.metrics.frechet import frechet_distance
+from ddgan_jax.metrics.moments import moments
 from ddgan_jax.parallel import mesh as meshes
-from ddgan_jax.plotting import grids as plots
 
 FEW = ("--config.eval.num_samples=40", "--config.eval.trials=2")
 DISTANCE = "frechet_digits_classifier"
@@ -62,7 +67,7 @@ def test_the_report_holds_metrics_speed_and_protocol(report):
 
 
 def test_the_numbers_are_those_of_the_python_api(run, report):
-    images = plots.to_uint8(ddgan_jax.load(run).sample(jax.random.key(0), 40))
+    images = to_uint8(ddgan_jax.load(run).sample(jax.random.key(0), 40))
     data = digits("train").take(np.arange(1500))["image"]
     expected = frechet_distance(moments(features(images)), moments(features(data)))
     np.testing.assert_allclose(report["metrics"][DISTANCE], expected, rtol=1e-4)
@@ -102,7 +107,7 @@ def test_data_against_itself(run, report, tmp_path):
 
 
 def test_the_same_on_one_and_eight_devices(run):
-    config = load_config(run)
+    config = read_config(run)
     images = digits("test").take(np.arange(37))["image"]
     found = []
     for devices in (jax.devices()[:1], jax.devices()):
@@ -149,21 +154,22 @@ def test_features_do_not_depend_on_how_images_are_batched():
     np.testing.assert_allclose(whole.features, split.features, rtol=1e-4, atol=1e-5)
 
 
-def test_grey_images_for_a_network_of_colour():
+def test_gray_images_for_a_network_of_color():
     network = load_classifier("digits")._replace(name="inception", channels=3)
-    grey, colour = np.zeros((2, 8, 8, 1), np.uint8), np.zeros((2, 8, 8, 3), np.uint8)
+    gray, color = np.zeros((2, 8, 8, 1), np.uint8), np.zeros((2, 8, 8, 3), np.uint8)
     with pytest.raises(UserError, match=r"repeat_grey=true"):
-        protocol.to_channels(grey, network, repeat_grey=False)
-    assert protocol.to_channels(grey, network, repeat_grey=True).shape == (2, 8, 8, 3)
-    with pytest.raises(UserError, match="grey images"):
-        protocol.to_channels(colour, network._replace(channels=1), repeat_grey=True)
+        protocol.to_channels(gray, network, repeat_grey=False)
+    assert protocol.to_channels(gray, network, repeat_grey=True).shape == (2, 8, 8, 3)
+    with pytest.raises(UserError, match="gray images"):
+        protocol.to_channels(color, network._replace(channels=1), repeat_grey=True)
 
 
-def test_another_grey_set_is_seen_by_inception(monkeypatch):
+def test_another_gray_set_is_seen_by_inception(monkeypatch):
     """Fashion-MNIST by one override: no classifier of ours knows it, and nothing more is asked."""
     network = load_classifier("digits")._replace(name="inception", channels=3)
-    fashion = digits("test")._replace(name="fashion_mnist")
-    monkeypatch.setattr(evaluators, "load_inception", lambda path: network)
+    fashion = digits("test")._replace(name="fashion_mnist", extractor="inception")
+    entry = ExtractorEntry(lambda settings: network, channels=3)
+    monkeypatch.setitem(EXTRACTORS, "inception", entry)
     monkeypatch.setattr(evaluators, "load_source", lambda data: fashion)
     for name in ("gan", "gan_highdim", "diffusion_gan", "difgan", "ddgan", "ddpm"):
         config = runpy.run_path(str(runs.ROOT / f"configs/{name}_mnist.py"))["get_config"]()
@@ -183,10 +189,9 @@ def test_names_of_inception_stay_its_own():
     network = load_classifier("digits")._replace(apply=apply, name="inception", distance="fid")
     mesh, source = meshes.make_mesh(), digits("test")
     data = protocol.reference(source, network, mesh, batch_size=64)
-    images = protocol.images_of(digits("train[:50]"))
+    images = images_of(digits("train[:50]"))
     samples = protocol.extract(network, images, mesh, batch_size=64, total=50)
-    names = ("frechet", "kid", "precision_recall", "inception_score", "classes")
-    found = protocol.measure(samples, data, network, names, mesh)
+    found = protocol.measure(samples, data, network, METRICS.values(), mesh)
     inception = {"fid", "kid", "kid_std", "precision", "recall"}
     assert found.keys() >= inception | {"inception_score", "inception_score_std"}
 
@@ -230,7 +235,7 @@ def test_stacked_digits_have_modes():
     some = digits("train").take(np.arange(3))["image"]
     images = np.zeros((30, 32, 32, 3), np.uint8)
     images[:, 8:24, 8:24] = np.concatenate([some] * 10).repeat(2, 1).repeat(2, 2)
-    found, how = KNOWN["stacked_mnist"](images)
+    found, how = MODES["stacked_mnist"](images)
     assert how["digits_read_by"].startswith("mnist-classifier, ")
     labels = stacked_labels(images, load_classifier("mnist"))
     assert found["modes_covered"] == len(np.unique(labels, axis=0)) <= 3
@@ -238,64 +243,10 @@ def test_stacked_digits_have_modes():
     assert found["modes_kl_bias"] == 999 / 60
 
 
-@pytest.fixture(scope="module")
-def two_runs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("compare")
-    for name in ("one", "two"):
-        runs.trained(folder / name)
-    runs.ok("--mode=evaluate", f"--workdir={folder / 'one'}", *FEW)
-    runs.ok("--mode=evaluate", f"--workdir={folder / 'two'}", *FEW, "--config.eval.seed=1")
-    lines = [
-        json.dumps({"step": s, "images": 9 * s, "seconds": s, DISTANCE: 1 / s}) for s in (1, 2)
-    ]
-    (folder / "two" / "evaluation.jsonl").write_text("\n".join(lines) + "\n")
-    return folder
-
-
-def test_comparison_page(two_runs, tmp_path, capfd):
-    out = tmp_path / "page"
-    runs.ok("--mode=compare", f"--runs={two_runs / 'one'},{two_runs / 'two'}", f"--out={out}")
-    printed = capfd.readouterr().out
-    text, page = (out / "comparison.md").read_text(), (out / "index.html").read_text()
-    for name in ("one", "two"):
-        value = json.loads((two_runs / name / "evaluation.json").read_text())["metrics"][DISTANCE]
-        row = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
-        assert f"{value:.4g}" in row and row in printed and "| ddgan |" in row
-        assert f"{value:.4g}" in page
-    # Self-contained: three figures and two grids, nothing fetched from elsewhere.
-    assert page.count("data:image/png;base64,") == 5 and "http" not in page
-    for name in ("metrics_over_images", "metrics_over_seconds", "losses_over_images"):
-        assert (out / f"{name}.png").stat().st_size > 5000
-    assert "differ" not in printed  # only the seed does
-
-
-def test_where_runs_were_when_the_shortest_ended(two_runs):
-    one, two = (read_entry(two_runs / name) for name in ("one", "two"))
-    curve = [
-        {"step": s, "images": 6 * s, "seconds": 3.0 * s, "kid": 9 - s, "kid_std": 0.1}
-        for s in (1, 2, 3)
-    ]
-    entries = [one._replace(curve=curve), two]  # "two": 9 and 18 images, 1 and 2 seconds
-    header, first, second = at_equal(entries, "images")
-    assert header == ["after 18 images", "step", "kid", DISTANCE.replace("_", " ")]
-    assert first == ["one", "3", "6 ± 0.1", ""] and second == ["two", "2", "", "0.5"]
-    header, first, second = at_equal(entries, "seconds")
-    assert header[0] == "after 2s" and first == ["one", "", "", ""] and second[1] == "2"
-    assert at_equal([one, two], "images") == []  # one of them was not evaluated while it trained
-
-
-def test_comparison_says_where_protocols_differ(two_runs):
-    one, two = (read_entry(two_runs / name) for name in ("one", "two"))
-    assert differences([one, two]) == []
-    two.report["protocol"]["samples"] = 50
-    (line,) = differences([one, two])
-    assert "samples" in line and "one: 40; two: 50" in line
-
-
 MISTAKES = {
     "unknown metric": (["metrics=fidd"], ["eval.metrics", "'fidd'", "frechet"]),
     "near metric": (["metrics=freche"], ["eval.metrics", "'frechet'?"]),
-    "too few samples": (["num_samples=10"], ["eval.num_samples", "10", "at least 16"]),
+    "too few samples": (["num_samples=10"], ["eval.num_samples", "10", ">= 16"]),
     "unknown weights": (["weights=mean"], ["eval.weights", "'mean'", "'ema' or 'raw'"]),
     "how often": (["every=often"], ["eval.every", "'often'", "20 epochs"]),
     "unknown field": (["sampels=3"], ["config.eval.sampels", "no field"]),
@@ -313,21 +264,6 @@ def test_mistakes_are_one_line(run, changes, words, capfd, monkeypatch, tmp_path
     runs.fails(capfd, ["--mode=evaluate", f"--workdir={run}", *flags], *words)
 
 
-def test_means_over_seeds():
-    def entry(name, **metrics):
-        return Entry(name, {"metrics": metrics, "protocol": {}}, {}, [], [], None)
-
-    once = [entry("gan_seed0", fid=3.0), entry("ddgan", fid=1.0), entry("ddgan_seedling", fid=5.0)]
-    assert over_seeds(once) == []
-    assert over_seeds(
-        [*once, entry("gan_seed1", fid=4.0, recall=0.5), entry("a_seed0", fid=2.0)]
-    ) == [
-        ["over seeds", "runs", "fid", "recall"],
-        ["gan", "2", "3.5 (3 to 4)", "0.5"],
-        ["a", "1", "2", ""],
-    ]
-
-
 def test_samples_that_cannot_be_compared(run, tmp_path, capfd):
     def stored(shape):
         np.savez(tmp_path / "samples.npz", images=np.zeros(shape, np.uint8))
@@ -340,20 +276,6 @@ def test_samples_that_cannot_be_compared(run, tmp_path, capfd):
     runs.fails(capfd, [*command, "--samples=npz:none.npz"], "none.npz", "no such file")
     runs.fails(capfd, [*command[:2], "--samples=digits"], "--out=FOLDER")
     runs.fails(capfd, ["--mode=sample", *command[1:], "--samples=digits"], "--samples", "evaluate")
-
-
-def test_runs_that_cannot_be_compared(run, two_runs, tmp_path, capfd):
-    command = ["--mode=compare", f"--out={tmp_path / 'page'}"]
-    one = two_runs / "one"
-    runs.fails(capfd, ["--mode=compare", f"--runs={one}"], "--out=FOLDER")
-    runs.fails(capfd, [*command, f"--runs={one}"], "two or more")
-    runs.fails(capfd, [*command, f"--runs={one},{one}"], "one name")
-    runs.fails(capfd, [*command, f"--runs={one},nowhere"], "nowhere does not exist")
-    bare = runs.trained(tmp_path / "bare")
-    runs.fails(capfd, [*command, f"--runs={one},{bare}"], "no evaluation.json", "--mode=evaluate")
-    (bare / "evaluation.json").write_text("{")
-    runs.fails(capfd, [*command, f"--runs={one},{bare}"], "damaged")
-    assert not (tmp_path / "page").exists()
 
 
 def test_an_exported_run_has_no_raw_weights(run, tmp_path, capfd):
@@ -378,3 +300,49 @@ def test_eight_bits():
     assert rounded.dtype == np.uint8 and rounded.ravel().tolist() == [0, 0, 128, 255, 255, 255]
     points = np.zeros((3, 2), np.float32)
     assert next(iter(eight_bits([points]))) is points
+
+
+def test_members_from_outside_take_part(run, monkeypatch):
+    """A metric and a feature network of the user's own code, named by the config."""
+    network = load_classifier("digits")._replace(name="their-network", distance="frechet_theirs")
+    module = ModuleType("their_code")
+    module.network = ExtractorEntry(lambda settings: network, channels=1)
+    module.width = Metric(lambda c: {f"width{c.network.suffix}": c.features.shape[1]})
+    monkeypatch.setitem(sys.modules, "their_code", module)
+    config = read_config(run)
+    config.eval.extractors = ("their_code:network",)
+    config.eval.metrics = ("their_code:width", "frechet")
+    evaluator = make_evaluator(config, meshes.make_mesh())
+    images = digits("test").take(np.arange(30))["image"]
+    found, details = evaluate_samples(evaluator, lambda: [images], 30)
+    assert list(found) == ["frechet_theirs", "width_their_network"]
+    assert found["width_their_network"] == 128.0
+    assert details["extractors"][0]["name"] == "their-network"
+
+
+def test_data_says_which_network_and_which_modes_it_has(run, monkeypatch):
+    config, mesh = read_config(run), meshes.make_mesh()
+
+    def evaluator_of(source):
+        monkeypatch.setattr(evaluators, "load_source", lambda data: source)
+        return make_evaluator(config, mesh)
+
+    gray = digits("test")
+    assert evaluator_of(gray).extractors[0][0].name == "digits-classifier"
+    assert evaluator_of(gray._replace(extractor="mnist")).extractors[0][0].name.startswith("mnist")
+    stacked = array_source("stacked", np.zeros((20, 32, 32, 3), np.uint8))
+    found = evaluator_of(stacked._replace(modes="stacked_mnist"))
+    assert found.modes is MODES["stacked_mnist"] and found.extractors == ()
+    with pytest.raises(UserError, match="modes of the data stacked is 'other'; one of gaussians25"):
+        evaluator_of(stacked._replace(modes="other"))
+    points = array_source("points", np.zeros((20, 2), np.float32))
+    with pytest.raises(UserError, match=r"config\.data\.name is 'points'; images, or points with"):
+        evaluator_of(points)
+
+
+@pytest.mark.parametrize("field", ["metrics", "extractors"])
+def test_an_evaluation_has_something_to_measure(run, field):
+    config = read_config(run)
+    config.eval[field] = ()
+    with pytest.raises(UserError, match=rf"config\.eval\.{field} is \(\); at least one name"):
+        make_evaluator(config, meshes.make_mesh())

@@ -8,20 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
+from ddgan_jax.cli import main
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.data import array_source, builders, digits
+from ddgan_jax.data import array_source, digits, raw_files
 from ddgan_jax.data.images import Fit, fit_array
-from ddgan_jax.features.classes import (
-    WEIGHTS,
-    class_report,
-    classify,
-    load_classifier,
-    weights_meta,
-)
+from ddgan_jax.features.classifier import WEIGHTS, classify, load_classifier, weights_meta
+from ddgan_jax.metrics.classes import class_report
 from ddgan_jax.networks.classifier import SIZES, Classifier
 from ddgan_jax.training import classifier as classifiers
-from ddgan_jax.training.classifier import jitter, main, train_classifier
+from ddgan_jax.training.classifier import jitter, train_classifier
 
 
 def held_out() -> dict[str, np.ndarray]:
@@ -73,8 +70,8 @@ def mnist_test_images(reference) -> tuple[np.ndarray, np.ndarray]:
         except UserError:  # it holds other data
             pass
     folder = reference("data/mnist")
-    images = builders.read_idx(folder, "t10k-images-idx3-ubyte", 3)[..., None]
-    return images, builders.read_idx(folder, "t10k-labels-idx1-ubyte", 1).astype(np.int32)
+    images = raw_files.read_idx(folder, "t10k-images-idx3-ubyte", 3)[..., None]
+    return images, raw_files.read_idx(folder, "t10k-labels-idx1-ubyte", 1).astype(np.int32)
 
 
 @pytest.mark.slow
@@ -85,7 +82,14 @@ def test_shipped_mnist_reads_28_padded_and_magnified(reference):
         f"{fit} to 32": fit_array(images, Fit(32, fit)) for fit in ("pad", "resize")
     }
     assert sets.keys() == meta["accuracy"].keys()
-    for name, way in sets.items():
+    # The accuracy in the file was measured when images were enlarged by repeating pixels.
+    measured = dict(sets)
+    box = [
+        Image.fromarray(image[..., 0]).resize((32, 32), Image.Resampling.BOX) for image in images
+    ]
+    measured["resize to 32"] = np.stack([np.array(image) for image in box])[..., None]
+    assert right(extractor, sets["resize to 32"], labels) > 0.993
+    for name, way in measured.items():
         accuracy = right(extractor, way, labels)
         assert accuracy > 0.99
         assert abs(accuracy - meta["accuracy"][name]) < 2.5 / len(labels)
@@ -165,7 +169,7 @@ def test_an_image_depends_on_itself_alone():
 )
 def test_images_of_another_kind_are_refused(images):
     extractor = load_classifier("digits")
-    with pytest.raises(UserError, match=r"digits-classifier: images are .*; allowed: uint8 \[B,"):
+    with pytest.raises(UserError, match=r"images for digits-classifier are .*; uint8 \[B,"):
         extractor.apply(extractor.params, images)
 
 
@@ -220,31 +224,31 @@ META = {"name": "x", "size": 8}
 @pytest.mark.parametrize(
     "make, says",
     [
-        (lambda path: path, "there is no such file; allowed: digits, mnist, or a file"),
-        (truncated, "not a readable npz file"),
-        (damaged, "not a readable npz file"),
-        (text, "not a readable npz file"),
-        (pickled, "not a readable npz file"),
-        (lambda path: path.parent, "not a readable npz file"),
-        (lambda path: rewritten(path, meta=None), "not a classifier; allowed: a file that"),
-        (lambda path: rewritten(path, meta=np.array("[]")), "not a classifier"),
-        (lambda path: rewritten(path, meta=np.array("{")), "not a classifier"),
+        (lambda path: path, "does not exist; digits, mnist or a file"),
+        (truncated, "is not a readable npz file"),
+        (damaged, "is not a readable npz file"),
+        (text, "is not a readable npz file"),
+        (pickled, "is not a readable npz file"),
+        (lambda path: path.parent, "is not a readable npz file"),
+        (lambda path: rewritten(path, meta=None), "has no classifier; a file written by"),
+        (lambda path: rewritten(path, meta=np.array("[]")), "has no classifier"),
+        (lambda path: rewritten(path, meta=np.array("{")), "has no classifier"),
         (
             lambda path: rewritten(path, meta=np.array(json.dumps(META | {"size": 64}))),
-            "not a classifier",
+            "has no classifier",
         ),
-        (lambda path: rewritten(path, **{"logits/bias": None}), "not a classifier"),
+        (lambda path: rewritten(path, **{"logits/bias": None}), "has no classifier"),
         (
             lambda path: rewritten(path, meta=np.array(json.dumps(META | {"size": 32}))),
-            "array 'conv_0/bias' is (64,); allowed at this size: (32,)",
+            "array 'conv_0/bias' is (64,); (32,) is needed at this size",
         ),
-        (without_conv_bias, "array 'conv_0/bias' is missing; allowed at this size: (64,)"),
+        (without_conv_bias, "array 'conv_0/bias' is missing; (64,) is needed at this size"),
         (
             lambda path: rewritten(path, more=np.zeros(3)),
-            "array 'more' is (3,); allowed at this size: none",
+            "array 'more' is (3,); none is needed at this size",
         ),
-        (with_nan, "array 'logits/bias' is damaged; allowed: finite numbers"),
-        (with_words, "array 'logits/bias' is damaged; allowed: finite numbers"),
+        (with_nan, "array 'logits/bias' is damaged; finite numbers"),
+        (with_words, "array 'logits/bias' is damaged; finite numbers"),
     ],
 )
 def test_a_file_that_is_no_classifier_gets_one_line(tmp_path, make, says):
@@ -252,7 +256,7 @@ def test_a_file_that_is_no_classifier_gets_one_line(tmp_path, make, says):
     with pytest.raises(UserError) as caught:
         load_classifier(str(path))
     message = str(caught.value)
-    assert message.startswith(f"classifier={str(path)!r}: ") and says in message
+    assert message.startswith(f"classifier {str(path)!r}") and says in message
     assert "\n" not in message and len(message) < 400
 
 
@@ -305,19 +309,19 @@ def test_class_report_of_known_logits():
 @pytest.mark.parametrize(
     "flags, says",
     [
-        (["--steps=0"], "--steps=0: allowed: 1 or more"),
-        (["--size=40"], "--size=40: allowed: 8..32, or 0"),
-        (["--size=4"], "--size=4: allowed: 8..32, or 0"),
-        (["--seed=-1"], "--seed=-1: allowed: 0 or more"),
-        (["--out=weights.txt"], "--out=weights.txt: allowed: a file *.npz"),
+        (["--steps=0"], "--steps is 0; a positive integer is needed"),
+        (["--size=40"], "--size is 40; an integer in [8, 32] is needed"),
+        (["--size=4"], "--size is 4; an integer in [8, 32] is needed"),
+        (["--seed=-1"], "--seed is -1; an integer in [0, 2^32) is needed"),
+        (["--out=weights.txt"], "--out is weights.txt; a file *.npz is needed"),
         (["--out=/dev/null/x.npz"], "--out=/dev/null cannot be written to"),
-        (["--data=digit"], "data.name='digit': allowed: digits"),
+        (["--data=digit"], "config.data.name is 'digit'; digits"),
         (["--data=gaussians25"], "holds points of shape (2,)"),
         (["--data=npz:nowhere.npz"], "there is no such file"),
     ],
 )
 def test_mistakes_on_the_command_line_get_one_line(tmp_path, capsys, flags, says):
-    assert main(["--data=digits", f"--out={tmp_path}/x.npz", *flags]) == 1
+    assert main(["classifier", "--data=digits", f"--out={tmp_path}/x.npz", *flags]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and says in error and error.count("\n") == 1
     assert not (tmp_path / "x.npz").exists()
@@ -326,14 +330,14 @@ def test_mistakes_on_the_command_line_get_one_line(tmp_path, capsys, flags, says
 def test_images_that_do_not_suit_are_refused():
     for shape in ((7, 7, 1), (33, 33, 1), (8, 9, 1), (8, 8, 3)):
         source = array_source("these", np.zeros((3, *shape), np.uint8))
-        with pytest.raises(UserError, match=r"these holds images of shape .*; allowed: grey"):
+        with pytest.raises(UserError, match=r"these has images of shape .*; gray squares"):
             train_classifier(source, 10, 1, 0)
 
 
 @pytest.mark.slow
 def test_the_command_writes_what_load_classifier_reads(tmp_path, capsys):
     out = tmp_path / "new" / "tiny.npz"
-    assert main(["--data=digits", "--steps=40", "--seed=3", f"--out={out}"]) == 0
+    assert main(["classifier", "--data=digits", "--steps=40", "--seed=3", f"--out={out}"]) == 0
     said = capsys.readouterr().out
     assert "1500 images of digits at 8x8, 10 classes" in said
     assert "step 40/40  loss: classifier " in said and "left" in said
@@ -344,7 +348,7 @@ def test_the_command_writes_what_load_classifier_reads(tmp_path, capsys):
     assert extractor.weights_hash in said
 
     again = tmp_path / "again.npz"
-    assert main(["--data=digits", "--steps=40", "--seed=3", f"--out={again}"]) == 0
+    assert main(["classifier", "--data=digits", "--steps=40", "--seed=3", f"--out={again}"]) == 0
     assert again.read_bytes() == out.read_bytes()
-    assert main(["--data=digits", "--steps=40", "--seed=4", f"--out={again}"]) == 0
+    assert main(["classifier", "--data=digits", "--steps=40", "--seed=4", f"--out={again}"]) == 0
     assert load_classifier(str(again)).weights_hash != extractor.weights_hash

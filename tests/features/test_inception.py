@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from torch_writer import write_torch
 
+from ddgan_jax.cli import main
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.features.inception import extract, load_inception, resize_bilinear
 from ddgan_jax.interop import inception as convert
@@ -167,7 +168,7 @@ def test_pytorch_file_and_its_conversion_are_the_same(random_arrays, tmp_path, c
     source, out = tmp_path / "published.pth", tmp_path / "folder" / "inception.npz"
     counter = {"Conv2d_1a_3x3.bn.num_batches_tracked": np.asarray(3, np.int64)}
     write_torch(source, random_arrays | counter, stream=stream)
-    assert convert.main([f"--source={source}", f"--out={out}"]) == 0
+    assert main(["inception", f"--source={source}", f"--out={out}"]) == 0
     with np.load(out) as file:
         assert set(file) == set(random_arrays)
     direct, converted = load_inception(str(source)), load_inception(str(out))
@@ -229,7 +230,7 @@ def test_wrong_files_are_one_line_each(random_file, tmp_path, capsys):
         ("none", "No such file"),
     ]:
         source, out = tmp_path / f"{name}.npz", tmp_path / "out.npz"
-        assert convert.main([f"--source={source}", f"--out={out}"]) == 1
+        assert main(["inception", f"--source={source}", f"--out={out}"]) == 1
         error = capsys.readouterr().err
         assert error.startswith(f"error: {source}: ") and words in error, error
         assert error.count("\n") == 1 and not out.exists()
@@ -241,7 +242,7 @@ def test_missing_weights_say_where_to_get_them(tmp_path, monkeypatch):
             load_inception(str(given))
         line = str(raised.value)
         assert line.startswith(f"{given}: there is no such file; fetch pt_inception-2015-12-05")
-        assert "python -m ddgan_jax.convert.inception" in line and f"--out={given}" in line
+        assert "python -m ddgan_jax inception" in line and f"--out={given}" in line
         assert "\n" not in line
     monkeypatch.setenv("DDGAN_INCEPTION", str(tmp_path / "there.npz"))
     with pytest.raises(UserError, match=r"there\.npz \(\$DDGAN_INCEPTION\): there is no such"):
@@ -255,5 +256,5 @@ def test_missing_weights_say_where_to_get_them(tmp_path, monkeypatch):
 
 def test_other_images_are_one_line():
     for images in (jnp.zeros((2, 8, 8, 1), jnp.uint8), jnp.zeros((2, 8, 8, 3), jnp.float32)):
-        with pytest.raises(UserError, match=r"allowed: uint8 \[B, H, W, 3\]"):
+        with pytest.raises(UserError, match=r"uint8 \[B, H, W, 3\] is needed"):
             extract({}, images)

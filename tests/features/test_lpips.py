@@ -10,10 +10,18 @@ import pytest
 import tiny_runs as runs
 from torch_writer import write_torch
 
+from ddgan_jax.cli import main
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.evaluation.reconstruct import quality
-from ddgan_jax.features.lpips import _unit, distance, distances, load_lpips, lpips_for
+from ddgan_jax.features.lpips import (
+    _unit,
+    distance,
+    distances,
+    distances_by_name,
+    load_lpips,
+    lpips_for,
+)
 from ddgan_jax.interop import lpips as convert
+from ddgan_jax.metrics.reconstruction import reconstruction_quality
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +140,10 @@ def test_unit_vectors_have_finite_gradients_however_short():
 def test_other_images_are_one_line(random_lpips):
     ok = jnp.zeros((2, 16, 16, 3))
     for a, b, words in [
-        (jnp.zeros((2, 15, 32, 3)), jnp.zeros((2, 15, 32, 3)), "15x32 pixels; allowed: 16x16"),
-        (ok, jnp.zeros((2, 16, 17, 3)), "of one shape"),
-        (ok[..., :1], ok[..., :1], "of one shape"),
-        (ok, ok.astype(jnp.uint8), r"and uint8 \(2, 16, 16, 3\); allowed: two float32"),
+        (jnp.zeros((2, 15, 32, 3)), jnp.zeros((2, 15, 32, 3)), "15x32 pixels; at least 16x16 are"),
+        (ok, jnp.zeros((2, 16, 17, 3)), "of the same shape"),
+        (ok[..., :1], ok[..., :1], "of the same shape"),
+        (ok, ok.astype(jnp.uint8), r"and uint8 \(2, 16, 16, 3\); two float32"),
     ]:
         with pytest.raises(UserError, match=words):
             distance(random_lpips.params, a, b)
@@ -148,7 +156,7 @@ def test_conversion_of_pytorch_files(random_lpips, published_arrays, tmp_path, c
     classifier = {"classifier.0.bias": np.zeros(4096, np.float32)}
     write_torch(vgg_file, vgg | classifier, stream=stream)
     write_torch(heads_file, heads, stream=stream)
-    assert convert.main([f"--vgg={vgg_file}", f"--heads={heads_file}", f"--out={out}"]) == 0
+    assert main(["lpips", f"--vgg={vgg_file}", f"--heads={heads_file}", f"--out={out}"]) == 0
     converted = load_lpips(str(out))
     assert converted.weights_hash == random_lpips.weights_hash
     assert converted.weights_hash in capsys.readouterr().out
@@ -163,7 +171,7 @@ def test_wrong_files_are_one_line_each(published_arrays, random_file, tmp_path, 
 
     def error_of(vgg_file, heads_file):
         out = tmp_path / "out.npz"
-        assert convert.main([f"--vgg={vgg_file}", f"--heads={heads_file}", f"--out={out}"]) == 1
+        assert main(["lpips", f"--vgg={vgg_file}", f"--heads={heads_file}", f"--out={out}"]) == 1
         error = capsys.readouterr().err
         assert error.startswith("error: ") and error.count("\n") == 1 and not out.exists()
         return error
@@ -193,7 +201,7 @@ def test_missing_weights_say_where_to_get_them(tmp_path, monkeypatch):
         load_lpips(str(path))
     line = str(raised.value)
     assert line.startswith(f"{path}: there is no such file; fetch") and "\n" not in line
-    assert "python -m ddgan_jax.convert.lpips" in line and f"--out={path}" in line
+    assert "python -m ddgan_jax lpips" in line and f"--out={path}" in line
     monkeypatch.setenv("DDGAN_LPIPS", str(path))
     with pytest.raises(UserError, match=r"\(\$DDGAN_LPIPS\): there is no such file"):
         load_lpips("")
@@ -202,19 +210,22 @@ def test_missing_weights_say_where_to_get_them(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_reconstructions_have_lpips_where_it_can_be_computed(random_file, monkeypatch, tmp_path):
     monkeypatch.setenv("DDGAN_LPIPS", str(random_file))
-    lpips, grey = lpips_for((16, 16, 1))
-    assert lpips.weights_hash in grey and "grey shown as colour" in grey
-    assert lpips_for((16, 20, 3))[1] == grey.removesuffix(", grey shown as colour")
+    lpips, gray = lpips_for((16, 16, 1))
+    assert lpips.weights_hash in gray and "gray shown as color" in gray
+    assert lpips_for((16, 20, 3))[1] == gray.removesuffix(", gray shown as color")
     assert lpips_for((15, 16, 3)) == (None, "none: 15x16 pixels, at least 16x16 needed")
 
     a, b = (np.asarray(images(seed, 5, 16, 16, 1)) for seed in (0, 1))
     found = distances(lpips, a, b, batch_size=3)  # the last two beside one repeated
     repeated = (jnp.asarray(x[3:].repeat(3, axis=-1)) for x in (a, b))
     np.testing.assert_allclose(found[3:], lpips.apply(lpips.params, *repeated), rtol=1e-4)
-    report = quality(a, b * 3, lpips)  # what is outside [-1, 1] is clipped
+    named = distances_by_name(lpips, a.shape[1:])
+    report = reconstruction_quality([(a, b * 3)], named)  # clipped to [-1, 1]
     clipped = distances(lpips, a, np.clip(b * 3, -1, 1), batch_size=3)
     assert report["lpips_grey_as_colour"] == pytest.approx(clipped.mean(), rel=1e-4)
-    assert "lpips" not in report and "lpips_grey_as_colour" not in quality(a, b)
+    assert "lpips" not in report and reconstruction_quality([(a, b)]).keys() == {"psnr", "ssim"}
+    assert distances_by_name(lpips, (16, 16, 3)).keys() == {"lpips"}
+    assert distances_by_name(None, (16, 16, 3)) == {}
 
     monkeypatch.setenv("DDGAN_LPIPS", str(tmp_path / "gone.npz"))
     none, why = lpips_for((16, 16, 1))

@@ -15,7 +15,7 @@ import pytest
 import tiny_runs as runs
 
 import ddgan_jax
-from ddgan_jax.io.run_folder import load_config
+from ddgan_jax.config.stored import read_config
 from ddgan_jax.training.loop import train
 
 HASH = "0ceb1210a668a8660cd81b14a95af0ffb1e6ac3fb962a9fac4d25bb1a425bbec"
@@ -55,7 +55,7 @@ def test_it_goes_on_as_it_did(run, devices):
     settings = json.loads((run / "config.json").read_text())
     settings["train"]["duration"] = "8 steps"
     (run / "config.json").write_text(json.dumps(settings))
-    train(load_config(run), run, lambda text: None, jax.devices()[:devices])
+    train(read_config(run), run, lambda text: None, jax.devices()[:devices])
     lines = runs.metrics(run)
     assert [line["step"] for line in lines] == list(range(1, 9))
     for line, wanted in zip(lines[-2:], NEXT, strict=True):

@@ -1,4 +1,4 @@
-"""`python -m ddgan_jax.convert`: published checkpoints into run folders, and back."""
+"""`python -m ddgan_jax convert`: published checkpoints into run folders, and back."""
 
 import argparse
 import json
@@ -12,13 +12,12 @@ import tiny_runs as runs
 from torch_writer import write_torch
 
 import ddgan_jax
-from ddgan_jax.cli.convert import run
+from ddgan_jax.cli import main
 from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.inference.published import SOURCES, check_network, source_of
 from ddgan_jax.interop.names import to_arrays
 from ddgan_jax.interop.torch_file import read_torch
-from ddgan_jax.main import main
 from ddgan_jax.networks import GENERATORS, build_network
 
 CONFIG = f"{runs.ROOT}/configs/ddgan_cifar10.py"
@@ -35,7 +34,7 @@ def flags(fields):
 
 
 def convert(*args):
-    return main([str(arg) for arg in args], run)
+    return main(["convert", *map(str, args)])
 
 
 def imported(file, workdir, *args):

@@ -15,14 +15,13 @@ import tiny_runs as runs
 import ddgan_jax
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.io import storage
-from ddgan_jax.main import parse
 from ddgan_jax.training.loop import train
 
 
 def heard(*args):
     """What training says."""
     said = []
-    assert train(parse([*args])[1], storage.place(args[-1].partition("=")[2]), said.append) == 0
+    assert train(runs.config_of(*args), storage.place(args[-1].partition("=")[2]), said.append) == 0
     return said
 
 

@@ -31,9 +31,9 @@ from ddgan_jax.parallel import mesh as meshes
 def test_path_ends_in_the_sample_and_every_image_degrades_to_those_before(kind):
     run = run_of(kind)
     params = params_of(run.after(3))
-    latents, labels = run.method.inversion.prior(sample_keys(jax.random.key(2), 0, 5))
+    latents, labels = run.inversion.prior(sample_keys(jax.random.key(2), 0, 5))
     assert latents.shape == (5, 3, SIZE) and labels.shape == (5,) and labels.dtype == jnp.int32
-    x, norm = jax.jit(run.method.inversion.path)(params, latents, labels)
+    x, norm = jax.jit(run.inversion.path)(params, latents, labels)
     assert x.shape == (4, 5, *SHAPE) and norm.shape == (3, 5, *SHAPE)
     np.testing.assert_array_equal(x[0], np.zeros_like(x[0]))
     np.testing.assert_array_equal(x[-1], norm[-1])
@@ -41,18 +41,18 @@ def test_path_ends_in_the_sample_and_every_image_degrades_to_those_before(kind):
     sample = run.method.sample(params, sample_keys(jax.random.key(2), 0, 5), ())
     np.testing.assert_allclose(sample, x[-1], atol=1e-5)
     for t in range(3):
-        np.testing.assert_allclose(run.method.inversion.degrade(norm[t], t + 1), x[t + 1], atol=1e-5)
+        np.testing.assert_allclose(run.inversion.degrade(norm[t], t + 1), x[t + 1], atol=1e-5)
     if kind != "blur":
         for later in range(4):
             for t in range(later + 1):
-                np.testing.assert_allclose(run.method.inversion.degrade(x[later], t), x[t], atol=1e-5)
+                np.testing.assert_allclose(run.inversion.degrade(x[later], t), x[t], atol=1e-5)
 
 
 def test_sampling_scales_the_latents():
     """Twice a latent is what a four times larger variance makes of it, the others being equal."""
     run = run_of()
     params = params_of(run.start)
-    latents, labels = run.method.inversion.prior(sample_keys(jax.random.key(2), 0, 4))
+    latents, labels = run.inversion.prior(sample_keys(jax.random.key(2), 0, 4))
     v = jnp.array([4.0, 1.0, 1.0]) * jnp.ones((3, 1))
     scaled = {**params, "latent": {"variance": v}}
     expected = run.decode(params, latents * latent_scale(v), labels)
@@ -84,7 +84,7 @@ def test_an_encoder_may_be_told_the_class():
     told = [run.encode(params_of(state), images(3), jnp.full(3, c)) for c in (0, 1)]
     assert told[0].shape == (3, 3, SIZE) and (told[0] != told[1]).all()
     module = MLPEncoder(CLASSES, CLASSES * 3 * SIZE, 8, 1, 4, 1, True)
-    x = run.method.inversion.degrade(images(3), 2)
+    x = run.inversion.degrade(images(3), 2)
     _, latents = module.apply({"params": state.ema["disc"]}, x, jnp.full(3, 2), logits=False)
     expected = latents.reshape(3, CLASSES, 3, SIZE)[:, 1, 1]  # class 1, t = 1
     np.testing.assert_allclose(told[1][:, 1], expected, atol=1e-5)
@@ -95,10 +95,10 @@ def test_an_encoder_may_be_told_the_class():
 
 def test_classes_are_drawn_evenly_and_change_the_image():
     run = run_of()
-    _, labels = run.method.inversion.prior(sample_keys(jax.random.key(0), 0, 4000))
+    _, labels = run.inversion.prior(sample_keys(jax.random.key(0), 0, 4000))
     share = np.bincount(labels, minlength=CLASSES) / 4000
     assert share.shape == (CLASSES,) and np.abs(share - 1 / CLASSES).max() < 0.03
-    latents, _ = run.method.inversion.prior(sample_keys(jax.random.key(0), 0, 2))
+    latents, _ = run.inversion.prior(sample_keys(jax.random.key(0), 0, 2))
     made = [run.decode(params_of(run.start), latents, jnp.full(2, c)) for c in (0, 1)]
     assert np.abs(made[0] - made[1]).max() > 1e-3
 
@@ -112,7 +112,7 @@ def test_unconditional_ignores_labels():
         states.append(run.step(run.start, data, ())[0])
     pairs = zip(*(jax.tree.leaves(s.params) for s in states), strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)
-    latents, labels = run.method.inversion.prior(sample_keys(jax.random.key(0), 0, 3))
+    latents, labels = run.inversion.prior(sample_keys(jax.random.key(0), 0, 3))
     assert (labels == 0).all()
     params = params_of(run.start)
     made = [run.decode(params, latents, jnp.full(3, c)) for c in (0, 7)]
@@ -159,27 +159,27 @@ ORACLE_PARAMS = {"gen": {}, "disc": {}, "latent": {"variance": jnp.ones((3, 64))
 @pytest.mark.parametrize("kind", ["pool", "dct"])
 def test_a_perfect_encoder_and_generator_invert_each_other(kind):
     """And the intermediate images are the degraded versions of the data."""
-    method, x, labels = oracle(kind), images(), jnp.zeros(5, jnp.int32)
-    latents = method.inversion.encode(ORACLE_PARAMS, x, labels)
-    np.testing.assert_allclose(method.inversion.decode(ORACLE_PARAMS, latents, labels), x, atol=1e-5)
-    path, _ = method.inversion.path(ORACLE_PARAMS, latents, labels)
+    method, x, labels = oracle(kind).inversion, images(), jnp.zeros(5, jnp.int32)
+    latents = method.encode(ORACLE_PARAMS, x, labels)
+    np.testing.assert_allclose(method.decode(ORACLE_PARAMS, latents, labels), x, atol=1e-5)
+    path, _ = method.path(ORACLE_PARAMS, latents, labels)
     for t in range(4):
-        np.testing.assert_allclose(path[t], method.inversion.degrade(x, t), atol=1e-5)
+        np.testing.assert_allclose(path[t], method.degrade(x, t), atol=1e-5)
 
 
 def test_refining_finds_latents_of_images_that_the_generator_can_make():
-    method, x, labels = oracle("pool"), images(), jnp.zeros(5, jnp.int32)
+    method, x, labels = oracle("pool").inversion, images(), jnp.zeros(5, jnp.int32)
     start = jnp.zeros((5, 3, 64))
 
     def errors(latents):
-        made = method.inversion.decode(ORACLE_PARAMS, latents, labels)
+        made = method.decode(ORACLE_PARAMS, latents, labels)
         return np.asarray(jnp.mean((made - x) ** 2, axis=(1, 2, 3)))
 
-    refined = method.inversion.refine(ORACLE_PARAMS, x, labels, start, 150, 0.05)
+    refined = method.refine(ORACLE_PARAMS, x, labels, start, 150, 0.05)
     assert (errors(refined) < 1e-3 * errors(start)).all()
-    np.testing.assert_array_equal(method.inversion.refine(ORACLE_PARAMS, x, labels, start, 0, 0.05), start)
+    np.testing.assert_array_equal(method.refine(ORACLE_PARAMS, x, labels, start, 0, 0.05), start)
     # Far too large a step makes things worse; the best is returned.
-    wild = method.inversion.refine(ORACLE_PARAMS, x, labels, refined, 5, 100.0)
+    wild = method.refine(ORACLE_PARAMS, x, labels, refined, 5, 100.0)
     assert (errors(wild) <= errors(refined) + 1e-7).all()
 
 
@@ -188,10 +188,10 @@ def test_refining_one_image_is_refining_it_among_others():
     run = run_of()
     params, x, labels = params_of(run.start), images(4), jnp.arange(4)
     start = run.encode(params, x, labels)
-    many = run.method.inversion.refine(params, x, labels, start, 5, 0.1)
-    one = run.method.inversion.refine(params, x[1:2], labels[1:2], start[1:2], 5, 0.1)
+    many = run.inversion.refine(params, x, labels, start, 5, 0.1)
+    one = run.inversion.refine(params, x[1:2], labels[1:2], start[1:2], 5, 0.1)
     np.testing.assert_allclose(one, many[1:2], atol=1e-5)
-    inside = jax.jit(lambda z: run.method.inversion.refine(params, x, labels, z, 5, 0.1))(start)
+    inside = jax.jit(lambda z: run.inversion.refine(params, x, labels, z, 5, 0.1))(start)
     np.testing.assert_allclose(inside, many, atol=1e-4)
 
 
@@ -201,14 +201,14 @@ def test_sampling_and_inversion_however_they_are_run():
     run = run_of()
     params = params_of(run.after(3))
     keys = sample_keys(jax.random.key(5), 0, 16)
-    latents, labels = run.method.inversion.prior(keys)
+    latents, labels = run.inversion.prior(keys)
     x = images(16)
     mesh = meshes.make_mesh()
     same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
     for function, arrays in (
         (lambda p, k, _: run.method.sample(p, k, ()), (keys, labels)),
-        (run.method.inversion.decode, (latents, labels)),
-        (run.method.inversion.encode, (x, labels)),
+        (run.inversion.decode, (latents, labels)),
+        (run.inversion.encode, (x, labels)),
     ):
         wanted = np.asarray(function(params, *arrays))
 

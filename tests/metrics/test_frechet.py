@@ -5,8 +5,9 @@ import pytest
 from scipy import linalg
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.metrics import frechet
-from ddgan_jax.metrics.frechet import Moments, frechet_distance, moments
+from ddgan_jax.metrics import moments as running
+from ddgan_jax.metrics.frechet import frechet_distance
+from ddgan_jax.metrics.moments import Moments, moments
 
 
 def rotation(rng, size):
@@ -92,13 +93,13 @@ def test_translation_moves_the_mean_term_only():
 @pytest.mark.parametrize("batches", [[100], [1] * 100, [1, 2, 97], [33, 33, 34], [99, 1]])
 def test_moments_do_not_depend_on_the_batches(batches):
     x = np.random.default_rng(3).lognormal(size=(100, 6)).astype(np.float32)
-    accumulator = frechet.empty(6)
+    accumulator = running.empty(6)
     for part in np.split(x, np.cumsum(batches)[:-1]):
         before = [np.copy(field) for field in accumulator]
-        after = frechet.add(accumulator, part)
+        after = running.add(accumulator, part)
         assert all(np.array_equal(*pair) for pair in zip(before, accumulator, strict=True))
         accumulator = after
-    found = frechet.finish(accumulator)
+    found = running.finish(accumulator)
     assert found.count == 100 and found.covariance.dtype == np.float64
     exact = x.astype(np.float64)
     np.testing.assert_allclose(found.mean, exact.mean(axis=0), rtol=1e-13)
@@ -122,11 +123,11 @@ def test_mistakes_are_one_line():
     with pytest.raises(UserError, match="covariance of the first set has 3 rows with NaN"):
         frechet_distance(a._replace(covariance=np.full((3, 3), np.nan)), a)
     with pytest.raises(UserError, match="covariance of 1 samples; at least 2"):
-        frechet.finish(frechet.add(frechet.empty(2), np.ones((1, 2))))
+        running.finish(running.add(running.empty(2), np.ones((1, 2))))
     with pytest.raises(UserError, match="has 1 samples; at least 2"):
         moments(np.ones((1, 2)))
     with pytest.raises(UserError, match="the sum so far 2, this batch 3"):
-        frechet.add(frechet.empty(2), np.ones((5, 3)))
+        running.add(running.empty(2), np.ones((5, 3)))
     with pytest.raises(UserError, match=r"uint8 \[4, 2\]; floats \[samples, features\]"):
         moments(np.ones((4, 2), np.uint8))
     bad = np.ones((5, 2), np.float32)

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
+from ddgan_jax.cli import main
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.data import digits
 from ddgan_jax.data.gaussians import CENTRES, SIGMA, gaussians25
 from ddgan_jax.evaluation import digits as digit_metrics
-from ddgan_jax.evaluation import modes
-from ddgan_jax.evaluation.modes import mode_coverage, stacked_labels, stacked_modes
-from ddgan_jax.features.classes import classify, load_classifier
+from ddgan_jax.evaluation.modes import stacked_labels
+from ddgan_jax.features.classifier import classify, load_classifier
+from ddgan_jax.metrics.modes import mode_coverage, stacked_modes
+from ddgan_jax.metrics.nearest import nearest_distance
 
 
 def test_mode_coverage_of_the_data_itself():
@@ -36,7 +38,7 @@ def test_nearest_distance_against_a_loop():
     expected = [
         min(np.sqrt(np.mean((x.astype(float) - y.astype(float)) ** 2)) for y in b) for x in a
     ]
-    np.testing.assert_allclose(digit_metrics.nearest_distance(a, b), expected, rtol=1e-6)
+    np.testing.assert_allclose(nearest_distance(a, b), expected, rtol=1e-6)
 
 
 def test_digit_quality_tells_digits_from_noise_and_copies():
@@ -63,16 +65,16 @@ def test_digit_quality_tells_digits_from_noise_and_copies():
 def test_digit_quality_command(tmp_path, capsys):
     bad = tmp_path / "bad.npz"
     np.savez(bad, images=np.zeros((3, 4, 4, 1), np.uint8))
-    assert digit_metrics.main([str(bad)]) == 1
+    assert main(["digits", str(bad)]) == 1
     assert "images (8, 8, 1) are needed" in capsys.readouterr().err
-    assert digit_metrics.main([str(tmp_path / "none.npz")]) == 1
+    assert main(["digits", str(tmp_path / "none.npz")]) == 1
     assert "there is no such file" in capsys.readouterr().err
 
 
 def test_digit_quality_command_prints_a_table(tmp_path, capsys):
     good = tmp_path / "good.npz"
     np.savez(good, images=digits("test").take(np.arange(100))["image"])
-    assert digit_metrics.main([str(good)]) == 0
+    assert main(["digits", str(good)]) == 0
     out = capsys.readouterr().out
     assert "100 samples" in out and "297 held-out digits" in out
 
@@ -82,15 +84,15 @@ def test_mode_coverage_command(tmp_path, capsys):
     np.savez(good, images=CENTRES)
     np.savez(bad, images=np.zeros((3, 8, 8, 1)))
     np.savez(stacked, images=np.zeros((3, 32, 32, 3), np.uint8))
-    assert modes.main([str(good)]) == 0
+    assert main(["modes", str(good)]) == 0
     assert "25 samples: 25 of 25 modes, 100.0 %" in capsys.readouterr().out
-    assert modes.main([str(bad)]) == 1 and modes.main([str(tmp_path / "none.npz")]) == 1
+    assert main(["modes", str(bad)]) == 1 and main(["modes", str(tmp_path / "none.npz")]) == 1
     capsys.readouterr()
-    assert modes.main([str(stacked)]) == 0
+    assert main(["modes", str(stacked)]) == 0
     out = capsys.readouterr().out
     assert "3 samples: 1 of 1000 modes, KL 6.9078 nats" in out and "mnist-classifier" in out
     np.savez(bad, images=np.zeros((3, 8, 8, 1), np.uint8))
-    assert modes.main([str(bad)]) == 1
+    assert main(["modes", str(bad)]) == 1
     assert "points (2,) or stacked digits (H, W, 3)" in capsys.readouterr().err
 
 
@@ -130,11 +132,11 @@ def test_bias_is_the_divergence_of_a_perfect_generator():
 @pytest.mark.parametrize(
     "labels, histogram, says",
     [
-        (np.zeros((5, 2), int), None, r"labels are int64 \(5, 2\); allowed: integers \(N, 3\)"),
-        (np.zeros((0, 3), int), None, "allowed: integers"),
+        (np.zeros((5, 2), int), None, r"labels are int64 \(5, 2\); integers \(N, 3\)"),
+        (np.zeros((0, 3), int), None, r"integers \(N, 3\)"),
         (np.zeros((5, 3)), None, "labels are float64"),
-        (np.full((5, 3), 10), None, r"labels are in 10\.\.10; allowed: digits 0\.\.9"),
-        (np.full((5, 3), -1), None, "allowed: digits"),
+        (np.full((5, 3), 10), None, r"labels are in 10\.\.10; digits 0\.\.9"),
+        (np.full((5, 3), -1), None, r"digits 0\.\.9"),
         (np.zeros((5, 3), int), np.ones(10), r"data_histogram has shape \(10,\)"),
         (np.zeros((5, 3), int), np.zeros(1000), "not all 0"),
         (np.zeros((5, 3), int), np.full(1000, np.nan), "finite"),

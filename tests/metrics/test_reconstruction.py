@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.metrics.reconstruction import psnr, ssim, ssim_protocol
+from ddgan_jax.metrics.reconstruction import psnr, reconstruction_quality, ssim, ssim_protocol
 
 
 def images(seed, *shape):
@@ -92,3 +92,21 @@ def test_mistakes_are_one_line():
     with pytest.raises(UserError, match="images are 8x5"):
         ssim_protocol((8, 5, 3))
     assert psnr(a[:, :3], a[:, :3] + 0.2).shape == (2,)
+
+
+def test_quality_by_hand():
+    zeros = np.zeros((2, 8, 8, 1), np.float32)
+    assert abs(reconstruction_quality([(zeros, zeros + 0.2)])["psnr"] - 20) < 1e-4
+    clipped = reconstruction_quality([(zeros, zeros + 5)])["psnr"]
+    assert abs(clipped - 10 * np.log10(4)) < 1e-4  # an error of 1, not 5
+
+
+def test_quality_is_the_mean_over_images_whatever_the_batches():
+    a, b = images(10, 5, 8, 8, 1), images(11, 5, 8, 8, 1)
+    named = {"mean": lambda x, y: np.abs(x - y).mean(axis=(1, 2, 3))}
+    whole = reconstruction_quality([(a, b)], named)
+    parts = reconstruction_quality([(a[:2], b[:2]), (a[2:], b[2:])], named)
+    assert whole == parts and whole.keys() == {"psnr", "ssim", "mean"}
+    assert whole["ssim"] == ssim(a, b).mean() and whole["psnr"] == psnr(a, b).mean()
+    small = reconstruction_quality([(a[:, :6], b[:, :6])])
+    assert small.keys() == {"psnr"}  # SSIM needs sides of 7 pixels

@@ -11,12 +11,11 @@ import tiny_runs as runs
 from torch_writer import write_torch
 
 import ddgan_jax
-from ddgan_jax.cli.convert import run
+from ddgan_jax.cli import main
 from ddgan_jax.interop.ddgan import discriminator_entries
 from ddgan_jax.interop.names import to_arrays, to_params
 from ddgan_jax.interop.torch_file import read_torch
 from ddgan_jax.interop.wddgan import generator_entries
-from ddgan_jax.main import main
 from ddgan_jax.networks.ncsnpp import NCSNpp
 from ddgan_jax.networks.resblock import ResBlockDiscriminator
 from ddgan_jax.networks.wavelet_ncsnpp import WaveletNCSNpp
@@ -92,7 +91,7 @@ def test_import_and_export_by_the_command(golden, tmp_path, capfd):
     write_torch(tmp_path / "a.pth", arrays, stream=False)
 
     def convert(*args):
-        return main([str(arg) for arg in args], run)
+        return main(["convert", *map(str, args)])
 
     start = (f"--checkpoint={tmp_path / 'a.pth'}", f"--workdir={workdir}", *CONFIG)
     assert convert("--source=wddgan", *start) == 0

@@ -8,7 +8,6 @@ import pytest
 import tiny_runs as runs
 
 import ddgan_jax
-from ddgan_jax.main import parse
 from ddgan_jax.training.loop import train
 
 # Whoever asks for the runs first compiles them.
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.slow
 def folders(tmp_path_factory):
     """{number of devices: folder of the same run on so many}."""
     root = tmp_path_factory.mktemp("devices")
-    config = parse([*runs.TINY, "--config.train.log_every=1 steps", "--workdir=unused"])[1]
+    config = runs.config_of(*runs.TINY, "--config.train.log_every=1 steps")
     for count in (1, 2, 8):
         workdir = root / str(count)
         assert train(config, workdir, lambda text: None, jax.devices()[:count]) == 0
@@ -46,7 +45,7 @@ def test_losses_are_those_of_one_device(folders, count):
 
 def test_accumulated_losses_are_those_of_one_device(tmp_path):
     flags = ["--config.train.accumulate=2", "--config.train.log_every=1 steps"]
-    config = parse([*runs.TINY, *flags, "--workdir=unused"])[1]
+    config = runs.config_of(*runs.TINY, *flags)
     for count in (1, 8):
         train(config, tmp_path / str(count), lambda text: None, jax.devices()[:count])
     assert_same_metrics(tmp_path / "1", tmp_path / "8")

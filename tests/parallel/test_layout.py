@@ -10,7 +10,6 @@ import tiny_runs as runs
 from jax.sharding import PartitionSpec as P
 
 from ddgan_jax.core.types import Carry, TrainState
-from ddgan_jax.main import parse
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.training.loop import train
 from ddgan_jax.training.setup import describe, first_state, prepare
@@ -28,7 +27,7 @@ FSDP = "--config.train.fsdp=true"
 
 
 def config_of(*args):
-    return parse([*args, "--workdir=unused"])[1]
+    return runs.config_of(*args)
 
 
 def placed(fsdp):

@@ -9,10 +9,11 @@ import jax
 import numpy as np
 import pytest
 import tiny_runs as runs
+from jax.errors import JaxRuntimeError
 
 import ddgan_jax
+from ddgan_jax.cli.errors import Status
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.main import parse
 from ddgan_jax.parallel import distributed
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.training.loop import train
@@ -58,7 +59,7 @@ def test_four_processes_then_one(tmp_path):
     assert "4 x cpu" in ends[0][1] and "each device: 4 of a batch" in ends[0][1]
     assert not any("step" in out for _, out, _ in ends[1:])  # one of them speaks
     assert json.loads((workdir / "info.json").read_text())["processes"] == 4
-    config = parse([*args])[1]
+    config = runs.config_of(*args)
     assert train(config, workdir, lambda text: None, jax.devices()[:1]) == 0
     assert_close(workdir, whole)
     images = ddgan_jax.load(workdir).sample(jax.random.key(0), 5)
@@ -93,8 +94,8 @@ def begun(workdir, step=1, **how):
 def assert_lost(end):
     """75 and a line of ours, or jax's watchdog was the first to see it."""
     code, out, err = end
-    assert code in (distributed.LOST, -signal.SIGABRT), (code, err)
-    if code == distributed.LOST:  # one line of ours; jax's own log may get in around it
+    assert code in (Status.LOST, -signal.SIGABRT), (code, err)
+    if code == Status.LOST:  # one line of ours; jax's own log may get in around it
         ours = [line for line in err.splitlines() if line.startswith("error: ")]
         assert len(ours) == 1 and "another process of this run is gone" in ours[0], err
     else:
@@ -114,8 +115,9 @@ def test_a_process_that_dies_ends_the_others(tmp_path, dies):
     step = max(runs.steps_saved(tmp_path / "run"))
     assert len(runs.saved(tmp_path / "run", step)) > 20  # whole
     said = []
-    config = parse([f"--workdir={tmp_path / 'run'}", f"--config.train.duration={step + 1} steps"])
-    assert train(config[1], tmp_path / "run", said.append, jax.devices()[:1]) == 0
+    more = f"--config.train.duration={step + 1} steps"
+    config = runs.config_of(f"--workdir={tmp_path / 'run'}", more)
+    assert train(config, tmp_path / "run", said.append, jax.devices()[:1]) == 0
     assert f"resumed at step {step}" in said and runs.steps_saved(tmp_path / "run")[-1] == step + 1
 
 
@@ -237,12 +239,36 @@ def test_alone_nothing_is_asked_of_others():
     assert distributed.agreed(lambda: 3) == distributed.led(lambda: 3) == 3
     with pytest.raises(UserError, match="mistake"):
         distributed.agreed(lambda: (_ for _ in ()).throw(UserError("mistake")))
-    assert not distributed.is_loss(RuntimeError("Gloo all-reduce failed"))  # of whom?
+    lost = "UNKNOWN: Gloo all-reduce failed: Read error [127.0.0.1]:1: Connection reset by peer"
+    assert not distributed.is_loss(JaxRuntimeError(lost))  # of whom?
 
 
 def test_a_loss_is_told_from_a_bug(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    assert distributed.is_loss(RuntimeError("Gloo all-reduce failed: Connection reset by peer"))
-    assert distributed.is_loss(RuntimeError("UNAVAILABLE: Task 1 heartbeat timeout"))
-    assert not distributed.is_loss(RuntimeError("shapes (3,) and (4,) do not match"))
-    assert not distributed.is_loss(UserError("config.train.batch_size is 0"))
+    pair = "[external/gloo/gloo/transport/tcp/pair.cc:538]"
+    service = "/xla.coordination.CoordinationService/GetKeyValue"
+    for text in (
+        f"UNKNOWN: Gloo all-reduce failed: {pair} Read error [127.0.0.1]:1: Connection reset",
+        f"INTERNAL: Gloo AllGather failed: {pair} Connection closed by peer [127.0.0.1]:1",
+        "INTERNAL: Gloo all-reduce failed: Timed out waiting 30000ms for recv operation",
+        "INTERNAL: NCCL operation ncclGroupEnd() failed: remote process exited or there was a "
+        "network error",
+        "UNAVAILABLE: /job:jax_worker/replica:0/task:1 heartbeat timeout. This indicates that the "
+        "remote task has failed, got preempted, or crashed unexpectedly.",
+        "UNAVAILABLE: The following tasks are unhealthy (stopped sending heartbeats):\n1",
+        "UNAVAILABLE: Socket closed\nAdditional GRPC error information from remote target "
+        f"coordination_service while calling {service}:",
+        "DEADLINE_EXCEEDED: Barrier timed out. Id: sync. This usually happens because a task ...",
+    ):
+        assert distributed.is_loss(JaxRuntimeError(text)), text
+    for error in (
+        JaxRuntimeError("INVALID_ARGUMENT: shapes (3,) and (4,) do not match"),
+        JaxRuntimeError("INTERNAL: Timed out waiting for the autotuner"),
+        JaxRuntimeError("INTERNAL: Gloo all-reduce failed: buffers of 4 and 8 bytes"),
+        JaxRuntimeError("DEADLINE_EXCEEDED: reading gs://bucket timed out"),
+        RuntimeError("Timed out"),
+        TimeoutError("Barrier"),
+        OSError("Connection reset by peer"),
+        UserError("the heartbeat of the coordination service is UNAVAILABLE"),
+    ):
+        assert not distributed.is_loss(error), error

@@ -8,10 +8,11 @@ import tiny_methods
 import tiny_runs as runs
 from PIL import Image
 
-from ddgan_jax.cli import figures
+from ddgan_jax.cli import figures, main
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.diffusion import schedules
 from ddgan_jax.diffusion.denoising_density import (
+    EXAMPLE,
     Mixture,
     denoising_density,
     density,
@@ -20,17 +21,17 @@ from ddgan_jax.diffusion.denoising_density import (
 )
 from ddgan_jax.diffusion.forward_views import chain, discriminator_views
 from ddgan_jax.diffusion.instance_noise import InstanceNoise
-from ddgan_jax.main import main
+from ddgan_jax.inference.sampling import sample_keys
 
-GRID = figures.GRID
+GRID = EXAMPLE.grid
 
 
-@pytest.mark.parametrize("beta", figures.BETAS)
+@pytest.mark.parametrize("beta", EXAMPLE.betas)
 def test_densities_integrate_to_one(beta):
     for alpha_bar in (1.0, 0.5):
-        q = denoising_density(figures.DATA, GRID, 0.3, beta, alpha_bar)
+        q = denoising_density(EXAMPLE.data, GRID, 0.3, beta, alpha_bar)
         assert (q >= 0).all() and np.trapezoid(q, GRID) == pytest.approx(1, abs=1e-9)
-        noisy = density(diffused(figures.DATA, alpha_bar), GRID)
+        noisy = density(diffused(EXAMPLE.data, alpha_bar), GRID)
         assert np.trapezoid(noisy, GRID) == pytest.approx(1, abs=1e-3)
 
 
@@ -52,20 +53,20 @@ def test_one_gaussian_has_a_closed_form(beta, alpha_bar):
 def test_bayes_rule_gives_back_the_marginal():
     """Averaged over x_t, q(x_{t-1} | x_t) is q(x_{t-1})."""
     beta, alpha_bar = 0.3, 0.6
-    noisy = density(diffused(figures.DATA, alpha_bar * (1 - beta)), GRID)[::20]
+    noisy = density(diffused(EXAMPLE.data, alpha_bar * (1 - beta)), GRID)[::20]
     mixed = sum(
-        weight * denoising_density(figures.DATA, GRID, x_t, beta, alpha_bar)
+        weight * denoising_density(EXAMPLE.data, GRID, x_t, beta, alpha_bar)
         for weight, x_t in zip(noisy / noisy.sum(), GRID[::20], strict=True)
     )
-    wanted = density(diffused(figures.DATA, alpha_bar), GRID)
+    wanted = density(diffused(EXAMPLE.data, alpha_bar), GRID)
     np.testing.assert_allclose(mixed, wanted, atol=1e-3 * wanted.max())
 
 
 def test_larger_steps_have_more_modes():
     found = [
-        modes(denoising_density(figures.DATA, GRID, figures.X_T, beta)) for beta in figures.BETAS
+        modes(denoising_density(EXAMPLE.data, GRID, EXAMPLE.x_t, beta)) for beta in EXAMPLE.betas
     ]
-    assert found == sorted(found) and found[0] == 1 and found[-1] == len(figures.DATA.means)
+    assert found == sorted(found) and found[0] == 1 and found[-1] == len(EXAMPLE.data.means)
 
 
 def test_the_chain_has_the_moments_of_the_diffusion():
@@ -100,19 +101,15 @@ def test_intermediate_images_end_in_the_sample():
     case = tiny_methods.Case(*tiny_methods.CASES["difgan-mlp"])
 
     class Model:
-        method, config = case.method, case.config
-
-        @staticmethod
-        def path(latents, labels):
-            made = case.method.path({**case.start.params, **case.start.ema}, latents, labels)
-            return tuple(np.moveaxis(np.asarray(x), 0, 1) for x in made)
+        method, config, frozen = case.method, case.config, ()
+        params = {**case.start.params, **case.start.ema}
 
     x = figures.intermediate_images(Model, 3)
     assert x.shape == (3, 3, 4, 4, 1)
-    keys = figures.sample_keys(jax.random.key(0), 0, 3)
+    keys = sample_keys(jax.random.key(0), 0, 3)
     np.testing.assert_allclose(x[-1], case.method.sample(case.start.ema, keys, ()), atol=1e-5)
-    Model.method = case.method._replace(prior=None)
-    with pytest.raises(UserError, match="'difgan' has no path"):
+    Model.method = case.method._replace(trajectory=None)
+    with pytest.raises(UserError, match="'difgan' does not show its intermediate images"):
         figures.intermediate_images(Model, 3)
 
 
@@ -122,7 +119,7 @@ def size_of(path):
 
 
 def test_the_command(tmp_path, capsys):
-    assert main([f"--out={tmp_path}"], figures.run) == 0
+    assert main(["figures", f"--out={tmp_path}"]) == 0
     sizes = {path.name: size_of(path) for path in tmp_path.iterdir()}
     assert sizes["forward_ddgan.png"] == (5 * 68 + 4, 8 * 68 + 4)
     assert sizes["forward_diffusion_gan.png"] == (5 * 68 + 4, 8 * 68 + 4)
@@ -130,5 +127,5 @@ def test_the_command(tmp_path, capsys):
     capsys.readouterr()
     toy = f"--config={runs.ROOT}/configs/ddgan_toy2d.py"
     for flag, words in ((toy, ("gaussians25", "images")), ("--workdir=nowhere", ("nowhere",))):
-        assert main([f"--out={tmp_path}", flag], figures.run) == 1
+        assert main(["figures", f"--out={tmp_path}", flag]) == 1
         runs.one_line(capsys.readouterr().err, words)

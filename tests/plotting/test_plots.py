@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ddgan_jax.core.images import to_uint8
 from ddgan_jax.plotting import grids as plots
 
 
@@ -11,7 +12,7 @@ def test_grid_puts_every_image_in_its_place_with_a_border_between():
     scale, gap = 8, 4
     assert grid.dtype == np.uint8
     assert grid.shape == (2 * (8 * scale + gap) + gap, 3 * (8 * scale + gap) + gap, 3)
-    values = plots.to_uint8(np.linspace(-1, 1, 6))
+    values = to_uint8(np.linspace(-1, 1, 6))
     for i in range(6):
         top, left = gap + i // 3 * (64 + gap), gap + i % 3 * (64 + gap)
         assert (grid[top : top + 64, left : left + 64] == values[i]).all()
@@ -28,7 +29,7 @@ def test_grid_keeps_colour_and_large_images_as_they_are():
 
 
 def test_values_outside_the_range_are_clipped():
-    assert plots.to_uint8(np.array([-3.0, -1, 0, 1, 7])).tolist() == [0, 0, 128, 255, 255]
+    assert to_uint8(np.array([-3.0, -1, 0, 1, 7])).tolist() == [0, 0, 128, 255, 255]
 
 
 def test_scatter_darkens_where_points_are():

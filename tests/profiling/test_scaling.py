@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tiny_runs as runs
 
+from ddgan_jax.cli import main
 from ddgan_jax.core.types import Aux, Carry, Method, Phase, TrainState
-from ddgan_jax.main import parse
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.profiling import scaling
 from ddgan_jax.profiling.benchmark import random_batch
@@ -26,7 +26,7 @@ PROGRAM = """
 
 
 def config_of(*args):
-    return parse([*runs.TINY, *args, "--workdir=unused"])[1]
+    return runs.config_of(*runs.TINY, *args)
 
 
 def test_collectives_of_a_text():
@@ -100,7 +100,7 @@ def test_work_in_latents_and_with_lpips_needs_no_weights(capsys):
     names = ("lddgan_digits", "autoencoder_cifar10", "autoencoder_digits")
     configs = [f"{runs.ROOT}/configs/{name}.py" for name in names]
     args = [*configs[:2], f"--autoencoder={configs[2]}", "--chip=H100"]
-    assert scaling.main([*args, "--config.train.batch_size=32"]) == 0
+    assert main(["scaling", *args, "--config.train.batch_size=32"]) == 0
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
     assert [row[0].strip("| `") for row in rows] == list(names[:2])
     assert float(rows[0][2]) > 0.1 and float(rows[1][2]) > 1000
@@ -113,7 +113,7 @@ def test_work_in_latents_and_with_lpips_needs_no_weights(capsys):
 
 @pytest.mark.slow
 def test_one_config_in_detail(capsys):
-    assert scaling.main([*runs.TINY, "--chip=H100"]) == 0
+    assert main(["scaling", *runs.TINY, "--chip=H100"]) == 0
     first, *table = capsys.readouterr().out.splitlines()
     assert first.startswith("batch 16: ") and "; gradients " in first
     assert re.search(r"state \d+\.\d MB, activations of the whole batch \d+\.\d MB$", first)
@@ -139,7 +139,7 @@ def test_what_is_sent_is_what_the_model_says():
 @pytest.mark.slow
 def test_carried_images_are_shared_out():
     """On 8 devices a step of DDDG is an eighth of the work on each, but for the optimizers."""
-    config = parse([*runs.TINY_DDDG, "--config.train.batch_size=512", "--workdir=unused"])[1]
+    config = runs.config_of(*runs.TINY_DDDG, "--config.train.batch_size=512")
     one, many = (scaling.measure(config, jax.devices()[:n], trials=1) for n in (1, 8))
     assert one.flops / many.flops > 5
     assert many.state < one.state
@@ -152,7 +152,7 @@ def test_mistakes(capsys):
         ([runs.DIGITS, "--config.train.batchsize=3"], "batchsize"),
         ([], "--config=FILE"),
     ):
-        assert scaling.main(args) == 1
+        assert main(["scaling", *args]) == 1
         runs.one_line(capsys.readouterr().err, [word])
 
 

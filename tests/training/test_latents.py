@@ -21,7 +21,7 @@ from tiny_runs import (
 )
 from torch_writer import write_torch
 
-from ddgan_jax.cli.convert import run as run_convert
+from ddgan_jax.cli import main
 from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.config.stored import read_config
 from ddgan_jax.data import load_source
@@ -30,7 +30,6 @@ from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.ddgan import generator_entries
 from ddgan_jax.interop.names import to_arrays
 from ddgan_jax.interop.torch_file import read_torch
-from ddgan_jax.main import main
 from ddgan_jax.methods import complete_config
 from ddgan_jax.networks import AUTOENCODERS, GENERATORS, build_network
 from ddgan_jax.parallel import mesh as meshes
@@ -144,9 +143,8 @@ def test_latents_of_the_training_data_are_of_unit_size(finished, unit):
     config.space.unit = unit
     frozen = autoencoder_folder.load(config, meshes.make_mesh())
     source = load_source(config.data)
-    frozen["scale"] = jnp.float32(
-        latent_cache.encoded(config, build_space(config, source.shape), source, frozen)[1]
-    )
+    space = build_space(config, source.shape)
+    frozen["scale"] = jnp.float32(latent_cache.encoded(config, space, source, frozen)[1])
     images = jnp.asarray(source.take(np.arange(source.size))["image"])
     x = np.asarray(space.encode(images, frozen))
     size = np.abs(x).max() if unit == "largest" else np.sqrt(np.square(x).mean())
@@ -239,7 +237,7 @@ def test_bad_input_is_one_line(autoencoder, finished, tmp_path, capfd):
 
 def convert(source, config, fields, *args):
     command = [f"--source={source}", f"--config={ROOT}/configs/{config}.py", *flags(fields)]
-    return main([*command, *map(str, args)], run_convert)
+    return main(["convert", *command, *map(str, args)])
 
 
 @pytest.mark.slow
@@ -261,7 +259,7 @@ def test_published_checkpoints(tmp_path, capfd):
     expected, _ = module.apply({"params": params}, image, method="encode")
     np.testing.assert_allclose(model.encode(image), expected, rtol=1e-4, atol=1e-5)
     back = tmp_path / "back.ckpt"
-    assert main([f"--workdir={ae}", f"--export={back}"], run_convert) == 0
+    assert main(["convert", f"--workdir={ae}", f"--export={back}"]) == 0
     found = read_torch(back)
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():

@@ -9,15 +9,16 @@ import pytest
 import tiny_runs as runs
 
 from ddgan_jax import load
+from ddgan_jax.cli import main
 from ddgan_jax.config.stored import read_config
-from ddgan_jax.main import main, parse
+from ddgan_jax.methods import complete_config
 from ddgan_jax.training.loop import train
 
 EVERY = "--config.train.checkpoint_every="
 
 
 def config_of(*args):
-    return parse([*runs.TINY, *args, "--workdir=unused"])[1]
+    return runs.config_of(*runs.TINY, *args)
 
 
 def acting_on(line, act):
@@ -148,7 +149,7 @@ def test_run_folders_from_before_the_reconstruction_go_on_without_it(tmp_path):
     config = json.loads((run / "config.json").read_text())
     assert config.pop("reconstruction")["kind"] == "none"
     (run / "config.json").write_text(json.dumps(config))
-    assert read_config(run).reconstruction.kind == "none"
+    assert complete_config(read_config(run)).reconstruction.kind == "none"
     assert load(run).step == 8
     runs.ok(*runs.TINY, "--config.train.duration=9 steps", f"--workdir={run}")
     assert runs.steps_saved(run)[-1] == 9

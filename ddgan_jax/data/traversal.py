@@ -1,4 +1,4 @@
-"""All images of a source in order, and their hash."""
+"""One pass over all images of a source in order, and the hash that identifies them."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,19 +9,9 @@ from ddgan_jax.data.source import Source
 
 
 def images_of(source: Source, batch_size: int = 256) -> Iterator[np.ndarray]:
-    """All images of a source in order, uint8 [b, H, W, C] with b at most `batch_size`."""
+    """Yield all images of a source in order, uint8 [b, H, W, C] with b at most `batch_size`."""
     for start in range(0, source.size, batch_size):
         yield source.take(np.arange(start, min(start + batch_size, source.size)))["image"]
-
-
-def labels_of(source: Source, batch_size: int = 256) -> np.ndarray:
-    """All labels of a source in order, int32 [N]."""
-    return np.concatenate(
-        [
-            source.take(np.arange(start, min(start + batch_size, source.size)))["label"]
-            for start in range(0, source.size, batch_size)
-        ]
-    )
 
 
 def hash_of(source: Source) -> str:

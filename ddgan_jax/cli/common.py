@@ -1,0 +1,334 @@
+"""Parser and flags that the commands share."""
+
+import argparse
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ml_collections import ConfigDict
+
+from ddgan_jax.config import plugins
+from ddgan_jax.config.overrides import load_config_file, override
+from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.io.storage import AnyPath, place
+
+LARGEST_SEED = 2**32 - 1
+
+
+class Parser(argparse.ArgumentParser):
+    """The flags of one command; mistakes are UserErrors."""
+
+    def __init__(self, command: str, about: str) -> None:
+        super().__init__(
+            prog=f"python -m ddgan_jax {command}",
+            description=about,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            exit_on_error=False,
+        )
+        self.set_defaults(command=command)
+        self.takes_overrides = False
+
+    def format_usage(self) -> str:
+        """One line; the flags are listed below it."""
+        return "usage: " + self._usage_line() + "\n"
+
+    def format_help(self) -> str:
+        """Replace the usage that lists every flag by one line."""
+        self.usage = self._usage_line()
+        return super().format_help()
+
+    def _usage_line(self) -> str:
+        names = [
+            f"[{action.dest} ...]" if action.nargs == "*" else action.metavar or action.dest
+            for action in self._actions
+            if not action.option_strings
+        ]
+        overrides = ["[--config.FIELD=value ...]"] if self.takes_overrides else []
+        return " ".join([self.prog, *map(str, names), "[--flag=value ...]", *overrides])
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a UserError instead of leaving."""
+        raise UserError(f"{message}; see --help")
+
+    def flags(self) -> list[str]:
+        """All flags of the command, each with its dashes."""
+        return [name for action in self._actions for name in action.option_strings]
+
+    def parse(
+        self, argv: Sequence[str], commands_with: Callable[[str], list[str]] = lambda flag: []
+    ) -> argparse.Namespace:
+        """Parse the arguments of the command.
+
+        Args:
+          argv: arguments.
+          commands_with: the commands that have a flag, for the message if this one has not.
+
+        Returns:
+          The flags; `command`, its name; `overrides`, {FIELD: VALUE} of --config.FIELD=VALUE. The
+          folders of --plugins are importable afterwards.
+
+        Raises:
+          UserError: a flag is unknown, or its value is not allowed.
+        """
+        others, overrides = split_overrides(argv)
+        command = self.get_default("command")
+        try:
+            args, unknown = self.parse_known_args(others)
+        except argparse.ArgumentError as error:
+            self.error(" ".join(filter(None, (error.argument_name, error.message))))
+        if unknown:
+            flag = unknown[0].partition("=")[0]
+            if owners := commands_with(flag):
+                self.error(f"{flag} is a flag of {', '.join(owners)}, not of {command}")
+            self.error(f"{unknown[0]} is unknown to {command}{nearest(flag, self.flags())}")
+        if overrides and not self.takes_overrides:
+            self.error(f"--config.{next(iter(overrides))} is unknown: {command} changes no config")
+        args.overrides = overrides
+        for folder in getattr(args, "plugins", ()):
+            plugins.allow(folder)
+        return args
+
+
+def split_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Split off `--config.FIELD=VALUE` or `--config.FIELD VALUE`.
+
+    Returns:
+      The other arguments, and {FIELD: VALUE}.
+
+    Raises:
+      UserError: a value is missing.
+    """
+    others, changes, rest = [], {}, iter(argv)
+    for argument in rest:
+        flag, equals, value = argument.partition("=")
+        if not flag.startswith("--config."):
+            others.append(argument)
+            continue
+        if not equals:
+            value = next(rest, "--")
+            if value.startswith("--"):
+                raise UserError(f"{flag} needs a value: {flag}=VALUE")
+        changes[flag.removeprefix("--config.")] = value
+    return others, changes
+
+
+# --- types of flags: text -> value, or an error that says what is allowed ------------------------
+
+
+def integer(low: int, high: int = 10**12, allowed: str = "") -> Callable[[str], int]:
+    """A flag that takes an integer in [low, high]; `allowed` says so in words."""
+    words = allowed or {0: "an integer >= 0", 1: "a positive integer"}.get(low, f"[{low}, {high}]")
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"is {text!r}; an integer is needed") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"is {text}; {words} is needed")
+        return value
+
+    return convert
+
+
+def positive_number(text: str) -> float:
+    """A flag that takes a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"is {text}; a positive number is needed")
+    return value
+
+
+def positive_integers(text: str) -> tuple[int, ...]:
+    """A flag that takes positive integers, separated by commas."""
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(
+            f"is {text!r}; positive integers, separated by commas, are needed"
+        )
+    return tuple(int(part) for part in parts)
+
+
+def one_of(*known: str) -> Callable[[str], str]:
+    """A flag that takes one of `known`."""
+
+    def convert(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(
+                f"is {text!r}; one of {', '.join(known)} is needed{nearest(text, known)}"
+            )
+        return text
+
+    return convert
+
+
+SEED = integer(0, LARGEST_SEED, "an integer in [0, 2^32)")
+
+
+# --- flags that several commands have -------------------------------------------------------------
+
+
+def add_config(parser: Parser, default: str = "the config of the run folder") -> None:
+    """Add --config, --config.FIELD and --plugins; `default` says what holds without them."""
+    parser.add_argument(
+        "--config",
+        default="",
+        metavar="FILE",
+        help=f"config file, FILE.py or FILE.py:VARIANT; default: {default}",
+    )
+    add_plugins(parser)
+    parser.takes_overrides = True
+
+
+def add_plugins(parser: Parser) -> None:
+    """Add --plugins."""
+    parser.add_argument(
+        "--plugins",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="folder of your own Python modules that the config names as module:attribute; may be "
+        "given several times. The folder of --config is always among them",
+    )
+
+
+def add_workdir(parser: Parser, what: str = "run folder") -> None:
+    """Add --workdir."""
+    parser.add_argument("--workdir", default="", metavar="FOLDER", help=what)
+
+
+def add_step(parser: Parser) -> None:
+    """Add --step, of a checkpoint."""
+    allowed = "a saved step, or -1 for the last,"
+    parser.add_argument(
+        "--step",
+        type=integer(-1, allowed=allowed),
+        default=-1,
+        help="step of the checkpoint; default: the last",
+    )
+
+
+def add_distributed(parser: Parser) -> None:
+    """Add the flags by which several processes form one run."""
+    add = parser.add_argument
+    add(
+        "--coordinator",
+        default="auto",
+        metavar="HOST:PORT",
+        help="several hosts: HOST:PORT of process 0; auto, default: as the cluster says (TPU pods, "
+        "Slurm, Open MPI); none: this process is alone",
+    )
+    add("--num_processes", type=integer(1), default=1, help="number of processes, with HOST:PORT")
+    add("--process_id", type=integer(0), default=0, help="which one this is, with HOST:PORT")
+
+
+# --- what the flags mean --------------------------------------------------------------------------
+
+
+def check_distributed(args: argparse.Namespace) -> None:
+    """Raise a UserError unless the flags of `add_distributed` make sense together."""
+    count, index, coordinator = args.num_processes, args.process_id, args.coordinator
+    if index >= count:
+        raise UserError(
+            f"--process_id is {index} of --num_processes={count}; 0 <= ID < N is needed"
+        )
+    if coordinator in ("auto", "none"):
+        if count > 1:
+            raise UserError(f"--num_processes={count} needs --coordinator=HOST:PORT")
+        return
+    host, _, port = coordinator.rpartition(":")
+    if not (host and port.isdecimal()):
+        raise UserError(f"--coordinator is {coordinator!r}; HOST:PORT, auto or none is needed")
+
+
+def workdir_of(args: argparse.Namespace) -> AnyPath:
+    """The run folder.
+
+    Raises:
+      UserError: --workdir is missing.
+    """
+    if not args.workdir:
+        raise UserError(f"{args.command} needs --workdir=FOLDER")
+    return place(args.workdir)
+
+
+def out_of(args: argparse.Namespace, inside: str = "") -> Path:
+    """The output folder: --out, or the folder called `inside` in the run folder.
+
+    Raises:
+      UserError: --out is missing or not on a disk.
+    """
+    if "://" in args.out:
+        raise UserError(f"--out={args.out}: a folder on a disk is needed")
+    if args.out:
+        return Path(args.out)
+    workdir = getattr(args, "workdir", "")
+    if not workdir:
+        raise UserError(f"{args.command} needs --out=FOLDER here")
+    if "://" in workdir:
+        raise UserError(f"{args.command} of --workdir={workdir} needs --out=FOLDER")
+    return Path(workdir) / inside
+
+
+def step_of(args: argparse.Namespace) -> int | None:
+    """The step of the checkpoint; None for the last one."""
+    return None if args.step < 0 else int(args.step)
+
+
+def read_config(args: argparse.Namespace) -> ConfigDict:
+    """The validated config: that of --config or else of --workdir, with --config.FIELD applied.
+
+    Raises:
+      UserError: there is none, or something is wrong with it.
+    """
+    from ddgan_jax.config.stored import read_config as read_stored
+    from ddgan_jax.methods import complete_config, validate
+
+    if args.config:
+        config = load_config_file(args.config)
+    elif args.workdir:
+        config = read_stored(place(args.workdir))
+    else:
+        raise UserError("--config=FILE is needed, for example --config=configs/ddgan_digits.py")
+    return validate(override(complete_config(config), args.overrides))
+
+
+def read_changes(args: argparse.Namespace) -> ConfigDict | None:
+    """As `read_config`; None if the flags leave the config of the run folder as it is."""
+    return read_config(args) if args.config or args.overrides else None
+
+
+def read_several(
+    files: Iterable[str], overrides: Mapping[str, str], autoencoder: str, folder: Path
+) -> dict[str, ConfigDict]:
+    """Configs by their files, for commands that put several side by side.
+
+    Args:
+      files: config files.
+      overrides: {FIELD: VALUE}, of all of them.
+      autoencoder: config file of the autoencoder for those that work in latents, or "".
+      folder: where its run folder without weights is written.
+
+    Raises:
+      UserError: something is wrong with one of them.
+    """
+    from ddgan_jax.data import data_shape
+    from ddgan_jax.methods import complete_config
+    from ddgan_jax.spaces import find_space
+    from ddgan_jax.spaces.autoencoder_folder import untrained
+
+    configs: dict[str, ConfigDict] = {}
+    for name in files:
+        config = override(complete_config(load_config_file(name)), overrides)
+        if autoencoder and find_space(config).frozen:
+            own = folder / str(len(configs))
+            own.mkdir()
+            theirs = complete_config(load_config_file(autoencoder))
+            config = untrained(config, theirs, data_shape(config.data), own)
+        configs[name] = config
+    return configs

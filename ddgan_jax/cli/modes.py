@@ -1,0 +1,25 @@
+"""Mode coverage of samples whose modes are known.
+
+Points of a config with data.name=gaussians25, or RGB images each of whose channels is a digit
+(stacked MNIST):
+  python -m ddgan_jax modes runs/toy2d/samples/samples.npz
+"""
+
+import argparse
+from pathlib import Path
+
+from ddgan_jax.cli import common
+
+
+def add_flags(parser: common.Parser) -> None:
+    """Add the flags of the command."""
+    parser.add_argument("samples", type=Path, metavar="SAMPLES.npz", help="written by sample")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one line, or two for stacked MNIST; returns the exit status."""
+    from ddgan_jax.evaluation.modes import report
+
+    for line in report(args.samples):
+        print(line)
+    return 0

@@ -1,0 +1,37 @@
+"""Train a model, or continue the run in the folder --workdir.
+
+Start a run:
+  python -m ddgan_jax train --config=configs/ddgan_digits.py --workdir=runs/digits
+Change any field of the config:
+  ... --config.optim.gen.learning_rate=1e-4 --config.train.duration="20 epochs"
+Continue it, here for longer; the run folder knows its config:
+  python -m ddgan_jax train --workdir=runs/digits --config.train.duration="40 epochs"
+With a method or network of your own, config.method="my_module:my_method":
+  ... --plugins=FOLDER
+
+The same command after ^C, SIGTERM or a crash continues from the last checkpoint. On several hosts,
+start the same command on each.
+"""
+
+import argparse
+
+from ddgan_jax.cli import common, environment
+
+
+def add_flags(parser: common.Parser) -> None:
+    """Add the flags of the command."""
+    common.add_config(parser)
+    common.add_workdir(parser, "run folder: made if it does not exist, else continued")
+    common.add_distributed(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; returns the exit status."""
+    workdir = common.workdir_of(args)
+    common.check_distributed(args)
+    config = common.read_config(args)
+    environment.join(args)
+    from ddgan_jax.evaluation.evaluate import during_training
+    from ddgan_jax.training.loop import train
+
+    return train(config, workdir, make_evaluate=during_training)

@@ -1,0 +1,1 @@
+"""Earlier names of the commands `convert`, `inception` and `lpips`."""

@@ -1,0 +1,6 @@
+"""`python -m ddgan_jax.metrics.cost`: earlier name of `python -m ddgan_jax metrics_cost`."""
+
+if __name__ == "__main__":
+    from ddgan_jax.cli import entry
+
+    entry("metrics_cost")

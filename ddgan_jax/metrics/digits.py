@@ -1,0 +1,6 @@
+"""`python -m ddgan_jax.metrics.digits`: earlier name of `python -m ddgan_jax digits`."""
+
+if __name__ == "__main__":
+    from ddgan_jax.cli import entry
+
+    entry("digits")

@@ -1,0 +1,110 @@
+"""`--mode=compare`: the page, and the tables of its runs."""
+
+import json
+
+import pytest
+import tiny_runs as runs
+
+from ddgan_jax.evaluation.compare import (
+    Entry,
+    at_equal,
+    differences,
+    over_seeds,
+    read_entry,
+    rows_of,
+)
+
+FEW = ("--config.eval.num_samples=40", "--config.eval.trials=2")
+DISTANCE = "frechet_digits_classifier"
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compare")
+    for name in ("one", "two"):
+        runs.trained(folder / name)
+    runs.ok("--mode=evaluate", f"--workdir={folder / 'one'}", *FEW)
+    runs.ok("--mode=evaluate", f"--workdir={folder / 'two'}", *FEW, "--config.eval.seed=1")
+    lines = [
+        json.dumps({"step": s, "images": 9 * s, "seconds": s, DISTANCE: 1 / s}) for s in (1, 2)
+    ]
+    (folder / "two" / "evaluation.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_comparison_page(two_runs, tmp_path, capfd):
+    out = tmp_path / "page"
+    runs.ok("--mode=compare", f"--runs={two_runs / 'one'},{two_runs / 'two'}", f"--out={out}")
+    printed = capfd.readouterr().out
+    text, page = (out / "comparison.md").read_text(), (out / "index.html").read_text()
+    for name in ("one", "two"):
+        value = json.loads((two_runs / name / "evaluation.json").read_text())["metrics"][DISTANCE]
+        row = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
+        assert f"{value:.4g}" in row and row in printed and "| ddgan |" in row
+        assert f"{value:.4g}" in page
+    # Self-contained: three figures and two grids, nothing fetched from elsewhere.
+    assert page.count("data:image/png;base64,") == 5 and "http" not in page
+    for name in ("metrics_over_images", "metrics_over_seconds", "losses_over_images"):
+        assert (out / f"{name}.png").stat().st_size > 5000
+    assert "differ" not in printed  # only the seed does
+
+
+def test_where_runs_were_when_the_shortest_ended(two_runs):
+    one, two = (read_entry(two_runs / name) for name in ("one", "two"))
+    curve = [
+        {"step": s, "images": 6 * s, "seconds": 3.0 * s, "kid": 9 - s, "kid_std": 0.1}
+        for s in (1, 2, 3)
+    ]
+    entries = [one._replace(curve=curve), two]  # "two": 9 and 18 images, 1 and 2 seconds
+    header, first, second = at_equal(entries, "images")
+    assert header == ["after 18 images", "step", "kid", DISTANCE.replace("_", " ")]
+    assert first == ["one", "3", "6 ± 0.1", ""] and second == ["two", "2", "", "0.5"]
+    header, first, second = at_equal(entries, "seconds")
+    assert header[0] == "after 2s" and first == ["one", "", "", ""] and second[1] == "2"
+    assert at_equal([one, two], "images") == []  # one of them was not evaluated while it trained
+
+
+def test_comparison_says_where_protocols_differ(two_runs):
+    one, two = (read_entry(two_runs / name) for name in ("one", "two"))
+    assert differences([one, two]) == []
+    two.report["protocol"]["samples"] = 50
+    (line,) = differences([one, two])
+    assert "samples" in line and "one: 40; two: 50" in line
+
+
+def test_means_over_seeds():
+    def entry(name, **metrics):
+        return Entry(name, {"metrics": metrics, "protocol": {}}, {}, [], [], None)
+
+    once = [entry("gan_seed0", fid=3.0), entry("ddgan", fid=1.0), entry("ddgan_seedling", fid=5.0)]
+    assert over_seeds(once) == []
+    assert over_seeds(
+        [*once, entry("gan_seed1", fid=4.0, recall=0.5), entry("a_seed0", fid=2.0)]
+    ) == [
+        ["over seeds", "runs", "fid", "recall"],
+        ["gan", "2", "3.5 (3 to 4)", "0.5"],
+        ["a", "1", "2", ""],
+    ]
+
+
+def test_runs_that_cannot_be_compared(two_runs, tmp_path, capfd):
+    command = ["--mode=compare", f"--out={tmp_path / 'page'}"]
+    one = two_runs / "one"
+    runs.fails(capfd, ["--mode=compare", f"--runs={one}"], "--out=FOLDER")
+    runs.fails(capfd, [*command, f"--runs={one}"], "two or more")
+    runs.fails(capfd, [*command, f"--runs={one},{one}"], "different names")
+    runs.fails(capfd, [*command, f"--runs={one},nowhere"], "nowhere does not exist")
+    bare = runs.trained(tmp_path / "bare")
+    runs.fails(capfd, [*command, f"--runs={one},{bare}"], "no evaluation.json", "--mode=evaluate")
+    (bare / "evaluation.json").write_text("{")
+    runs.fails(capfd, [*command, f"--runs={one},{bare}"], "damaged")
+    assert not (tmp_path / "page").exists()
+
+
+def test_standard_deviations_stand_beside_their_metric():
+    metrics = {"kid_x_classifier": 2.0, "kid_std_x_classifier": 0.25, "kid": 1.0, "a_std": 9.0}
+    entry = Entry("one", {"metrics": metrics, "protocol": {}}, {}, [], [], None)
+    header, (row,) = rows_of([entry])
+    cells = dict(zip(header, row, strict=True))
+    assert cells["kid x classifier"] == "2 ± 0.25" and cells["kid"] == "1"
+    assert not any("std" in name for name in header)
