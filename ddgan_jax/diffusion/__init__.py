@@ -1,1 +1,1 @@
-"""Mathematics without networks: schedules, diffusion, degradations, Haar bands, noise."""
+"""The mathematics of diffusion: schedules, processes, degradations, instance noise, Haar bands."""

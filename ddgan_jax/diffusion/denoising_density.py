@@ -1,8 +1,8 @@
 """The true denoising density of a 1-D mixture of Gaussians, by Bayes' rule on a grid.
 
-It is what every step of a diffusion model has to draw from. For small steps it is nearly one
-Gaussian, whatever the data; for large ones it has as many bumps as the data (figure 1 of Xiao et
-al. 2022, arXiv 2112.07804): why DDGAN needs a GAN for each of its few steps.
+Each step of a diffusion model samples from q(x_{t-1} | x_t). For a small step this density is
+nearly Gaussian for any data; for a large step it has several modes (Xiao et al. 2022, figure 1),
+which is why DDGAN models each of its few steps with a GAN.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,13 @@ import numpy as np
 
 
 class Mixture(NamedTuple):
-    """Sum_k weights_k N(means_k, stds_k^2); each [K], the weights positive with sum 1."""
+    """The mixture sum_k weights_k N(means_k, stds_k^2).
+
+    Attributes:
+      weights: [K], positive, with sum 1.
+      means: [K].
+      stds: [K], positive.
+    """
 
     weights: np.ndarray
     means: np.ndarray
@@ -21,11 +27,14 @@ class Mixture(NamedTuple):
 def density(mixture: Mixture, x: np.ndarray) -> np.ndarray:
     """The mixture's density at x [G], float64 [G]."""
     z = (np.asarray(x, np.float64)[:, None] - mixture.means) / mixture.stds
-    return np.exp(-0.5 * z**2) @ (mixture.weights / (mixture.stds * np.sqrt(2 * np.pi)))
+    total: np.ndarray = np.exp(-0.5 * z**2) @ (
+        mixture.weights / (mixture.stds * np.sqrt(2 * np.pi))
+    )
+    return total
 
 
 def diffused(mixture: Mixture, alpha_bar: float) -> Mixture:
-    """The distribution of sqrt(alpha_bar) x + sqrt(1 - alpha_bar) n, x of the mixture."""
+    """The distribution of sqrt(alpha_bar) x + sqrt(1 - alpha_bar) n for x from the mixture."""
     variances = alpha_bar * mixture.stds**2 + 1 - alpha_bar
     return Mixture(mixture.weights, np.sqrt(alpha_bar) * mixture.means, np.sqrt(variances))
 
@@ -33,25 +42,28 @@ def diffused(mixture: Mixture, alpha_bar: float) -> Mixture:
 def denoising_density(
     data: Mixture, grid: np.ndarray, x_t: float, beta: float, alpha_bar: float = 1.0
 ) -> np.ndarray:
-    """q(x_{t-1} | x_t) = q(x_t | x_{t-1}) q(x_{t-1}) / q(x_t), x_t = sqrt(1 - beta) x_{t-1} + ...
+    """The density q(x_{t-1} | x_t) = q(x_t | x_{t-1}) q(x_{t-1}) / q(x_t) on a grid.
+
+    Here q(x_t | x_{t-1}) = N(sqrt(1 - beta) x_{t-1}, beta).
 
     Args:
       data: the distribution of x_0.
-      grid: values of x_{t-1} [G], increasing, fine and wide enough to integrate over.
-      x_t: the noisy value that is known.
+      grid: values of x_{t-1}, [G], increasing, fine and wide enough to integrate over.
+      x_t: the given noisy value.
       beta: variance of the step, in (0, 1).
-      alpha_bar: of t - 1; 1: the step leads back to the data.
+      alpha_bar: product of 1 - beta over the steps before; 1 if x_{t-1} is the data.
 
     Returns:
-      Float64 [G], whose integral over the grid (trapezoids) is 1.
+      Float64 [G] with integral 1 over the grid (trapezoidal rule).
     """
     exponent = -((x_t - np.sqrt(1 - beta) * np.asarray(grid, np.float64)) ** 2) / (2 * beta)
     product = density(diffused(data, alpha_bar), grid) * np.exp(exponent - exponent.max())
-    return product / np.trapezoid(product, grid)
+    normalized: np.ndarray = product / np.trapezoid(product, grid)
+    return normalized
 
 
 def modes(values: np.ndarray) -> int:
-    """Local maxima of a density on a grid that are above a hundredth of the highest."""
+    """Number of local maxima of a density on a grid that exceed 1 % of the largest."""
     inner = values[1:-1]
     peaks = (inner > values[:-2]) & (inner >= values[2:]) & (inner > values.max() / 100)
     return int(peaks.sum())

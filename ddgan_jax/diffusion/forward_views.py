@@ -1,4 +1,4 @@
-"""Images on their way to noise: DDGAN's chain, and what Diffusion-GAN's discriminator sees."""
+"""Diffused images for figures: DDGAN's forward chain, and Diffusion-GAN's discriminator inputs."""
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +10,11 @@ from ddgan_jax.diffusion.instance_noise import LIST_SIZE, InstanceNoise
 
 
 def chain(key: Array, images: Array, betas: np.ndarray) -> Array:
-    """x_0, x_1, .., x_T of every image: x_t = sqrt(1 - beta_t) x_{t-1} + sqrt(beta_t) n_t.
+    """Draw the forward chain x_0..x_T: x_t = sqrt(1 - beta_t) x_{t-1} + sqrt(beta_t) n_t.
 
     Args:
-      key: typed.
-      images: float32 [N, ...].
+      key: typed PRNG key.
+      images: x_0, float32 [N, ...].
       betas: beta_1..beta_T.
 
     Returns:
@@ -30,13 +30,13 @@ def chain(key: Array, images: Array, betas: np.ndarray) -> Array:
 def discriminator_views(
     settings: InstanceNoise, key: Array, images: Array, times: tuple[int, ...]
 ) -> Array:
-    """Images as Diffusion-GAN's discriminator sees them at each time of its longest chain.
+    """Diffuse images as Diffusion-GAN does before its discriminator, at its longest chain.
 
     Args:
-      settings: of the noise.
-      key: typed; the noise is the same at all times.
+      settings: of the instance noise.
+      key: typed PRNG key; all times use the same noise.
       images: float32 [N, ...].
-      times: each in 0..t_max.
+      times: each in {0..t_max}.
 
     Returns:
       Float32 [len(times), N, ...].
@@ -44,6 +44,6 @@ def discriminator_views(
     state = instance_noise.init(settings, key)._replace(length=jnp.int32(settings.t_max))
     views = []
     for t in times:
-        every = state._replace(times=jnp.full(LIST_SIZE, t, jnp.int32))
-        views.append(instance_noise.diffuse(settings, every, key, images)[0])
+        fixed = state._replace(times=jnp.full(LIST_SIZE, t, jnp.int32))
+        views.append(instance_noise.diffuse(settings, fixed, key, images)[0])
     return jnp.stack(views)

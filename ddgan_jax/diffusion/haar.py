@@ -1,17 +1,17 @@
-"""The Haar transform of images: four bands of half the size, orthogonal.
+"""The orthonormal Haar wavelet transform of images.
 
-Every 2x2 block of pixels (a b / c d) becomes one value in each of four bands, named by what is low
-and high along height and width (Haar 1910; Mallat 1989):
+Each 2x2 block of pixels (a b / c d) becomes one value in each of four bands. Their names give low
+(L) or high (H) frequency along height and width:
 
   LL = (a + b + c + d) / 2      LH = (a - b + c - d) / 2
   HL = (a + b - c - d) / 2      HH = (a - b - c + d) / 2
 
-The matrix of a block is symmetric and its own inverse, so the transform keeps the energy and its
-inverse is its adjoint. Bands lie on channels: first all of LL, then LH, HL, HH.
+The 4x4 matrix of a block is orthogonal and symmetric, so it is its own inverse. The bands are
+stacked along the channels: all channels of LL, then LH, HL, HH.
 
-More than one level are wavelet packets: every band is transformed again, not LL alone, so that all
-bands keep one size and can lie on channels: [B, H, W, C] -> [B, H/2^n, W/2^n, 4^n C]. The band of
-the last level comes first: channel ((b_n 4 + b_{n-1}) ... 4 + b_1) C + c.
+Several levels are wavelet packets: each level transforms every band, so that all bands have the
+same size, [B, H, W, C] -> [B, H/2^n, W/2^n, 4^n C]. With b_k in {0..3} the band of level k, the
+channel of the result is ((b_n 4 + b_{n-1}) 4 + ... + b_1) C + c.
 """
 
 import jax.numpy as jnp
@@ -20,14 +20,21 @@ from ddgan_jax.core.types import Array
 
 
 def dwt(x: Array, levels: int = 1) -> Array:
-    """Images [B, H, W, C] -> orthonormal bands [B, H/2^levels, W/2^levels, 4^levels C].
+    """Transform images into bands.
+
+    Args:
+      x: images [B, H, W, C].
+      levels: n; 2^n divides H and W.
+
+    Returns:
+      Bands [B, H/2^n, W/2^n, 4^n C].
 
     Raises:
-      ValueError: 2^levels does not divide H and W.
+      ValueError: 2^n does not divide H and W.
     """
     if x.shape[1] % 2**levels or x.shape[2] % 2**levels:
         raise ValueError(
-            f"{levels} Haar levels need heights and widths that {2**levels} divides, "
+            f"{levels} Haar levels need heights and widths that are multiples of {2**levels}, "
             f"got {x.shape[1]}x{x.shape[2]}"
         )
     for _ in range(levels):
@@ -36,14 +43,21 @@ def dwt(x: Array, levels: int = 1) -> Array:
 
 
 def idwt(bands: Array, levels: int = 1) -> Array:
-    """The inverse of `dwt`: [B, h, w, 4^levels C] -> [B, 2^levels h, 2^levels w, C].
+    """Transform bands back into images; the inverse of `dwt`.
+
+    Args:
+      bands: [B, h, w, 4^n C].
+      levels: n.
+
+    Returns:
+      Images [B, 2^n h, 2^n w, C].
 
     Raises:
-      ValueError: 4^levels does not divide the channels.
+      ValueError: 4^n does not divide the number of channels.
     """
     if bands.shape[-1] % 4**levels:
         raise ValueError(
-            f"{levels} Haar levels need channels that {4**levels} divides, got {bands.shape[-1]}"
+            f"{levels} Haar levels need a multiple of {4**levels} channels, got {bands.shape[-1]}"
         )
     for _ in range(levels):
         bands = _inverse(bands)
@@ -51,7 +65,7 @@ def idwt(bands: Array, levels: int = 1) -> Array:
 
 
 def _butterfly(a: Array, b: Array, c: Array, d: Array) -> tuple[Array, Array, Array, Array]:
-    """The 4x4 orthogonal matrix above, its own inverse; halving is exact in floating point."""
+    """Multiply (a, b, c, d) by the matrix of a block; halving is exact in floating point."""
     left, right, top, bottom = a + c, b + d, a - c, b - d
     return (
         (left + right) * 0.5,

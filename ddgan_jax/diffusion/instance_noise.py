@@ -1,43 +1,48 @@
-"""Adaptive instance noise for the discriminator of any GAN (Diffusion-GAN, arXiv 2206.02262).
+"""Adaptive instance noise for the discriminator of any GAN (Diffusion-GAN, Wang et al. 2022).
 
-The discriminator never sees an image x, real or generated, but a diffused one, and knows how far:
+The discriminator receives diffused images, real and generated, and the time t:
 
   y = sqrt(abar_t) x + sqrt(1 - abar_t) noise_std n,   n ~ N(0, I),   D(y, t)
   abar_t = prod_{j<=t} (1 - beta_j),   beta linear from beta_min (j = 1) to beta_max (j = T)
 
-Half of the images keep t = 0, which is no noise. The chain gets longer while the discriminator is
-too sure of real images, and shorter while it is not (the rule of adaptive augmentation):
+Half of the images keep t = 0, without noise. The length T of the chain adapts to the
+discriminator: it grows while the mean sign of D(y_real) is above `target` and shrinks while it is
+below (the rule of adaptive discriminator augmentation, Karras et al. 2020). For batches of B, every
+`every` steps
 
-  every `every` steps:  p += sign(E sign D(y_real) - target) B every / images, kept within [0, 1]
-                        T  = t_min + round(p (t_max - t_min))
+  p += sign(mean sign D(y_real) - target) B every / images,   clipped to [0, 1]
+  T  = t_min + round(p (t_max - t_min))
 
-All functions are pure, their numbers may be traced, and one compilation serves every T: put
-`diffuse` before every use of the discriminator, keep the state beside the weights, and call
-`update` after each step. docs/diffusion_gan_for_others.md is an example.
+All functions are pure. The state is a tuple of arrays, so one compilation serves every T. To use
+them in another GAN: call `diffuse` before every use of the discriminator, keep the `NoiseState`
+beside the weights, and call `update` after each step; docs/diffusion_gan_for_others.md has an
+example (arXiv 2206.02262).
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array
 
-LIST_SIZE = 64  # times that one update draws, and that images then choose from
-LIST_ZEROS = 32  # of them without noise
+LIST_SIZE = 64  # times drawn at an update; each image picks one of them
+LIST_ZEROS = 32  # how many of them are 0
 
 
 class InstanceNoise(NamedTuple):
-    """The settings, static.
+    """Settings of the instance noise; static.
 
     Attributes:
-      t_min, t_max: shortest (at least 2) and longest chain.
-      beta_min, beta_max: variances of the first and the last step of the chain, whatever T.
-      noise_std: of the noise; small against the images' range [-1, 1].
-      timesteps: "priority", t in {1..T} with weight t - 1, or "uniform".
-      target: share of sign D(y_real) above which D is too sure.
-      every: steps between two updates.
-      images: real images that it takes p to get from 0 to 1.
+      t_min, t_max: length of the shortest chain, at least 2, and of the longest.
+      beta_min, beta_max: variances of the first and the last step of the chain, for every T.
+      noise_std: standard deviation of the noise, for images in [-1, 1].
+      timesteps: distribution of t in {1..T}: "priority", proportional to t - 1, or "uniform".
+      target: the mean sign of D(y_real) that the chain's length is adapted to.
+      every: steps between two updates of p.
+      images: number of real images in which p can move from 0 to 1.
     """
 
     t_min: int = 10
@@ -52,14 +57,14 @@ class InstanceNoise(NamedTuple):
 
 
 class NoiseState(NamedTuple):
-    """What changes during training.
+    """The state of the instance noise during training.
 
     Attributes:
-      p: float32 in [0, 1].
-      length: int32, T of the chain that p stands for.
-      times: int32 [LIST_SIZE], what images choose their t from.
-      signs: float32, sum over the steps since the last update of mean sign D(y_real).
-      steps: int32, how many those are.
+      p: float32 scalar in [0, 1].
+      length: int32 scalar, T for this p.
+      times: int32 [LIST_SIZE], the times that images pick from.
+      signs: float32 scalar, the sum of mean sign D(y_real) over the steps since the last update.
+      steps: int32 scalar, the number of these steps.
     """
 
     p: Array
@@ -70,11 +75,30 @@ class NoiseState(NamedTuple):
 
 
 def init(settings: InstanceNoise, key: Array) -> NoiseState:
-    """The state before the first step: the shortest chain."""
+    """The state before the first step: p = 0, the shortest chain.
+
+    Raises:
+      UserError: a chain shorter than two steps, or betas outside of (0, 1).
+    """
+    _check(settings)
     p = jnp.zeros((), jnp.float32)
     length = chain_length(settings, p)
     times = draw_times(settings, key, length)
     return NoiseState(p, length, times, jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32))
+
+
+def _check(settings: InstanceNoise) -> None:
+    if not 2 <= settings.t_min <= settings.t_max:
+        raise UserError(
+            f"config.instance_noise.t_min is {settings.t_min}; an integer from 2 to "
+            f"config.instance_noise.t_max = {settings.t_max} is needed"
+        )
+    low, high = settings.beta_min, settings.beta_max
+    if not (0 < low <= high and np.float32(min(high, 1.0)) < 1):
+        raise UserError(
+            f"config.instance_noise.beta_max is {high}; 0 < beta_min <= beta_max < 1 is needed in "
+            f"float32, beta_min is {low}"
+        )
 
 
 def chain_length(settings: InstanceNoise, p: Array) -> Array:
@@ -83,9 +107,10 @@ def chain_length(settings: InstanceNoise, p: Array) -> Array:
 
 
 def alpha_bars(settings: InstanceNoise, length: Array) -> Array:
-    """abar_0..abar_{t_max} of the chain of T = `length` steps, float32 [t_max + 1].
+    """The table abar_0 = 1, .., abar_{t_max} of the chain of T = `length` steps.
 
-    abar_0 = 1; those after abar_T are of no use, they only make the shape the same for all T.
+    Returns:
+      Float32 [t_max + 1], the same shape for every T; entries after abar_T are padding.
     """
     j = jnp.arange(settings.t_max, dtype=jnp.float32)
     along = jnp.minimum(j / (length - 1).astype(jnp.float32), 1.0)
@@ -94,7 +119,11 @@ def alpha_bars(settings: InstanceNoise, length: Array) -> Array:
 
 
 def draw_times(settings: InstanceNoise, key: Array, length: Array) -> Array:
-    """LIST_ZEROS zeros, then draws from pi(t) over {1..length}, int32 [LIST_SIZE]."""
+    """Draw the list of times: LIST_ZEROS zeros, then draws of t in {1..length}.
+
+    Returns:
+      Int32 [LIST_SIZE].
+    """
     before = jnp.arange(settings.t_max)  # t - 1
     weights = before if settings.timesteps == "priority" else jnp.ones_like(before)
     weights = jnp.where(before < length, weights, 0).astype(jnp.float32)
@@ -105,15 +134,16 @@ def draw_times(settings: InstanceNoise, key: Array, length: Array) -> Array:
 def diffuse(
     settings: InstanceNoise, state: NoiseState, key: Array, x: Array
 ) -> tuple[Array, Array]:
-    """What the discriminator gets to see of images.
+    """Diffuse images before they are given to the discriminator.
 
     Args:
-      settings, state: of the noise.
-      key: typed; the same key draws the same t and n, another one for every use.
-      x: float32 [B, ...]; gradients pass through.
+      settings: settings of the noise.
+      state: current state of the noise.
+      key: typed PRNG key; use a new one at every call.
+      x: images, float32 [B, ...]; gradients flow through.
 
     Returns:
-      y like x, and t int32 [B] in 0..T.
+      (y, t): diffused images of x's shape and their times, int32 [B] in {0..T}.
     """
     key_t, key_noise = jax.random.split(key)
     t = state.times[jax.random.randint(key_t, x.shape[:1], 0, LIST_SIZE)]
@@ -123,16 +153,17 @@ def diffuse(
 
 
 def update(settings: InstanceNoise, state: NoiseState, key: Array, d_real: Array) -> NoiseState:
-    """The state after one train step.
+    """Update the state after a train step.
 
     Args:
-      settings, state: of the noise.
-      key: typed, for a new list of times.
-      d_real: [B], what D said to the diffused real images of this step (before its last sigmoid,
-        so that 0 is undecided).
+      settings: settings of the noise.
+      state: state during the step.
+      key: typed PRNG key, for a new list of times.
+      d_real: the discriminator's logits on the diffused real images of the step, [B].
 
     Returns:
-      At every `settings.every`-th call a new p, T and list; else only the mean sign is added.
+      The next state. Every `settings.every` calls, p, T and the list of times are new; in between,
+      only the mean sign is accumulated.
     """
     signs, steps = state.signs + jnp.mean(jnp.sign(d_real)), state.steps + 1
     move = d_real.shape[0] * settings.every / settings.images
@@ -142,4 +173,6 @@ def update(settings: InstanceNoise, state: NoiseState, key: Array, d_real: Array
     updated = NoiseState(p, length, times, jnp.zeros_like(signs), jnp.zeros_like(steps))
     waiting = state._replace(signs=signs, steps=steps)
     due = steps == settings.every
-    return jax.tree.map(lambda new, old: jnp.where(due, new, old), updated, waiting)
+    return NoiseState(
+        *(jnp.where(due, new, old) for new, old in zip(updated, waiting, strict=True))
+    )

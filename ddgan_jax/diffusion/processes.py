@@ -1,4 +1,8 @@
-"""Gaussian diffusion: forward draws, the posterior, and DDIM steps, from precomputed tables."""
+"""Gaussian diffusion: forward draws, the posterior, and DDIM steps.
+
+The functions take tables of `schedules` and are pure; `gaussian` packs them into a `Process`.
+x is float32 [B, ...], times are int32 [B].
+"""
 
 import jax
 import jax.numpy as jnp
@@ -14,19 +18,19 @@ from ddgan_jax.diffusion.schedules import (
 
 
 def at(table: np.ndarray | Array, t: Array, like: Array) -> Array:
-    """`table[t]` ([B]) with trailing axes of length 1, to multiply with `like` ([B, ...])."""
+    """`table[t]`, [B], reshaped to [B, 1, ...] so that it multiplies `like` [B, ...]."""
     return jnp.asarray(table)[t].reshape(t.shape + (1,) * (like.ndim - t.ndim))
 
 
 def diffuse(tables: ForwardTables, x_0: Array, i: Array, noise: Array) -> Array:
-    """A draw of q(x_i | x_0), i in {0..T}: sqrt(abar_i) x_0 + sqrt(1 - abar_i) noise."""
+    """Draw x_i ~ q(x_i | x_0), i in {0..T}: sqrt(alpha_bar_i) x_0 + sqrt(1 - alpha_bar_i) noise."""
     return at(tables.sqrt_alpha_bar, i, x_0) * x_0 + at(tables.sigma_bar, i, x_0) * noise
 
 
 def diffuse_pair(
     tables: ForwardTables, x_0: Array, t: Array, noise_t: Array, noise_next: Array
 ) -> tuple[Array, Array]:
-    """A joint draw of (x_t, x_{t+1}), t in {0..T-1}: x_{t+1} is one forward step from x_t."""
+    """Draw (x_t, x_{t+1}) jointly, t in {0..T-1}: x_{t+1} is one forward step from x_t."""
     x_t = diffuse(tables, x_0, t, noise_t)
     x_next = at(tables.sqrt_alpha, t + 1, x_0) * x_t + at(tables.sigma, t + 1, x_0) * noise_next
     return x_t, x_next
@@ -43,13 +47,13 @@ def posterior_mean_variance(
 def posterior_sample(
     tables: PosteriorTables, x_0: Array, x_next: Array, t: Array, noise: Array
 ) -> Array:
-    """A draw of q(x_t | x_{t+1}, x_0) from standard normal `noise`; at t = 0 it is x_0 itself."""
+    """Draw x_t ~ q(x_t | x_{t+1}, x_0) from standard normal `noise`; exactly x_0 at t = 0."""
     mean, _ = posterior_mean_variance(tables, x_0, x_next, t)
     return mean + at(tables.sigma, t, x_0) * noise
 
 
 def x_0_from_noise(tables: ForwardTables, x_i: Array, i: Array, noise: Array) -> Array:
-    """The x_0 for which `diffuse(tables, x_0, i, noise)` is x_i (Ho et al. 2020, eq. 15)."""
+    """Solve x_i = diffuse(tables, x_0, i, noise) for x_0 (Ho et al. 2020, eq. 15)."""
     return (x_i - at(tables.sigma_bar, i, x_i) * noise) / at(tables.sqrt_alpha_bar, i, x_i)
 
 
@@ -62,7 +66,7 @@ def ddim_step(tables: ForwardTables, x_0: Array, x_next: Array, t: Array) -> Arr
 
 
 def gaussian(betas: np.ndarray) -> Process:
-    """The Gaussian diffusion with variances beta_1..beta_T ([T]) as a `Process`."""
+    """The Gaussian diffusion with variances beta_1..beta_T, [T], as a `Process`."""
     forward, posterior = forward_tables(betas), posterior_tables(betas)
 
     def forward_pair(key: Array, x_0: Array, t: Array) -> tuple[Array, Array]:

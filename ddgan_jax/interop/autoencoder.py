@@ -1,4 +1,4 @@
-"""The arrays of the published latent-diffusion autoencoder, see `convert.names`."""
+"""Names of the arrays of latent diffusion's published autoencoder, as entries of `names`."""
 
 import itertools
 
@@ -8,7 +8,7 @@ Entries = tuple[Entry, ...]
 
 
 def _block(name: str, path: str, tree: Tree) -> Entries:
-    """Of `networks.autoencoder.Block` at `path` of `tree`."""
+    """Entries of the `networks.autoencoder.Block` at `path` of `tree`."""
     parts = {"norm1": "norm_0/norm", "conv1": "conv_0", "norm2": "norm_1/norm", "conv2": "conv_1"}
     if "shortcut" in tree[path]:
         parts["nin_shortcut"] = "shortcut"
@@ -17,7 +17,7 @@ def _block(name: str, path: str, tree: Tree) -> Entries:
 
 
 def _attention(name: str, path: str, tree: Tree) -> Entries:
-    """Of `networks.layers.Attention` at `path` of `tree`."""
+    """Entries of the `networks.layers.Attention` at `path` of `tree`."""
     parts = {"q": "q", "k": "k", "v": "v", "proj_out": "out"}
     layers = (layer(f"{name}.{k}", f"{path}/{v}", tree, pointwise=True) for k, v in parts.items())
     norm = layer(f"{name}.norm", f"{path}/norm/norm", tree)
@@ -25,7 +25,7 @@ def _attention(name: str, path: str, tree: Tree) -> Entries:
 
 
 def _half(name: str, tree: Tree) -> Entries:
-    """Of `networks.autoencoder.Encoder` or `Decoder`, whose parameters `tree` is."""
+    """Entries of a `networks.autoencoder.Encoder` or `Decoder` with the parameters `tree`."""
     entries: Entries = ()
     for path in tree:
         way, level, kind, number = (*path.split("_"), "", "", "")[:4]
@@ -47,7 +47,11 @@ def _half(name: str, tree: Tree) -> Entries:
 
 
 def autoencoder_entries(tree: Tree) -> Entries:
-    """Of `networks.autoencoder.Autoencoder`, whose parameters or their shapes `tree` is."""
+    """Entries of a `networks.autoencoder.Autoencoder`.
+
+    Args:
+      tree: its parameters, or their shapes.
+    """
     entries = _half("encoder", tree["encoder"]) + _half("decoder", tree["decoder"])
     entries += layer("quant_conv", "conv_latent", tree)
     entries += layer("post_quant_conv", "conv_code", tree)

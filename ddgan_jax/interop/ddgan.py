@@ -1,7 +1,8 @@
-"""The arrays of DDGAN's published generator and discriminators, see `convert.names`.
+"""Names of the arrays of DDGAN's published generator and discriminators, as entries of `names`.
 
-The generator's modules are numbered in order of construction, so its map walks the same U-Net in
-the same order. Its 1x1 "NIN" layers of attention are `W` [in, out] and `b`.
+The published generator numbers its modules in the order of their construction, so
+`generator_entries` walks the U-Net in that order. Its 1x1 layers in attention, "NIN", have the
+arrays `W` [in, out] and `b`.
 """
 
 import itertools
@@ -10,11 +11,11 @@ from collections.abc import Callable
 from ddgan_jax.interop.names import Entry, Tree, layer
 
 Entries = tuple[Entry, ...]
-Kind = Callable[[str, str, Tree], Entries]  # (PyTorch module, our path, tree) -> its entries
+LayerEntries = Callable[[str, str, Tree], Entries]  # (PyTorch module, path, tree) -> entries
 
 
 def res_block(name: str, path: str, tree: Tree) -> Entries:
-    """Of `networks.ncsnpp.ResBlock` at `path` of `tree`; `name` is that of the PyTorch module."""
+    """Entries of the `networks.ncsnpp.ResBlock` at `path`, whose PyTorch module is `name`."""
     parts = {
         "GroupNorm_0.style": "norm_0/style",
         "Conv_0": "conv_0",
@@ -29,7 +30,7 @@ def res_block(name: str, path: str, tree: Tree) -> Entries:
 
 
 def attention(name: str, path: str, tree: Tree) -> Entries:
-    """Of `networks.layers.Attention` at `path` of `tree`."""
+    """Entries of the `networks.layers.Attention` at `path`, whose PyTorch module is `name`."""
     entries = layer(f"{name}.GroupNorm_0", f"{path}/norm/norm", tree)
     for i, ours in enumerate(("q", "k", "v", "out")):
         entries += (
@@ -40,17 +41,19 @@ def attention(name: str, path: str, tree: Tree) -> Entries:
 
 
 def generator_entries(
-    tree: Tree, up_block: Kind = res_block, pyramid: str = ".Conv2d_0"
+    tree: Tree, up_block: LayerEntries = res_block, pyramid: str = ".Conv2d_0"
 ) -> Entries:
-    """Of `networks.ncsnpp.NCSNpp`, whose parameters or their shapes `tree` is.
+    """Entries of a `networks.ncsnpp.NCSNpp`.
 
-    `up_block`: of the blocks that double the resolution; `pyramid`: the name of the convolution
-    within a module of the input pyramid.
+    Args:
+      tree: its parameters, or their shapes.
+      up_block: entries of the blocks that double the resolution.
+      pyramid: name of the convolution within a PyTorch module of the input pyramid.
     """
     numbers = itertools.count()
     entries: Entries = ()
 
-    def add(kind, path: str, inner: str = "") -> None:
+    def add(kind: LayerEntries, path: str, inner: str = "") -> None:
         nonlocal entries
         entries += kind(f"all_modules.{next(numbers)}{inner}", path, tree)
 
@@ -79,13 +82,17 @@ def generator_entries(
     add(layer, "norm_out/norm")
     add(layer, "conv_out")
     for i in range(sum(name.startswith("latent_") for name in tree)):
-        # A pixel norm comes first, an activation after each.
+        # Module 0 is a pixel norm, and every layer is followed by an activation module.
         entries += layer(f"z_transform.{2 * i + 1}", f"latent_{i}", tree)
     return entries
 
 
 def discriminator_entries(tree: Tree) -> Entries:
-    """Of `networks.resblock.ResBlockDiscriminator`, *small* or *large*."""
+    """Entries of a `networks.resblock.ResBlockDiscriminator`, *small* or *large*.
+
+    Args:
+      tree: its parameters, or their shapes.
+    """
     parts = {"t_embed.main.0": "time_0", "t_embed.main.2": "time_1", "start_conv": "conv_in"}
     for i in range(sum(name.startswith("block_") for name in tree)):
         parts |= {

@@ -1,6 +1,7 @@
-"""Published weights of the FID's Inception-v3 -> parameters of `networks.inception`.
+"""Convert the published weights of the FID's Inception-v3 to parameters of `networks.inception`.
 
-`python -m ddgan_jax inception` rewrites the PyTorch file as an .npz, names and layouts kept.
+`python -m ddgan_jax inception` rewrites the PyTorch file as an .npz with the same names and
+layouts.
 """
 
 import functools
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from ddgan_jax.core.types import PyTree
+from ddgan_jax.core.types import PyTree, Shape
 from ddgan_jax.interop.weight_files import (
     Arrays,
     check_arrays,
@@ -27,17 +28,24 @@ _CLASSIFIER = {"fc.weight": (CLASSES, FEATURES), "fc.bias": (CLASSES,)}
 
 
 @functools.cache
-def _kernels() -> Mapping[str, tuple[int, ...]]:
-    """Dotted name of each convolution -> shape (height, width, in, out) of its kernel."""
+def _kernels() -> Mapping[str, Shape]:
+    """Dotted name of each convolution -> shape of its kernel, (height, width, in, out)."""
     image = jax.ShapeDtypeStruct((1, 75, 75, 3), jnp.float32)
     tree = jax.eval_shape(Inception().init, jax.random.key(0), image)["params"]
     flat = traverse_util.flatten_dict(tree, sep=".")
     return {k.removesuffix(".kernel"): v.shape for k, v in flat.items() if k.endswith(".kernel")}
 
 
-def published_shapes(*, classifier: bool) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the published arrays (convolutions O I H W), with or without `fc`."""
-    shapes: dict[str, tuple[int, ...]] = {}
+def published_shapes(*, classifier: bool) -> dict[str, Shape]:
+    """Names and shapes of the published arrays.
+
+    Args:
+      classifier: include the classifier, `fc`.
+
+    Returns:
+      Name -> shape, convolutions as (out, in, height, width).
+    """
+    shapes: dict[str, Shape] = {}
     for name, (height, width, inputs, outputs) in _kernels().items():
         shapes[f"{name}.conv.weight"] = (outputs, inputs, height, width)
         for part in ("weight", "bias", "running_mean", "running_var"):
@@ -46,10 +54,12 @@ def published_shapes(*, classifier: bool) -> dict[str, tuple[int, ...]]:
 
 
 def read_inception(path: Path) -> dict[str, np.ndarray]:
-    """The published arrays of an .npz or PyTorch file, checked, without batch counters.
+    """Read and check the published arrays of an .npz or PyTorch file.
+
+    The counters of batch norms (`num_batches_tracked`) are dropped; the classifier is optional.
 
     Raises:
-      UserError: the file is damaged, or an array is missing, left over or of another shape.
+      UserError: the file is damaged, or an array is missing, unknown or of another shape.
     """
     arrays = {k: v for k, v in read_arrays(path).items() if not k.endswith(".num_batches_tracked")}
     classifier = any(name in arrays for name in _CLASSIFIER)
@@ -58,14 +68,17 @@ def read_inception(path: Path) -> dict[str, np.ndarray]:
 
 
 def inception_params(arrays: Arrays) -> dict[str, PyTree]:
-    """Published arrays -> {"network": parameters of `Inception`, "classifier": [2048, 1008]}.
+    """Parameters of `Inception` from the published arrays.
 
-    Each batch norm, gamma (y - mean) / sqrt(var + eps) + beta of the convolution's y, becomes part
-    of the convolution. "classifier" is there if `fc.weight` is; `fc.bias` is not used, see
-    `metrics.inception`.
+    Each batch norm, gamma (y - mean) / sqrt(var + eps) + beta of a convolution's output y, is
+    folded into the convolution.
 
     Args:
-      arrays: as from `read_inception`.
+      arrays: as `read_inception` returns them.
+
+    Returns:
+      {"network": parameters of `Inception`, "classifier": float32 [2048, 1008]}. "classifier" is
+      present if `fc.weight` is; `fc.bias` is not used, see `features.inception`.
     """
     flat = {}
     for name in _kernels():

@@ -1,15 +1,12 @@
-"""Published weights of LPIPS-VGG v0.1 -> one .npz, which `python -m ddgan_jax lpips` writes."""
+"""Convert the published weights of LPIPS-VGG v0.1 to one .npz: `python -m ddgan_jax lpips`."""
 
 import itertools
 from pathlib import Path
 
 import numpy as np
 
-from ddgan_jax.interop.weight_files import (
-    Arrays,
-    check_arrays,
-    read_arrays,
-)
+from ddgan_jax.core.types import Shape
+from ddgan_jax.interop.weight_files import Arrays, check_arrays, read_arrays
 from ddgan_jax.networks.vgg import STAGES
 
 NETWORK = "LPIPS-VGG v0.1"
@@ -17,14 +14,14 @@ _TORCH_INDEX = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # convolutions 
 
 
 def _widths() -> list[tuple[int, int]]:
-    """(in, out) of each convolution."""
+    """(input channels, output channels) of each convolution."""
     outputs = [width for width, convolutions in STAGES for _ in range(convolutions)]
     return list(itertools.pairwise([3, *outputs]))
 
 
-def shapes() -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the arrays of the .npz (convolutions H W I O)."""
-    found: dict[str, tuple[int, ...]] = {}
+def shapes() -> dict[str, Shape]:
+    """Names and shapes of the .npz's arrays, convolutions as (height, width, in, out)."""
+    found: dict[str, Shape] = {}
     for i, (inputs, outputs) in enumerate(_widths()):
         found[f"VGG16_0/Conv_{i}/kernel"] = (3, 3, inputs, outputs)
         found[f"VGG16_0/Conv_{i}/bias"] = (outputs,)
@@ -33,21 +30,21 @@ def shapes() -> dict[str, tuple[int, ...]]:
     return found
 
 
-def vgg_shapes() -> dict[str, tuple[int, ...]]:
-    """Names and shapes of torchvision's VGG16 without its classifier (convolutions O I H W)."""
-    found: dict[str, tuple[int, ...]] = {}
+def vgg_shapes() -> dict[str, Shape]:
+    """Names and shapes of torchvision's VGG16 without classifier, as (out, in, height, width)."""
+    found: dict[str, Shape] = {}
     for i, (inputs, outputs) in zip(_TORCH_INDEX, _widths(), strict=True):
         found |= {f"features.{i}.weight": (outputs, inputs, 3, 3), f"features.{i}.bias": (outputs,)}
     return found
 
 
-def head_shapes() -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the linear heads (O I H W)."""
+def head_shapes() -> dict[str, Shape]:
+    """Names and shapes of the linear heads, as (out, in, height, width)."""
     return {f"lin{i}.model.1.weight": (1, width, 1, 1) for i, (width, _) in enumerate(STAGES)}
 
 
 def lpips_arrays(vgg: Arrays, heads: Arrays) -> dict[str, np.ndarray]:
-    """Arrays of the .npz from those of torchvision's VGG16 and of the LPIPS heads."""
+    """The .npz's arrays from those of torchvision's VGG16 and of the LPIPS heads."""
     arrays = {}
     for i, index in enumerate(_TORCH_INDEX):
         arrays[f"VGG16_0/Conv_{i}/kernel"] = vgg[f"features.{index}.weight"].transpose(2, 3, 1, 0)
@@ -59,14 +56,14 @@ def lpips_arrays(vgg: Arrays, heads: Arrays) -> dict[str, np.ndarray]:
 
 
 def read_published(vgg_file: Path, heads_file: Path) -> dict[str, np.ndarray]:
-    """Arrays of the .npz from the two published files.
+    """Read and check the two published files, and convert them to the .npz's arrays.
 
     Args:
       vgg_file: torchvision's VGG16.
       heads_file: the heads of LPIPS v0.1.
 
     Raises:
-      UserError: a file is damaged, or an array is missing, left over or of another shape.
+      UserError: a file is damaged, or an array is missing, unknown or of another shape.
     """
     vgg, heads = read_arrays(vgg_file), read_arrays(heads_file)
     vgg = {k: v for k, v in vgg.items() if not k.startswith("classifier.")}

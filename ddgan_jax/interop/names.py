@@ -1,9 +1,9 @@
-"""Published PyTorch parameters <-> ours: which array is which, and how each is laid out.
+"""Convert parameters between published PyTorch files and this library: names and layouts.
 
-For a published network write a function that walks our tree of parameters (or of their shapes, as
-`jax.eval_shape` gives them) and returns one `Entry` for each array; see `convert.ddgan`. The tree
-says which parts there are (biases, shortcuts, attention): nothing is guessed from a file. With the
-entries, `to_params` reads such a file and `to_arrays` writes one.
+Each published network has a function that walks the tree of our parameters, or of their shapes as
+`jax.eval_shape` returns them, and returns one `Entry` per array; see `interop.ddgan`. The tree alone
+decides which optional parts there are (biases, shortcuts, attention). With the entries, `to_params`
+converts the arrays of a file to parameters, and `to_arrays` converts back.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,12 @@ Tree = Mapping[str, Any]
 
 
 class Layout(NamedTuple):
-    """How an array is turned to be ours, and back; the values stay."""
+    """A permutation of an array's axes, in both directions.
+
+    Attributes:
+      ours: PyTorch's array -> ours.
+      theirs: our array -> PyTorch's.
+    """
 
     ours: Callable[[np.ndarray], np.ndarray]
     theirs: Callable[[np.ndarray], np.ndarray]
@@ -28,29 +33,37 @@ class Layout(NamedTuple):
 
 LAYOUTS = {
     "same": Layout(lambda x: x, lambda x: x),
-    # Of a grouped convolution I is the inputs of one group, in both.
-    "conv": Layout(lambda x: x.transpose(2, 3, 1, 0), lambda x: x.transpose(3, 2, 0, 1)),  # OIHW
-    "dense": Layout(lambda x: x.T, lambda x: x.T),  # O I <-> I O
-    "pointwise": Layout(lambda x: x[:, :, 0, 0].T, lambda x: x.T[:, :, None, None]),  # O I 1 1, I O
+    # (out, in, height, width) <-> (height, width, in, out); with groups, `in` is per group.
+    "conv": Layout(lambda x: x.transpose(2, 3, 1, 0), lambda x: x.transpose(3, 2, 0, 1)),
+    # (out, in) <-> (in, out)
+    "dense": Layout(lambda x: x.T, lambda x: x.T),
+    # (out, in, 1, 1) <-> (in, out)
+    "pointwise": Layout(lambda x: x[:, :, 0, 0].T, lambda x: x.T[:, :, None, None]),
 }
 
 
 class Entry(NamedTuple):
-    """One array of a network."""
+    """One array of a network.
 
-    name: str  # in the PyTorch file
-    path: tuple[str, ...]  # in our tree
-    layout: str  # a key of LAYOUTS
+    Attributes:
+      name: its name in the PyTorch file.
+      path: its path in the tree of our parameters.
+      layout: a key of `LAYOUTS`.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    layout: str
 
 
 def layer(name: str, path: str, tree: Tree, *, pointwise: bool = False) -> tuple[Entry, ...]:
-    """The entries of one convolution, dense layer or norm: its weight, and its bias if it has one.
+    """Entries of one convolution, dense layer or norm: its weight, and its bias if it has one.
 
     Args:
       name: of the PyTorch module; its arrays are `NAME.weight` and `NAME.bias`.
-      path: of our layer, such as "down_0_block_1/norm_0/style".
-      tree: the parameters that it lies in, or their shapes.
-      pointwise: their layer is a 1x1 convolution, ours is dense.
+      path: path of our layer in `tree`, such as "down_0_block_1/norm_0/style".
+      tree: our parameters, or their shapes.
+      pointwise: whether PyTorch's layer is a 1x1 convolution where ours is dense.
     """
     keys = tuple(path.split("/"))
     ours = tree
@@ -69,17 +82,19 @@ def layer(name: str, path: str, tree: Tree, *, pointwise: bool = False) -> tuple
 
 
 def to_params(arrays: Arrays, entries: Sequence[Entry], abstract: PyTree) -> PyTree:
-    """Our parameters from the arrays of a PyTorch file.
+    """Convert the arrays of a PyTorch file to parameters.
 
     Args:
-      arrays: by name, in PyTorch's layouts.
+      arrays: by name, in PyTorch's layouts; narrower floats than the parameters are widened.
       entries: one for each parameter.
-      abstract: the parameters or their shapes and dtypes (all float32, as a rule; float16 arrays
-        are widened).
+      abstract: the parameters, or their shapes and dtypes.
+
+    Returns:
+      The tree of parameters.
 
     Raises:
-      UserError: the first array, in the order of `entries`, that is missing, of another shape or
-        no float; or an array that has no entry.
+      UserError: an array is missing, of another shape or not a float (the first in the order of
+        `entries`), or an array has no entry.
     """
     needed = _by_path(abstract, entries)
     flat = {}
@@ -90,27 +105,28 @@ def to_params(arrays: Arrays, entries: Sequence[Entry], abstract: PyTree) -> PyT
             missing = sum(e.name not in arrays for e in entries)
             raise UserError(
                 f"array {entry.name!r} {shape} is missing, and {missing - 1} others: the "
-                "checkpoint is of another architecture"
+                "checkpoint has another architecture"
             )
         found = np.asarray(arrays[entry.name])
         widens = found.dtype.kind == "f" and np.can_cast(found.dtype, leaf.dtype)
         if found.shape != shape or not widens:
             raise UserError(
                 f"array {entry.name!r} is {found.dtype} {found.shape}, {leaf.dtype} {shape} is "
-                "needed: the checkpoint is of another architecture"
+                "needed: the checkpoint has another architecture"
             )
         flat[entry.path] = np.ascontiguousarray(layout.ours(found), leaf.dtype)
     known = {entry.name for entry in entries}
     if extra := [name for name in arrays if name not in known]:
         raise UserError(
-            f"{len(extra)} arrays have no place in this architecture, {extra[0]!r} "
-            f"{np.shape(arrays[extra[0]])} among them"
+            f"{len(extra)} arrays are not in this architecture, among them {extra[0]!r} "
+            f"{np.shape(arrays[extra[0]])}"
         )
-    return traverse_util.unflatten_dict(flat)
+    params: PyTree = traverse_util.unflatten_dict(flat)
+    return params
 
 
 def to_arrays(params: PyTree, entries: Sequence[Entry]) -> dict[str, np.ndarray]:
-    """The arrays of a PyTorch file, in the order of `entries`, from our parameters."""
+    """Convert parameters to the arrays of a PyTorch file, in the order of `entries`."""
     ours = _by_path(params, entries)
     return {
         e.name: np.ascontiguousarray(LAYOUTS[e.layout].theirs(np.asarray(ours[e.path])))
@@ -119,12 +135,13 @@ def to_arrays(params: PyTree, entries: Sequence[Entry]) -> dict[str, np.ndarray]
 
 
 def _by_path(tree: PyTree, entries: Sequence[Entry]) -> Mapping[tuple[str, ...], Any]:
-    """The leaves of `tree`; checks that `entries` has each once, as only a mistake of ours breaks.
+    """The leaves of `tree` by path, after a check of `entries` against them.
 
     Raises:
-      ValueError: a path that is missing, unknown or there twice, or a name that is there twice.
+      ValueError: a path that is missing, unknown or duplicate, or a duplicate name: a bug in the
+        function that made the entries.
     """
-    flat = traverse_util.flatten_dict(tree)
+    flat: Mapping[tuple[str, ...], Any] = traverse_util.flatten_dict(tree)
     paths, names = [e.path for e in entries], [e.name for e in entries]
     if odd := set(paths) ^ set(flat):
         raise ValueError(f"entries and parameters differ in {'/'.join(min(odd))}, {len(odd)} paths")

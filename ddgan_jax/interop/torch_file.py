@@ -1,13 +1,13 @@
-"""PyTorch checkpoint files without PyTorch, and without running anything they contain.
+"""Read and write PyTorch checkpoint files without PyTorch, and without executing their contents.
 
-A checkpoint is a pickle in which tensors refer to storages, and the bytes of those storages. Since
-PyTorch 1.6 they are members of a zip archive. Before, and so in most published feature networks,
-they follow each other in one stream: magic number, version, facts about the machine, the pickle,
-the names of the storages, then the length and the bytes of each.
+A checkpoint is a pickle in which tensors refer to storages, plus the bytes of these storages. Since
+PyTorch 1.6 they are members of a zip archive. In older files, which include most published feature
+networks, they are one stream: magic number, version, facts about the machine, the pickle, the names
+of the storages, then length and bytes of each.
 
-A pickle may name any function and have it called on loading. Here a fixed handful of names is
-known, all of them harmless; any other (the settings and the state of a trainer, say) becomes an
-object that does nothing, and an error where a tensor is needed.
+A pickle can name any function to be called on loading. This reader knows a few harmless names; any
+other name (such as a trainer's settings and state) becomes an inert object, which is an error where
+a tensor is expected.
 """
 
 import pickle
@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.types import Shape
 from ddgan_jax.io.run_folder import atomically
 
 _ZIP_START = b"PK\x03\x04"
@@ -38,6 +39,8 @@ _DTYPES = {
 
 
 class _Storage(NamedTuple):
+    """A block of memory that tensors refer to; `size` counts elements."""
+
     key: str
     dtype: np.dtype
     size: int
@@ -48,11 +51,13 @@ class _Tensor(NamedTuple):
 
     storage: _Storage
     offset: int
-    shape: tuple[int, ...]
+    shape: Shape
     strides: tuple[int, ...]
 
 
-def _tensor(storage: _Storage, offset: int, shape: tuple, strides: tuple, *_: object) -> _Tensor:
+def _tensor(
+    storage: _Storage, offset: int, shape: Shape, strides: tuple[int, ...], *_: object
+) -> _Tensor:
     return _Tensor(storage, offset, shape, strides)
 
 
@@ -65,7 +70,11 @@ _KNOWN: dict[str, Callable[..., object]] = {
 
 
 class _Inert:
-    """In the place of an object of a class that is not known: takes everything and does nothing."""
+    """Replaces objects of unknown classes: accepts all calls and does nothing.
+
+    Attributes:
+      kind: dotted name of the class.
+    """
 
     kind = ""
 
@@ -82,7 +91,7 @@ class _Inert:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Builds `_Tensor`s; `storages` are those that they refer to, by key."""
+    """Unpickler that builds `_Tensor`s and collects the storages they refer to, by key."""
 
     def __init__(self, file: BinaryIO):
         super().__init__(file, encoding="utf-8")
@@ -95,10 +104,10 @@ class _Unpickler(pickle.Unpickler):
             return _KNOWN[f"{module}.{name}"]
         return type("_Inert", (_Inert,), {"kind": f"{module}.{name}"})
 
-    def persistent_load(self, pid: tuple) -> _Storage:
+    def persistent_load(self, pid: tuple[Any, ...]) -> _Storage:
         kind, dtype, key, _, size, *view = pid
         if kind != "storage" or any(v is not None for v in view):
-            raise pickle.UnpicklingError(f"it contains a {kind} of an unknown kind")
+            raise pickle.UnpicklingError(f"it contains an unknown {kind}")
         storage = _Storage(key, dtype, size)
         self.storages[key] = storage
         return storage
@@ -146,7 +155,7 @@ def _read_stream(file: BinaryIO, pick: Pick) -> dict[str, np.ndarray]:
 
 def _array(tensor: _Tensor, data: Mapping[str, np.ndarray]) -> np.ndarray:
     flat = data[tensor.storage.key]
-    # numpy does not check a strided view against the memory it looks at
+    # as_strided does not check the view against the memory.
     last = tensor.offset + sum(
         (n - 1) * stride for n, stride in zip(tensor.shape, tensor.strides, strict=True)
     )
@@ -173,18 +182,20 @@ def _kind(value: object) -> str:
 
 
 def read_torch(path: str | Path, inside: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """The tensors of a PyTorch state dict (`.pth`, `.pt`), by name.
-
-    Names, layouts and dtypes are those of the file; tensors that share memory become copies.
+    """Read the tensors of a PyTorch state dict (`.pth`, `.pt`).
 
     Args:
       path: the file.
-      inside: names under which a file that holds more than one dictionary of tensors may keep the
-        wanted one; the first that is there counts. The file's own dictionary if none is.
+      inside: keys under which a file with several dictionaries may hold the wanted one. The first
+        key that exists is used; without one, the file's outermost dictionary is.
+
+    Returns:
+      Name -> array, with the file's names, layouts and dtypes. Tensors that share memory are
+      copied.
 
     Raises:
-      UserError: the file is missing, cut short or no PyTorch file, or there is something other
-        than one flat dictionary of float, integer or boolean tensors.
+      UserError: the file is missing, truncated or not a PyTorch file, or its dictionary holds
+        anything but float, integer and boolean tensors.
     """
 
     def pick(tree: object) -> dict[str, _Tensor]:
@@ -197,17 +208,19 @@ def read_torch(path: str | Path, inside: Sequence[str] = ()) -> dict[str, np.nda
             return _read_zip(file, pick) if is_zip else _read_stream(file, pick)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:  # bytes that are no pickle can raise anything
+    except Exception as error:  # unpickling arbitrary bytes can raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: not a PyTorch file of tensors, or damaged: {reason}") from error
 
 
 def write_torch(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a state dict that `torch.load(path, weights_only=True)` reads, and always the same.
+    """Write a state dict that `torch.load(path, weights_only=True)` reads.
+
+    Equal arrays give equal bytes. An existing file is replaced once the new one is complete.
 
     Args:
-      path: where; an older file is replaced when the new one is whole.
-      arrays: by name; float, integer or boolean, of a dtype that PyTorch has.
+      path: the file to write.
+      arrays: by name; float, integer or boolean, with a dtype that PyTorch has.
     """
     plain = {name: np.require(a, a.dtype.newbyteorder("<"), "C") for name, a in arrays.items()}
     with atomically(path) as partial, zipfile.ZipFile(partial, "w") as archive:
@@ -223,9 +236,9 @@ def write_torch(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _pickled_dictionary(arrays: Mapping[str, np.ndarray]) -> Iterable[bytes]:
-    """The pickle of a dictionary of tensors, each with a storage of its own: number 0, 1, ..."""
+    """The pickle of a dictionary of tensors; tensor i has its own storage, with the key i."""
     names = {dtype: name for name, dtype in _DTYPES.items()}
-    # Classes and functions of PyTorch are only named, so the opcodes are written one by one.
+    # The opcodes are written directly: pickling PyTorch's classes would need PyTorch.
     yield pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + pickle.MARK
     for key, (name, array) in enumerate(arrays.items()):
         strides = tuple(stride // array.itemsize for stride in array.strides)
@@ -233,16 +246,16 @@ def _pickled_dictionary(arrays: Mapping[str, np.ndarray]) -> Iterable[bytes]:
         yield pickle.MARK + _plain("storage") + _global("torch", names[array.dtype])
         yield _plain(str(key)) + _plain("cpu") + _plain(array.size)
         yield pickle.TUPLE + pickle.BINPERSID
-        yield _plain(0) + _plain(array.shape) + _plain(strides)  # offset in the storage first
-        yield _plain(False)  # requires_grad; then its hooks
+        yield _plain(0) + _plain(array.shape) + _plain(strides)  # the first is the offset
+        yield _plain(False)  # requires_grad, followed by the hooks
         yield _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
         yield pickle.TUPLE + pickle.REDUCE
     yield pickle.SETITEMS + pickle.STOP
 
 
 def _plain(value: Any) -> bytes:
-    """The opcodes of text, a number or a tuple of numbers."""
-    return pickle.dumps(value, protocol=2)[2:-1]  # without those that begin and end a pickle
+    """The opcodes of a string, a number or a tuple of numbers."""
+    return pickle.dumps(value, protocol=2)[2:-1]  # without the opcodes that start and end a pickle
 
 
 def _global(module: str, name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Files of frozen weights: where they lie, reading, strict checks, and a hash of what they hold."""
+"""Files of frozen weights: locate, read, check, hash and write them."""
 
 import hashlib
 import os
@@ -12,17 +12,25 @@ from typing import Any
 import numpy as np
 
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.types import Shape
 from ddgan_jax.interop.torch_file import read_torch
 
 Arrays = Mapping[str, np.ndarray]
-Shapes = Mapping[str, tuple[int, ...]]
+Shapes = Mapping[str, Shape]
 
 
 def locate(path: str, variable: str, name: str, advice: str) -> Path:
-    """The file `path`; if that is "", of the environment variable, else ~/.cache/ddgan_jax/`name`.
+    """Find a file of weights.
+
+    Args:
+      path: the file; "": the file named by the environment variable `variable`, or else
+        ~/.cache/ddgan_jax/`name`.
+      variable: name of the environment variable.
+      name: name of the file in the cache folder.
+      advice: end of the error message, with "{path}" for the missing file.
 
     Raises:
-      UserError: it is not there; the line ends in `advice`, with "{path}" the missing file.
+      UserError: the file does not exist.
     """
     given = path or os.environ.get(variable, "")
     file = Path(given or f"~/.cache/ddgan_jax/{name}").expanduser()
@@ -34,21 +42,21 @@ def locate(path: str, variable: str, name: str, advice: str) -> Path:
 
 def _is_npz(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
-        return path.suffix == ".npz"  # damaged, as numpy will find
+        return path.suffix == ".npz"  # damaged, which numpy reports
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith(".npy") for name in archive.namelist())
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Arrays by name of an .npz or of a PyTorch file, whichever it is by its content.
+    """Read arrays by name from an .npz or a PyTorch file; the content decides which it is.
 
     Raises:
-      UserError: the file is missing, cut short, or neither.
+      UserError: the file is missing, truncated, or neither.
     """
     try:
         if not _is_npz(path):
             return read_torch(path)
-        # Opened here, because numpy leaves the file open if it is no archive.
+        # Opened here, because np.load leaves the file open if it is not an archive.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
     except OSError as error:
@@ -66,15 +74,16 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def check_arrays(arrays: Arrays, shapes: Shapes, origin: object, network: str) -> None:
-    """Nothing missing, nothing left over, every shape right, all float32.
+    """Check that arrays have exactly the given names and shapes, and are float32.
 
     Args:
-      arrays: what was found.
-      shapes: what `network` has.
-      origin, network: for the message: the file, and what it should hold.
+      arrays: the arrays of a file.
+      shapes: the arrays that the network needs, by name.
+      origin: the file, for the message.
+      network: name of the network, for the message.
 
     Raises:
-      UserError: the first difference.
+      UserError: an array is missing, unknown, or of another shape or dtype.
     """
     if missing := sorted(set(shapes) - set(arrays)):
         raise UserError(
@@ -83,7 +92,7 @@ def check_arrays(arrays: Arrays, shapes: Shapes, origin: object, network: str) -
         )
     if extra := sorted(set(arrays) - set(shapes)):
         raise UserError(
-            f"{origin}: not the weights of {network}: {len(extra)} arrays have no place there, "
+            f"{origin}: not the weights of {network}: {len(extra)} arrays are unknown, "
             f"{extra[0]!r} among them"
         )
     for name, shape in shapes.items():
@@ -91,12 +100,12 @@ def check_arrays(arrays: Arrays, shapes: Shapes, origin: object, network: str) -
         if found.shape != shape or found.dtype != np.float32:
             raise UserError(
                 f"{origin}: not the weights of {network}: array {name!r} is {found.dtype} "
-                f"{found.shape}, needed: float32 {shape}"
+                f"{found.shape}; float32 {shape} is needed"
             )
 
 
 def content_hash(arrays: Arrays) -> str:
-    """First 16 hexadecimal digits of the sha256 of the arrays' bytes, in order of their names."""
+    """First 16 hexadecimal digits of the SHA-256 of all arrays' bytes, in the order of names."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(np.ascontiguousarray(arrays[name]).tobytes())
@@ -104,10 +113,10 @@ def content_hash(arrays: Arrays) -> str:
 
 
 def write_npz(path: Path, arrays: Arrays) -> None:
-    """Writes an .npz that is either whole or not there; makes the folder.
+    """Write an .npz, and its folder if needed; the file appears only once it is complete.
 
     Raises:
-      UserError: it cannot be written.
+      UserError: the file cannot be written.
     """
     path = path.expanduser()
     partial = path.with_name(path.name + ".partial")

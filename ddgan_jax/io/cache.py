@@ -1,4 +1,4 @@
-"""The folder that keeps what is derived from data and costs time to compute again."""
+"""The cache folder: statistics of data sets, encoded data, converted weights."""
 
 import os
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""Checkpoints by orbax: saved asynchronously, restored onto any mesh.
+"""Checkpoints by Orbax: saved asynchronously, restored onto any mesh.
 
-A checkpoint has three items: `ema`, all that sampling needs; `state`, the rest of what training
-needs; `window`, the sums of the metrics that the next log line is to average. Orbax writes into a
-temporary folder and renames it, so a run killed at any moment leaves the last whole checkpoint.
+A checkpoint has three items: `ema`, everything that sampling needs; `state`, the rest of the train
+state; `window`, the sums of the metrics since the last log line. Orbax writes to a temporary folder
+and renames it, so a run that is killed at any moment leaves its last complete checkpoint.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from ddgan_jax.core.types import PyTree, TrainState
 from ddgan_jax.io.storage import AnyPath, is_remote
 from ddgan_jax.parallel.distributed import agreed, is_loss, led
 
-Sums = Mapping[str, tuple[float, int]]
+Sums = Mapping[str, tuple[float, int]]  # metric -> (sum, number of steps)
 args: Any = ocp.args
 _CAUSES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO)
 
@@ -31,10 +31,18 @@ _CAUSES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO)
 def opened(
     workdir: AnyPath, keep: int = 1, read_only: bool = False
 ) -> Iterator[ocp.CheckpointManager]:
-    """The checkpoints of a run folder; leaving waits for a save that is still under way.
+    """Open the checkpoints of a run folder; on exit, wait for a save in progress.
+
+    Args:
+      workdir: the run folder.
+      keep: number of checkpoints to keep.
+      read_only: whether nothing will be saved; the folder may then be on a read-only disk.
+
+    Yields:
+      Orbax's checkpoint manager.
 
     Raises:
-      UserError: the folder cannot be used, or the save that was under way failed.
+      UserError: the folder cannot be used, or a save in progress failed.
     """
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep,
@@ -44,14 +52,14 @@ def opened(
     )
     folder = workdir / "checkpoints"
     if not is_remote(folder):
-        folder = folder.resolve()  # orbax wants an absolute path
+        folder = folder.resolve()  # Orbax needs an absolute path
     with _reported(f"checkpoints cannot be kept in {folder}"):
         manager = ocp.CheckpointManager(folder, options=options)
     try:
         yield manager
     except BaseException as error:
-        if not is_loss(error):  # closing would wait for the process that is gone
-            with contextlib.suppress(Exception):  # the first error is the one to report
+        if not is_loss(error):  # closing would wait for the lost process
+            with contextlib.suppress(Exception):  # report the first error
                 manager.close()
         raise
     with _saving(manager):
@@ -59,10 +67,15 @@ def opened(
 
 
 def save(manager: ocp.CheckpointManager, state: TrainState, window: Sums) -> None:
-    """Start saving `state` under its step; returns once the values are copied off the devices.
+    """Start to save a train state under its step; return once the values are on the host.
+
+    Args:
+      manager: see `opened`.
+      state: the train state.
+      window: sums of the metrics since the last log line.
 
     Raises:
-      UserError: this or the save before it failed, for example on a full disk.
+      UserError: this save or the one before failed, for example on a full disk.
     """
     step = int(state.step)
     if step in manager.all_steps():
@@ -78,20 +91,20 @@ def save(manager: ocp.CheckpointManager, state: TrainState, window: Sums) -> Non
 
 
 def save_ema(manager: ocp.CheckpointManager, step: int, ema: PyTree) -> None:
-    """Save a checkpoint that can be sampled from, but not trained on.
+    """Save a checkpoint for sampling only, without train state.
 
     Raises:
-      UserError: it could not be saved.
+      UserError: saving failed.
     """
     with _saving(manager):
         manager.save(step, args=args.Composite(ema=args.StandardSave(ema)))
 
 
 def wait(manager: ocp.CheckpointManager) -> None:
-    """Wait until what is being saved is on the disk.
+    """Wait until a save in progress is complete.
 
     Raises:
-      UserError: it could not be saved.
+      UserError: saving failed.
     """
     with _saving(manager):
         manager.wait_until_finished()
@@ -100,7 +113,12 @@ def wait(manager: ocp.CheckpointManager) -> None:
 def restore_state(
     manager: ocp.CheckpointManager, step: int, abstract: TrainState
 ) -> tuple[TrainState, Sums]:
-    """What `save` was given at `step`, laid out as `abstract` (with shardings) says.
+    """Restore a train state and the sums of its metrics.
+
+    Args:
+      manager: see `opened`.
+      step: of the checkpoint.
+      abstract: shapes, dtypes and shardings of the state.
 
     Raises:
       UserError: the checkpoint cannot be read or has another structure.
@@ -118,13 +136,18 @@ def restore_state(
 def restore_newest(
     manager: ocp.CheckpointManager, abstract: TrainState, say: Callable[[str], None]
 ) -> tuple[TrainState, Sums]:
-    """`restore_state` of the newest step that can be read.
+    """Restore the newest checkpoint that can be read (collective).
 
-    Newer ones that are damaged make room for what will be saved under their numbers: they are
-    moved beside the checkpoints, and `say` hears of it. If none can be read, nothing is moved.
+    Newer, damaged checkpoints are moved to the folder `damaged` beside the checkpoints, so that
+    their steps can be saved again. If no checkpoint can be read, none is moved.
+
+    Args:
+      manager: see `opened`.
+      abstract: shapes, dtypes and shardings of the state.
+      say: called with a warning for each checkpoint that is moved.
 
     Raises:
-      UserError: none can be read; why the newest cannot.
+      UserError: no checkpoint can be read; the reason for the newest.
     """
     failed: list[tuple[int, UserError]] = []
     for step in sorted(manager.all_steps(), reverse=True):
@@ -143,16 +166,17 @@ def restore_newest(
 
 
 def _set_aside(manager: ocp.CheckpointManager, step: int) -> str:
-    folder, place = epath.Path(manager.directory), epath.Path(manager.directory).parent / "damaged"
-    target = next(t for i in itertools.count() if not (t := place / f"{step}.{i}").exists())
+    folder = epath.Path(manager.directory)
+    aside = folder.parent / "damaged"
+    target = next(t for i in itertools.count() if not (t := aside / f"{step}.{i}").exists())
     with _reported(f"the damaged checkpoint {folder / str(step)} cannot be moved to {target}"):
-        place.mkdir(parents=True, exist_ok=True)
+        aside.mkdir(parents=True, exist_ok=True)
         (folder / str(step)).rename(target)
     return str(target)
 
 
 def restore_ema(manager: ocp.CheckpointManager, step: int, abstract: PyTree) -> PyTree:
-    """The moving average alone.
+    """Restore the moving averages alone; `abstract` has their shapes, dtypes and shardings.
 
     Raises:
       UserError: the checkpoint cannot be read or has another structure.
@@ -162,10 +186,10 @@ def restore_ema(manager: ocp.CheckpointManager, step: int, abstract: PyTree) -> 
 
 
 def restore_params(manager: ocp.CheckpointManager, step: int, abstract: PyTree) -> PyTree:
-    """The latest weights of the roles in `abstract`, without the rest of the train state.
+    """Restore the parameters, not averaged, of the roles in `abstract`.
 
     Raises:
-      UserError: the checkpoint cannot be read, or holds averages only.
+      UserError: the checkpoint cannot be read, or has moving averages only.
     """
     item = {"params": abstract}
     restore = args.PyTreeRestore(
@@ -191,35 +215,37 @@ def _saving(manager: ocp.CheckpointManager) -> contextlib.AbstractContextManager
 
 @contextlib.contextmanager
 def _reported(what: str, rest: str = "") -> Iterator[None]:
-    """Turn whatever orbax and the layers below it raise into one line that begins with `what`."""
+    """Turn any exception, from Orbax or below, into a `UserError` that begins with `what`."""
     try:
         yield
-    except Exception as error:  # there is no common base class
+    except Exception as error:  # they have no common base class
         raise UserError(f"{what}: {_reason(error)}{rest}") from error
 
 
 def _reason(error: Exception) -> str:
-    """The cause, where it is one that people know; it comes last in a page of what was tried."""
+    """The system's error if Orbax's long message contains one, else the start of the message."""
     text = " ".join(str(error).split()) or type(error).__name__
     causes = (os.strerror(number) for number in _CAUSES)
     return next((cause for cause in causes if cause in text), text[:160])
 
 
 def latest_step(manager: ocp.CheckpointManager, step: int | None = None) -> int:
-    """`step` if it was saved, else the last one.
+    """The step to restore: `step`, or the last one if it is None.
 
     Raises:
-      UserError: there is no checkpoint (of that step).
+      UserError: there is no checkpoint, or none of `step`.
     """
     steps = sorted(manager.all_steps())
     folder = manager.directory
     if not steps:
         raise UserError(f"no checkpoint in {folder}; train first with --mode=train")
     if step is not None and step not in steps:
-        raise UserError(f"no checkpoint of step {step} in {folder}; there are steps {steps}")
+        raise UserError(
+            f"no checkpoint of step {step} in {folder}; one of the steps {steps} is needed"
+        )
     return steps[-1] if step is None else step
 
 
 def with_sharding(tree: PyTree, sharding: jax.sharding.Sharding) -> PyTree:
-    """Shapes and dtypes of `tree` as ShapeDtypeStructs that carry `sharding`."""
+    """`jax.ShapeDtypeStruct`s of a tree's arrays, all with the given sharding."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)

@@ -1,4 +1,4 @@
-"""The run folder: config.json, info.json, checkpoints/, metrics, samples/. All modes read it."""
+"""The run folder: config.json, info.json, checkpoints/, metrics, samples/."""
 
 import contextlib
 import json
@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.types import Shape
 from ddgan_jax.io.storage import AnyPath, locked
 
 
 @contextlib.contextmanager
 def atomically(path: Path, writer: int = 0) -> Iterator[Path]:
-    """A file to write instead of `path`; takes its place in the end, or disappears on an error.
+    """Write a file atomically: a temporary file replaces `path` on exit.
 
-    `writer`: which process this is, where several may write the same path.
+    Args:
+      path: the file to write.
+      writer: index of this process, if several processes may write the same path.
+
+    Yields:
+      The temporary path to write to; it is deleted on an error.
     """
     temporary = path.with_name(f".{path.stem}.tmp{writer or ''}{path.suffix}")
     try:
@@ -26,8 +32,8 @@ def atomically(path: Path, writer: int = 0) -> Iterator[Path]:
 
 
 def write_atomically(path: AnyPath, text: str) -> None:
-    """Write `path` whole or not at all, whenever the process dies."""
-    if not isinstance(path, Path):  # objects in a store always appear whole
+    """Write a text file completely or not at all, even if the process is killed."""
+    if not isinstance(path, Path):  # object stores write atomically
         path.write_text(text)
         return
     with atomically(path) as temporary:
@@ -35,10 +41,10 @@ def write_atomically(path: AnyPath, text: str) -> None:
 
 
 def check_writable(flag: str, folder: AnyPath) -> None:
-    """Make the folder that `flag` names, and see that it can be written to.
+    """Create the folder that `flag` names, and check that files can be written to it.
 
     Raises:
-      UserError: it cannot be made or written to.
+      UserError: it cannot be created or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -46,17 +52,17 @@ def check_writable(flag: str, folder: AnyPath) -> None:
         (folder / ".writable").unlink()
     except OSError as error:
         raise UserError(
-            f"{flag}={folder} cannot be written to: {error.strerror or error}; choose another "
-            "folder"
+            f"{flag}={folder} cannot be written to: {error.strerror or error}; another folder is "
+            "needed"
         ) from None
 
 
 @contextlib.contextmanager
 def claimed(workdir: AnyPath) -> Iterator[None]:
-    """Make the run folder; within the block nobody else trains in it.
+    """Create the run folder and lock it for training within the block.
 
     Raises:
-      UserError: it cannot be made or written to, or another run has it.
+      UserError: it cannot be created or written to, or another run has locked it.
     """
     check_writable("--workdir", workdir)
     with locked(workdir):
@@ -65,12 +71,12 @@ def claimed(workdir: AnyPath) -> Iterator[None]:
 
 
 def save_info(workdir: AnyPath, info: Mapping[str, Any]) -> None:
-    """Write info.json: what `data_shape` and people want to know without loading the data."""
+    """Write info.json: facts about the run that are read without loading its data."""
     write_atomically(workdir / "info.json", json.dumps(info, indent=2) + "\n")
 
 
-def data_shape(workdir: AnyPath) -> tuple[int, ...]:
-    """The shape of one example of the data that the run was trained on, from info.json.
+def data_shape(workdir: AnyPath) -> Shape:
+    """The shape of one example of the run's training data, from info.json.
 
     Raises:
       UserError: info.json is missing or damaged.

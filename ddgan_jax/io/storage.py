@@ -1,4 +1,4 @@
-"""Where run folders live: on disks, or in object stores such as gs:// by way of etils.epath."""
+"""Storage of run folders: on disks, or in object stores (gs://, s3://) through etils.epath."""
 
 import contextlib
 import fcntl
@@ -15,17 +15,17 @@ AnyPath: TypeAlias = Path | epath.Path
 
 
 def place(name: str | AnyPath) -> AnyPath:
-    """The folder of that name: "runs/a", "gs://bucket/runs/a"."""
+    """The path of a name such as "runs/a" or "gs://bucket/runs/a"."""
     return epath.Path(name) if "://" in str(name) else Path(name)
 
 
 def is_remote(path: AnyPath) -> bool:
-    """Whether it is in an object store: no appending, no locks, and files appear whole."""
+    """Whether a path is in an object store, which has no appending and no locks."""
     return "://" in str(path)
 
 
 def copy_tree(source: AnyPath, target: AnyPath, without: tuple[str, ...] = ()) -> None:
-    """Copy a folder with all that lies in it, but for what has a name in `without`."""
+    """Copy a folder recursively, except for files and folders whose names are in `without`."""
     target.mkdir(parents=True, exist_ok=True)
     for entry in source.iterdir():
         if entry.name in without:
@@ -38,14 +38,13 @@ def copy_tree(source: AnyPath, target: AnyPath, without: tuple[str, ...] = ()) -
 
 @contextlib.contextmanager
 def locked(workdir: AnyPath) -> Iterator[None]:
-    """Nobody else may train in `workdir` within the block.
+    """Lock a run folder against other training processes within the block.
 
-    The kernel's lock on an open file: it ends with the process, however that ends, and holds
-    between hosts on NFS. Object stores, and file systems without locks, do not know who writes:
-    there it is up to the cluster to start a run once.
+    This is the kernel's lock on an open file: it is released when the process ends in any way, and
+    works across hosts on NFS. Object stores and file systems without locks are not protected.
 
     Raises:
-      UserError: another run has it.
+      UserError: another process holds the lock.
     """
     if is_remote(workdir):
         yield
@@ -55,7 +54,7 @@ def locked(workdir: AnyPath) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"--workdir={workdir} is in use: another run trains there; wait for its end or "
+                f"--workdir={workdir} is in use by another training run; wait for its end or "
                 "choose another --workdir"
             ) from None
         except OSError:  # a file system without locks
@@ -65,14 +64,17 @@ def locked(workdir: AnyPath) -> Iterator[None]:
 
 @contextlib.contextmanager
 def spooled(workdir: AnyPath, *read: str) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """A folder on this disk for files that grow, and a function that brings them to `workdir`.
+    """A local folder for files that are appended to, such as logs, in `workdir`.
 
-    The folder is `workdir` itself unless that is in an object store, where nothing can be appended
-    to: then what has changed is sent when the function is called, and at the end of the block.
+    If `workdir` is on a disk, the folder is `workdir` itself. If it is in an object store, the
+    folder is a temporary one whose changed files are uploaded by the function and on exit.
 
     Args:
-      workdir: where the files belong.
-      read: names of files that are there first.
+      workdir: the run folder.
+      *read: names of files to download first, if they exist.
+
+    Yields:
+      (folder, function that uploads the changed files).
     """
     if not is_remote(workdir):
         yield Path(workdir), lambda: None

@@ -326,7 +326,7 @@ def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
     return make_dddg(
         generator=build_network(config, "gen", GENERATORS, shape),
         discriminator=build_network(
-            config, "disc", ENCODERS, shape, values=max(config.classes, 1), latents=latents
+            config, "disc", ENCODERS, shape, num_logits=max(config.classes, 1), num_latents=latents
         ),
         degradation=degrade,
         shape=shape,

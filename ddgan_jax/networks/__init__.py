@@ -1,4 +1,4 @@
-"""Flax networks, and the registries that name them in configs."""
+"""Flax networks, and the registries of their config names."""
 
 from ddgan_jax.networks import (
     autoencoder,

@@ -1,8 +1,9 @@
 """Convolutional autoencoder of VQGAN and latent diffusion (Esser et al. 2021, Rombach et al. 2022).
 
-The image becomes a small grid of latents; each level after the first halves it. The encoder may
-give a mean and a log-variance, and the latents may be replaced by the nearest of a few codes, on
-the way back to the image: what a diffusion in the latents sees is continuous in all cases.
+The encoder maps an image to a smaller grid of latents; each level after the first halves the
+resolution. Optionally the encoder predicts a mean and a log-variance, and the decoder first
+replaces latents by their nearest codes. The latents are continuous in both cases, so a diffusion
+model can be trained in them. `MLPAutoencoder` is the counterpart for very small images.
 """
 
 import math
@@ -12,52 +13,68 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ddgan_jax.core.types import Array
+from ddgan_jax.core.types import Array, Shape
 from ddgan_jax.networks.entry import Network, channels_of, fits_images
 from ddgan_jax.networks.layers import Attention, Dtype, GroupNorm, conv, dense, group_count
 from ddgan_jax.networks.mlp import Trunk
 
 
 def norm_groups(channels: int) -> int:
-    """32 as published; `group_count` where 32 does not divide the channels of a small network."""
+    """Number of groups: 32 as published; `group_count` if 32 does not divide the channels."""
     return group_count(channels) if channels % 32 else 32
 
 
-def _norm(x: Array, name: str, **kwargs: Any) -> Array:
-    return GroupNorm(groups=norm_groups(x.shape[-1]), name=name, **kwargs)(x)
+def _norm(x: Array, name: str, dtype: Dtype) -> Array:
+    normalized: Array = GroupNorm(groups=norm_groups(x.shape[-1]), name=name, dtype=dtype)(x)
+    return normalized
 
 
 class Block(nn.Module):
-    """Norm, SiLU, conv, norm, SiLU, conv; 1x1 shortcut where the width changes; plain sum."""
+    """Residual block: norm, SiLU, conv, norm, SiLU, conv.
+
+    The shortcut is a 1x1 convolution if the number of channels changes.
+
+    Attributes:
+      features: number of output channels.
+      dtype: of the computation.
+    """
 
     features: int
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [B, H, W, C] -> [B, H, W, features]."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        h = conv(self.features, 3, name="conv_0", **kwargs)(nn.silu(_norm(x, "norm_0", **kwargs)))
-        h = conv(self.features, 3, name="conv_1", **kwargs)(nn.silu(_norm(h, "norm_1", **kwargs)))
-        if x.shape[-1] != self.features:
-            x = conv(self.features, 1, name="shortcut", **kwargs)(x)
+        """Features [B, H, W, features] of x [B, H, W, C]."""
+        features, dtype = self.features, self.dtype
+        h = nn.silu(_norm(x, "norm_0", dtype))
+        h = conv(features, 3, name="conv_0", dtype=dtype)(h)
+        h = nn.silu(_norm(h, "norm_1", dtype))
+        h = conv(features, 3, name="conv_1", dtype=dtype)(h)
+        if x.shape[-1] != features:
+            x = conv(features, 1, name="shortcut", dtype=dtype)(x)
         return x + h
 
 
-def _attention(x: Array, name: str, **kwargs: Any) -> Array:
-    groups = norm_groups(x.shape[-1])
-    return Attention(groups=groups, rescale=False, name=name, **kwargs)(x)
+def _attention(x: Array, name: str, dtype: Dtype) -> Array:
+    layer = Attention(groups=norm_groups(x.shape[-1]), rescale=False, name=name, dtype=dtype)
+    attended: Array = layer(x)
+    return attended
 
 
-def _middle(h: Array, **kwargs: Any) -> Array:
-    h = Block(h.shape[-1], name="mid_block_0", **kwargs)(h)
-    h = _attention(h, "mid_attention", **kwargs)
-    return Block(h.shape[-1], name="mid_block_1", **kwargs)(h)
+def _middle(h: Array, dtype: Dtype) -> Array:
+    h = Block(h.shape[-1], name="mid_block_0", dtype=dtype)(h)
+    h = _attention(h, "mid_attention", dtype)
+    result: Array = Block(h.shape[-1], name="mid_block_1", dtype=dtype)(h)
+    return result
 
 
 class Encoder(nn.Module):
-    """Image [B, H, W, C] -> [B, H / f, W / f, outputs], f = 2^(levels - 1)."""
+    """Convolutional encoder.
+
+    Attributes:
+      outputs: number of output channels.
+      width, multipliers, blocks, attention, dtype: as in `Autoencoder`.
+    """
 
     outputs: int
     width: int
@@ -65,34 +82,40 @@ class Encoder(nn.Module):
     blocks: int
     attention: tuple[int, ...]
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """As the class says."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        h = conv(self.width, 3, name="conv_in", **kwargs)(x.astype(self.dtype))
+        """Features [B, H/f, W/f, outputs] of images [B, H, W, C], f = 2^(levels - 1)."""
+        dtype = self.dtype
+        h: Array = conv(self.width, 3, name="conv_in", dtype=dtype)(x.astype(dtype))
         for level, multiplier in enumerate(self.multipliers):
             for i in range(self.blocks):
-                h = Block(self.width * multiplier, name=f"down_{level}_block_{i}", **kwargs)(h)
+                h = Block(self.width * multiplier, name=f"down_{level}_block_{i}", dtype=dtype)(h)
                 if h.shape[1] in self.attention:
-                    h = _attention(h, f"down_{level}_attention_{i}", **kwargs)
+                    h = _attention(h, f"down_{level}_attention_{i}", dtype)
             if level < len(self.multipliers) - 1:
-                h = conv(
-                    *(h.shape[-1], 3),
+                halve = conv(
+                    h.shape[-1],
+                    3,
                     strides=2,
                     padding=((0, 1), (0, 1)),
                     name=f"down_{level}_resample",
-                    **kwargs,
-                )(h)
-        h = nn.silu(_norm(_middle(h, **kwargs), "norm_out", **kwargs))
-        return conv(self.outputs, 3, name="conv_out", **kwargs)(h)
+                    dtype=dtype,
+                )
+                h = halve(h)
+        h = nn.silu(_norm(_middle(h, dtype), "norm_out", dtype))
+        h = conv(self.outputs, 3, name="conv_out", dtype=dtype)(h)
+        return h
 
 
 class Decoder(nn.Module):
-    """[B, h, w, c] -> float32 image [B, h f, w f, channels]; one block a level more than encoding.
+    """Convolutional decoder, with one block per level more than the encoder.
 
-    `out` is the last layer: there the adaptive weight of the adversarial term is measured.
+    The adaptive weight of the adversarial loss is measured at its last layer, `out`.
+
+    Attributes:
+      channels: of the image.
+      width, multipliers, blocks, attention, dtype: as in `Autoencoder`.
     """
 
     channels: int
@@ -101,29 +124,29 @@ class Decoder(nn.Module):
     blocks: int
     attention: tuple[int, ...]
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, z: Array) -> Array:
-        """As the class says."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        h = conv(self.width * self.multipliers[-1], 3, name="conv_in", **kwargs)(z)
-        h = _middle(h, **kwargs)
+        """Images float32 [B, h f, w f, channels] of latents z [B, h, w, c], f = 2^(levels - 1)."""
+        dtype = self.dtype
+        h: Array = conv(self.width * self.multipliers[-1], 3, name="conv_in", dtype=dtype)(z)
+        h = _middle(h, dtype)
         for level in reversed(range(len(self.multipliers))):
             for i in range(self.blocks + 1):
                 features = self.width * self.multipliers[level]
-                h = Block(features, name=f"up_{level}_block_{i}", **kwargs)(h)
+                h = Block(features, name=f"up_{level}_block_{i}", dtype=dtype)(h)
                 if h.shape[1] in self.attention:
-                    h = _attention(h, f"up_{level}_attention_{i}", **kwargs)
+                    h = _attention(h, f"up_{level}_attention_{i}", dtype)
             if level > 0:
                 h = jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2)
-                h = conv(h.shape[-1], 3, name=f"up_{level}_resample", **kwargs)(h)
-        h = nn.silu(_norm(h, "norm_out", **kwargs))
-        return conv(self.channels, 3, name="out", **kwargs)(h).astype(jnp.float32)
+                h = conv(h.shape[-1], 3, name=f"up_{level}_resample", dtype=dtype)(h)
+        h = nn.silu(_norm(h, "norm_out", dtype))
+        h = conv(self.channels, 3, name="out", dtype=dtype)(h)
+        return h.astype(jnp.float32)
 
 
-def _point_or_gaussian(h: Array, gaussian: bool) -> tuple[Array, Array | None]:
-    """[..., c] -> (it, None), or [..., 2 c] -> (mean, log-variance within [-30, 20])."""
+def _mean_and_log_variance(h: Array, gaussian: bool) -> tuple[Array, Array | None]:
+    """Split h [..., 2 c] into mean and log-variance, clipped to [-30, 20]; else (h, None)."""
     if not gaussian:
         return h, None
     mean, log_variance = jnp.split(h, 2, axis=-1)
@@ -131,18 +154,21 @@ def _point_or_gaussian(h: Array, gaussian: bool) -> tuple[Array, Array | None]:
 
 
 class Autoencoder(nn.Module):
-    """Both ways; methods `encode`, `quantize`, `rebuild`, `decode`.
+    """Convolutional autoencoder with the methods `encode`, `quantize`, `rebuild` and `decode`.
+
+    The latents of images [B, H, W, C] are [B, H/f, W/f, c], f = 2^(levels - 1).
 
     Attributes:
-      channels: of the image.
-      width: channels at the finest level.
-      multipliers: of `width`, one per level; f = 2^(levels - 1).
+      channels: C.
+      width: channels at the highest resolution.
+      multipliers: of `width`, one per level.
       blocks: residual blocks per level of the encoder; the decoder has one more.
-      attention: resolutions (heights) that get attention; the middle always has one.
-      latent_channels: of the latents.
-      gaussian: the encoder gives a mean and a log-variance; else a point.
-      codes: number of vectors that latents are rounded to before they are decoded; 0: none.
+      attention: heights at which blocks are followed by attention; the middle always has it.
+      latent_channels: c.
+      gaussian: whether the encoder predicts a log-variance besides the mean.
+      codes: number of codes that latents are quantized to before they are decoded; 0: none.
       tanh: output through tanh; else linear.
+      dtype: of the computation.
     """
 
     channels: int
@@ -155,44 +181,42 @@ class Autoencoder(nn.Module):
     codes: int = 0
     tanh: bool = False
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     def setup(self) -> None:
-        """The two halves, a 1x1 convolution on either side of the latents, the codes."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        """Encoder, decoder, a 1x1 convolution on each side of the latents, and the codebook."""
         sizes: dict[str, Any] = dict(
             width=self.width,
             multipliers=self.multipliers,
             blocks=self.blocks,
             attention=self.attention,
-            **kwargs,
+            dtype=self.dtype,
         )
         outputs = self.latent_channels * (2 if self.gaussian else 1)
         self.encoder = Encoder(outputs, **sizes)
         self.decoder = Decoder(self.channels, **sizes)
-        self.conv_latent = conv(outputs, 1, **kwargs)
-        self.conv_code = conv(self.latent_channels, 1, **kwargs)
+        self.conv_latent = conv(outputs, 1, dtype=self.dtype)
+        self.conv_code = conv(self.latent_channels, 1, dtype=self.dtype)
         if self.codes:
             init = nn.initializers.variance_scaling(1.0, "fan_in", "uniform", in_axis=0, out_axis=1)
             shape = (self.codes, self.latent_channels)
-            self.codebook = self.param("codebook", init, shape, self.param_dtype)
+            self.codebook = self.param("codebook", init, shape, jnp.float32)
 
     def __call__(self, x: Array) -> Array:
-        """Image [B, H, W, C] -> its reconstruction; touches all parameters."""
+        """Reconstructions of images [B, H, W, C]; uses all parameters, for `init`."""
         return self.decode(self.encode(x)[0])
 
     def encode(self, x: Array) -> tuple[Array, Array | None]:
-        """Image [B, H, W, C] -> (latents, log-variance or None), float32 [B, H/f, W/f, c]."""
+        """(latents, log-variance or None) of images [B, H, W, C], float32 [B, H/f, W/f, c]."""
         h = self.conv_latent(self.encoder(x)).astype(jnp.float32)
-        return _point_or_gaussian(h, self.gaussian)
+        return _mean_and_log_variance(h, self.gaussian)
 
-    def latents_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the latents of an image of `shape`."""
+    def latents_of(self, shape: Shape) -> Shape:
+        """The shape of the latents of one image of `shape`."""
         factor = 2 ** (len(self.multipliers) - 1)
         return (shape[0] // factor, shape[1] // factor, self.latent_channels)
 
     def quantize(self, z: Array) -> tuple[Array, Array]:
-        """Latents [..., c] -> (nearest code, its index int32 [...]), by Euclidean distance."""
+        """(nearest codes, their indices int32 [...]) of latents z [..., c]; Euclidean distance."""
         distance = (
             jnp.sum(jnp.square(z), axis=-1, keepdims=True)
             - 2 * jnp.matmul(z, self.codebook.T, precision=jax.lax.Precision.HIGHEST)
@@ -202,84 +226,88 @@ class Autoencoder(nn.Module):
         return self.codebook[index], index
 
     def rebuild(self, z: Array) -> Array:
-        """Latents [B, h, w, c], quantised where there are codes -> image float32 [B, H, W, C]."""
-        out = self.decoder(self.conv_code(z.astype(self.dtype)))
+        """Images float32 [B, H, W, C] of latents z [B, h, w, c], quantized if there are codes."""
+        out: Array = self.decoder(self.conv_code(z.astype(self.dtype)))
         return jnp.tanh(out) if self.tanh else out
 
     def decode(self, z: Array) -> Array:
-        """Latents [B, h, w, c] -> image float32 [B, H, W, C]; quantises if there are codes."""
+        """Images float32 [B, H, W, C] of latents z [B, h, w, c]; codes are applied first."""
         return self.rebuild(self.quantize(z)[0] if self.codes else z)
 
 
-class MLPEncoder(nn.Module):
-    """Residual MLP: image -> [B, outputs]."""
+class MLP(nn.Module):
+    """Residual MLP on flattened inputs: the encoder or the decoder of `MLPAutoencoder`.
+
+    Attributes:
+      outputs: number of outputs.
+      width, blocks: of the trunk.
+      dtype: of the computation.
+    """
 
     outputs: int
     width: int
     blocks: int
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """X [B, ...] -> float32 [B, outputs]."""
+        """Outputs float32 [B, outputs] of x [B, ...]."""
         flat = x.reshape(x.shape[0], -1).astype(self.dtype)
-        trunk = Trunk(self.width, self.blocks, self.dtype, self.param_dtype, name="trunk")
-        h = trunk(flat, jnp.ones((x.shape[0], 1), self.dtype))  # no time to tell it
-        out = dense(self.outputs, dtype=jnp.float32, param_dtype=self.param_dtype, name="out")
-        return out(h.astype(jnp.float32))
+        constant = jnp.ones((x.shape[0], 1), self.dtype)  # in place of a time embedding
+        h = Trunk(self.width, self.blocks, self.dtype, name="trunk")(flat, constant)
+        layer = dense(self.outputs, dtype=jnp.float32, name="out")
+        out: Array = layer(h.astype(jnp.float32))
+        return out
 
 
 class MLPAutoencoder(nn.Module):
-    """The same with residual MLPs for halves, for very small images; no codes.
+    """Autoencoder of residual MLPs for very small images, without codes.
 
     Attributes:
       shape: of one image.
-      width, blocks: of both trunks.
-      latent_shape: of the latents; any.
-      gaussian, tanh: as in `Autoencoder`.
+      width, blocks: of the trunks of encoder and decoder.
+      latent_shape: shape of the latents of one image; any.
+      gaussian, tanh, dtype: as in `Autoencoder`.
     """
 
-    shape: tuple[int, ...]
+    shape: Shape
     width: int
     blocks: int
-    latent_shape: tuple[int, ...]
+    latent_shape: Shape
     gaussian: bool
     tanh: bool = False
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
     codes: ClassVar[int] = 0
 
     def setup(self) -> None:
-        """The two halves."""
+        """Encoder and decoder."""
         sizes: dict[str, Any] = dict(width=self.width, blocks=self.blocks, dtype=self.dtype)
-        sizes["param_dtype"] = self.param_dtype
         outputs = math.prod(self.latent_shape) * (2 if self.gaussian else 1)
-        self.encoder = MLPEncoder(outputs, **sizes)
-        self.decoder = MLPEncoder(math.prod(self.shape), **sizes)
+        self.encoder = MLP(outputs, **sizes)
+        self.decoder = MLP(math.prod(self.shape), **sizes)
 
     def __call__(self, x: Array) -> Array:
-        """As `Autoencoder`."""
+        """As in `Autoencoder`."""
         return self.decode(self.encode(x)[0])
 
-    def latents_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """As `Autoencoder`."""
+    def latents_of(self, shape: Shape) -> Shape:
+        """As in `Autoencoder`."""
         del shape
         return tuple(self.latent_shape)
 
     def encode(self, x: Array) -> tuple[Array, Array | None]:
-        """As `Autoencoder`."""
+        """As in `Autoencoder`."""
         *outer, channels = self.latent_shape
         h = self.encoder(x).reshape(x.shape[0], *outer, channels * (2 if self.gaussian else 1))
-        return _point_or_gaussian(h, self.gaussian)
+        return _mean_and_log_variance(h, self.gaussian)
 
     def rebuild(self, z: Array) -> Array:
-        """As `Autoencoder`."""
+        """As in `Autoencoder`."""
         out = self.decoder(z).reshape(z.shape[0], *self.shape)
         return jnp.tanh(out) if self.tanh else out
 
     def decode(self, z: Array) -> Array:
-        """As `Autoencoder`."""
+        """As in `Autoencoder`."""
         return self.rebuild(z)
 
 

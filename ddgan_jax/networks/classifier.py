@@ -1,4 +1,4 @@
-"""A small classifier of grey images; what it knows before it decides is a feature space."""
+"""A small classifier of gray images whose last hidden layer is a feature space for metrics."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -7,21 +7,22 @@ from ddgan_jax.core.types import Array
 from ddgan_jax.networks.layers import conv, dense
 
 FEATURES = 128
-SIZES = range(8, 33)  # heights and widths that reach 3x3 or 4x4 in one to three halvings
+SIZES = range(8, 33)  # heights and widths that one to three halvings reduce to 3x3 or 4x4
 _WIDTHS = (32, 64, 64)
 
 
 class Classifier(nn.Module):
-    """Convolutions down to 4x4 or less, Dense (the features), Dense (the logits).
+    """Convolutions down to 4x4 or 3x3, a dense layer of features, a dense layer of logits.
 
-    One of stride 2 for each halving, the first 5x5 and the rest 3x3, and one more at the end.
-    Nothing is normalised over the batch, so that image i of a batch depends on itself alone; SiLU
-    leaves no feature dead, so that no covariance of features is singular for that reason. For ten
-    classes 225,674 parameters at 32x32 and 171,082 at 8x8.
+    There is one convolution of stride 2 for each halving, 5x5 in the first and 3x3 in the others,
+    and a last 3x3 convolution of stride 1. No layer normalizes over the batch, so the output for an
+    image does not depend on the others. SiLU keeps every feature alive, which prevents singular
+    covariances of the features. With ten classes it has 225,674 parameters at 32x32 and 171,082 at
+    8x8.
 
     Attributes:
-      classes: number of them.
-      dropout: share of the features that the logits do without in training.
+      classes: number of classes.
+      dropout: dropout rate of the features before the logits.
     """
 
     classes: int
@@ -29,17 +30,18 @@ class Classifier(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> tuple[Array, Array]:
-        """X float32 [B, S, S, 1] in [0, 1], S in `SIZES` -> features [B, 128], logits [B, classes].
+        """Features [B, 128] and logits [B, classes] of images float32 [B, S, S, 1] in [0, 1].
 
-        With `train`, `apply` needs `rngs={"dropout": key}`.
+        S is in `SIZES`. With `train`, `apply` needs `rngs={"dropout": key}`.
         """
-        kwargs = dict(dtype=jnp.float32, param_dtype=jnp.float32)
         halvings = (x.shape[1] - 1).bit_length() - 2
         h = x
         for i, width in enumerate(_WIDTHS[-halvings:]):
-            h = nn.silu(conv(width, 3 if i else 5, strides=2, name=f"conv_{i}", **kwargs)(h))
-        h = nn.silu(conv(_WIDTHS[-1], 3, name="conv_last", **kwargs)(h))
+            kernel = 3 if i else 5
+            h = conv(width, kernel, strides=2, dtype=jnp.float32, name=f"conv_{i}")(h)
+            h = nn.silu(h)
+        h = nn.silu(conv(_WIDTHS[-1], 3, dtype=jnp.float32, name="conv_last")(h))
         h = h.reshape(h.shape[0], -1)
-        features = nn.silu(dense(FEATURES, name="features", **kwargs)(h))
+        features = nn.silu(dense(FEATURES, dtype=jnp.float32, name="features")(h))
         kept = nn.Dropout(self.dropout, deterministic=not train)(features)
-        return features, dense(self.classes, name="logits", **kwargs)(kept)
+        return features, dense(self.classes, dtype=jnp.float32, name="logits")(kept)

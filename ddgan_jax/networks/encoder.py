@@ -1,7 +1,7 @@
-"""Discriminators that are encoders too: D(x, t) -> adversarial values and predicted latents.
+"""Discriminators with a second head that predicts latents: (x, t) -> logits and latents.
 
-One trunk, two heads. The minibatch standard deviation is shown to the adversarial head alone: what
-is encoded depends on the image, not on its neighbours in the batch.
+Both heads share the trunk of a discriminator. Only the logits' head sees the minibatch standard
+deviation, so that the latents of an image do not depend on the rest of the batch.
 """
 
 import flax.linen as nn
@@ -9,30 +9,29 @@ import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
 from ddgan_jax.networks.entry import Network, fits_images
-from ddgan_jax.networks.layers import (
-    Dtype,
-    conv,
-    dense,
-    minibatch_stddev,
-    sinusoidal_embedding,
-)
+from ddgan_jax.networks.layers import Dtype, conv, dense, minibatch_stddev, sinusoidal_embedding
 from ddgan_jax.networks.mlp import Trunk
-from ddgan_jax.networks.resblock import DownBlock, downsample_per_block, leaky_relu
+from ddgan_jax.networks.resblock import downsample_per_block, leaky_relu, trunk
+
+
+def _with_deviation(h: Array, group: int) -> Array:
+    return minibatch_stddev(h, group) if group > 1 else h
 
 
 class ResBlockEncoder(nn.Module):
-    """The ResBlock trunk of DDGAN's discriminator on one image, with two heads.
+    """The ResBlock trunk of DDGAN's discriminator on single images, with two heads.
 
     Attributes:
-      values: adversarial values per image: one per class, or 1.
-      latents: numbers in the predicted latents.
+      num_logits: logits per image, one per class, or 1.
+      num_latents: numbers in the predicted latents.
       width, multipliers, downsample, t_width: as in `ResBlockDiscriminator`.
-      group: samples whose deviation the adversarial head sees together; 1 for none.
-      equalized: learning rate of all weights, see `layers.conv`.
+      group: group size of the minibatch standard deviation; 1: none.
+      equalized: equalized learning rate, see `layers.conv`.
+      dtype: of the computation.
     """
 
-    values: int
-    latents: int
+    num_logits: int
+    num_latents: int
     width: int
     multipliers: tuple[int, ...]
     downsample: tuple[bool, ...]
@@ -40,72 +39,73 @@ class ResBlockEncoder(nn.Module):
     group: int
     equalized: bool
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, t: Array, logits: bool = True) -> tuple[Array | None, Array]:
-        """X float32 [B, H, W, C], t int32 [B] -> float32 [B, values], [B, latents].
+        """Logits [B, num_logits] and latents [B, num_latents] of x [B, H, W, C] and t int32 [B].
 
-        Without `logits` the first result is None, and the batch may have any size.
+        With `logits=False` the logits are None, and the batch may have any size.
         """
-        kwargs = dict(param_dtype=self.param_dtype, equalized=self.equalized)
-        inner = dict(dtype=self.dtype, **kwargs)
-        temb = sinusoidal_embedding(t, self.t_width).astype(self.dtype)
-        temb = leaky_relu(dense(self.t_width, name="time_0", **inner)(temb))
-        temb = leaky_relu(dense(self.t_width, name="time_1", **inner)(temb))
-
-        h = conv(2 * self.width, 1, name="conv_in", **inner)(x.astype(self.dtype))
-        for i, (multiplier, down) in enumerate(zip(self.multipliers, self.downsample, strict=True)):
-            h = DownBlock(self.width * multiplier, down, name=f"block_{i}", **inner)(h, temb)
+        h = trunk(
+            x,
+            t,
+            width=self.width,
+            multipliers=self.multipliers,
+            downsample=self.downsample,
+            t_width=self.t_width,
+            dtype=self.dtype,
+            equalized=self.equalized,
+        )
+        channels, equalized = h.shape[-1], self.equalized
 
         def head(h: Array, outputs: int, name: str) -> Array:
-            """3x3 convolution, then one Dense over all positions: where things are matters."""
-            h = leaky_relu(conv(self.width * self.multipliers[-1], 3, name=f"{name}_0", **inner)(h))
-            h = h.astype(jnp.float32).reshape(h.shape[0], -1)
-            return dense(outputs, dtype=jnp.float32, name=f"{name}_1", **kwargs)(h)
+            """A 3x3 convolution, then a dense layer over all positions and channels."""
+            first = conv(channels, 3, equalized=equalized, dtype=self.dtype, name=f"{name}_0")
+            last = dense(outputs, equalized=equalized, dtype=jnp.float32, name=f"{name}_1")
+            h = leaky_relu(first(h)).astype(jnp.float32)
+            result: Array = last(h.reshape(h.shape[0], -1))
+            return result
 
-        latents = head(h, self.latents, "latent")
+        latents = head(h, self.num_latents, "latent")
         if not logits:
             return None, latents
-        seen = minibatch_stddev(h, self.group) if self.group > 1 else h
-        return head(seen, self.values, "value"), latents
+        return head(_with_deviation(h, self.group), self.num_logits, "value"), latents
 
 
 class MLPEncoder(nn.Module):
     """The residual MLP trunk with two heads, for very small images.
 
     Attributes:
-      values, latents, group, equalized: as in `ResBlockEncoder`.
-      width, blocks, t_width: of the trunk and the time embedding.
+      num_logits, num_latents, group, equalized, dtype: as in `ResBlockEncoder`.
+      width, blocks: of the trunk.
+      t_width: width of the time embedding.
     """
 
-    values: int
-    latents: int
+    num_logits: int
+    num_latents: int
     width: int
     blocks: int
     t_width: int
     group: int
     equalized: bool
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, t: Array, logits: bool = True) -> tuple[Array | None, Array]:
-        """X float32 [B, ...], t int32 [B] -> as `ResBlockEncoder`."""
-        kwargs = dict(param_dtype=self.param_dtype, equalized=self.equalized)
+        """Logits and latents of x [B, ...] and t int32 [B], as in `ResBlockEncoder`."""
         emb = sinusoidal_embedding(t, self.t_width).astype(self.dtype)
         flat = x.reshape(x.shape[0], -1).astype(self.dtype)
-        h = Trunk(self.width, self.blocks, self.dtype, name="trunk", **kwargs)(flat, emb)
+        h = Trunk(self.width, self.blocks, self.dtype, self.equalized, name="trunk")(flat, emb)
 
         def head(h: Array, outputs: int, name: str) -> Array:
-            h = h.astype(jnp.float32)
-            return dense(outputs, dtype=jnp.float32, name=name, **kwargs)(h)
+            layer = dense(outputs, equalized=self.equalized, dtype=jnp.float32, name=name)
+            result: Array = layer(h.astype(jnp.float32))
+            return result
 
-        latents = head(h, self.latents, "latent")
+        latents = head(h, self.num_latents, "latent")
         if not logits:
             return None, latents
-        seen = minibatch_stddev(h, self.group) if self.group > 1 else h
-        return head(seen, self.values, "value"), latents
+        return head(_with_deviation(h, self.group), self.num_logits, "value"), latents
 
 
 RESBLOCK_ENCODER = Network(

@@ -1,9 +1,10 @@
-"""Registry entries of networks, and how a section of a config becomes a Flax module.
+"""Registry entries of networks, and `build_network`: a section of a config -> a Flax module.
 
-A section such as `config.gen` is {"network": name, attribute: value, ...}: the name chooses an
-entry, the rest are attributes of its module.
+A section such as `config.gen` is {"network": name, attribute: value, ...}. The name selects a
+registry entry; the rest are attributes of the entry's module.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -15,34 +16,34 @@ from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.core.types import Shape
 
 
-def nothing(shape: Shape) -> dict[str, Any]:
-    """No attribute depends on the shape of the data."""
+def no_attributes(shape: Shape) -> dict[str, Any]:
+    """`Network.from_shape` of a network with no attribute that depends on the data."""
     del shape
     return {}
 
 
 def channels_of(shape: Shape) -> dict[str, Any]:
-    """The attribute `channels`, the last axis of the data."""
+    """`Network.from_shape` of a network with the attribute `channels`, the data's last axis."""
     return {"channels": shape[-1]}
 
 
 def fits_any(module: Any, shape: Shape) -> str:
-    """No requirement on the data: images of any size, and points."""
+    """`Network.fits` of a network that takes data of any shape."""
     del module, shape
     return ""
 
 
 def fits_images(halvings: Callable[[Any], int]) -> Callable[[Any, Shape], str]:
-    """The requirement of a network that halves its images `halvings(module)` times."""
+    """`Network.fits` of a network that halves the resolution `halvings(module)` times."""
 
     def fits(module: Any, shape: Shape) -> str:
         if len(shape) != 3:
-            return f"needs images; data of shape {shape} needs 'mlp'"
+            return f"takes images; for data of shape {shape} 'mlp' is needed"
         count = halvings(module)
         if shape[0] % 2**count or shape[1] % 2**count:
             return (
-                f"halves its inputs {count} times; config.data.image_size gives inputs of "
-                f"{shape[0]}x{shape[1]}, multiples of {2**count} are needed"
+                f"halves its inputs {count} times; heights and widths that are multiples of "
+                f"{2**count} are needed, config.data.image_size gives {shape[0]}x{shape[1]}"
             )
         return ""
 
@@ -50,20 +51,20 @@ def fits_images(halvings: Callable[[Any], int]) -> Callable[[Any, Shape], str]:
 
 
 class Network(NamedTuple):
-    """What a config and the methods need to know of a network.
+    """A network as configs name it.
 
     Attributes:
       module: the Flax module class.
-      from_shape: shape of one example -> the attributes that the data determine.
-      fits: (module, shape) -> "" or the reason why it cannot take such data, in words that follow
-        "config.gen.network is 'ncsnpp', which".
-      consistent: module -> "" or what is wrong with its attributes, in words that follow
+      from_shape: shape of one example -> the attributes that follow from the data.
+      fits: (module, shape) -> "" if the module takes data of this shape, or the reason why not, to
+        follow "config.gen.network is 'ncsnpp', which ".
+      consistent: module -> "" if its attributes agree with each other, or the problem, to follow
         "config.disc.".
-      stddev_group: module -> samples in a group of the minibatch standard deviation; 1: none.
+      stddev_group: module -> group size of its minibatch standard deviation; 1: it has none.
     """
 
     module: Callable[..., Any]
-    from_shape: Callable[[Shape], dict[str, Any]] = nothing
+    from_shape: Callable[[Shape], dict[str, Any]] = no_attributes
     fits: Callable[[Any, Shape], str] = fits_any
     consistent: Callable[[Any], str] = lambda module: ""
     stddev_group: Callable[[Any], int] = lambda module: 1
@@ -75,18 +76,21 @@ _POSITIVE = ("width", "t_width", "z_width", "blocks", "group")
 def build_network(
     config: ConfigDict, section: str, networks: Mapping[str, Network], shape: Shape, **given: Any
 ) -> Any:
-    """The Flax module that `config.<section>` describes.
+    """Build the Flax module that `config.<section>` describes.
 
     Args:
       config: the whole config.
       section: "gen", "disc" or "autoencoder".
-      networks: the registry that `network` is looked up in, besides "module:attribute".
+      networks: registry in which `network` is looked up; "module:attribute" names one elsewhere.
       shape: of one example in the space that the network works in.
-      **given: attributes that the method determines.
+      **given: attributes set by the method; the config cannot set them.
+
+    Returns:
+      The module, with the compute dtype `config.dtype`.
 
     Raises:
-      UserError: unknown network or attribute, an attribute that is missing or of another type, or
-        a network that cannot take such data.
+      UserError: an unknown network or attribute, a missing attribute, an attribute of the wrong
+        type, or a network that does not take such data.
     """
     described = dict(config[section].items())
     name = described.pop("network", None)
@@ -112,33 +116,38 @@ def _module(
                 f"config.{section}.{key} is unknown; network {name} has "
                 f"{', '.join(k for k in own if k not in given)}{nearest(key, own)}"
             )
-        if not _is_a(value, hints[key]):
+        if not _has_type(value, hints[key]):
             raise UserError(f"config.{section}.{key} is {value!r}; {_words(hints[key])} is needed")
         if key in _POSITIVE and value < 1:
             raise UserError(f"config.{section}.{key} is {value!r}; a positive integer is needed")
-    attributes = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items()}
-    try:
-        return cls(**attributes, **given)
-    except TypeError as error:
-        raise UserError(f"config.{section}: {error}") from None
+    attributes = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items()} | given
+    for field in dataclasses.fields(cls):
+        if field.name not in attributes and _is_required(field):
+            allowed = _words(hints[field.name])
+            raise UserError(f"config.{section}.{field.name} is missing; {allowed} is needed")
+    return cls(**attributes)
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is field.default_factory is dataclasses.MISSING
 
 
 def _check_batch(config: ConfigDict, group: int) -> None:
     part = config.train.batch_size // config.train.accumulate
     if part > group and part % group:
         raise UserError(
-            f"config.train.batch_size / accumulate is {part}; the minibatch standard deviation "
-            f"needs a multiple of {group} (or fewer than {group})"
+            f"config.train.batch_size / accumulate is {part}; for the minibatch standard deviation "
+            f"a multiple of {group}, or fewer than {group}, is needed"
         )
 
 
-_LARGEST = 2**20  # no width, group or number of layers is larger
+_LARGEST = 2**20  # limit of widths, groups and numbers of layers
 
 
-def _is_a(value: Any, hint: Any) -> bool:
+def _has_type(value: Any, hint: Any) -> bool:
     if get_origin(hint) is tuple:
         item = get_args(hint)[0]
-        return isinstance(value, tuple | list) and all(_is_a(v, item) for v in value)
+        return isinstance(value, tuple | list) and all(_has_type(v, item) for v in value)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:

@@ -1,9 +1,9 @@
-"""Inception-v3 as the Fréchet inception distance uses it: the graph of 2015-12-05, inference only.
+"""Inception-v3 as used by the Fréchet inception distance (FID): the graph of 2015-12-05, frozen.
 
-Layers and their names are those of torchvision's Inception-v3. Where the graph of the FID differs:
-average pools leave the padding out of the mean, and the pool of the last block is a maximum. Batch
-norms are folded into the convolutions. Convolutions are as exact as the device can, since features
-of different devices are compared.
+Layers and their names are those of torchvision's Inception-v3, with the two differences of the
+FID's graph: average pools exclude the padding, and the last block has a max pool. Batch norms are
+folded into the convolutions. Convolutions have the highest precision, so that features computed on
+different devices are comparable.
 """
 
 import flax.linen as nn
@@ -36,15 +36,17 @@ def _chain(x: Array, *layers: tuple[str, int, tuple[int, int]]) -> Array:
 
 
 def _average(x: Array) -> Array:
-    return nn.avg_pool(x, (3, 3), padding="SAME", count_include_pad=False)
+    pooled: Array = nn.avg_pool(x, (3, 3), padding="SAME", count_include_pad=False)
+    return pooled
 
 
 def _shrink(x: Array) -> Array:
-    return nn.max_pool(x, (3, 3), strides=(2, 2))
+    pooled: Array = nn.max_pool(x, (3, 3), strides=(2, 2))
+    return pooled
 
 
 class _Block35(nn.Module):
-    """At 35x35 (Mixed_5b, 5c, 5d)."""
+    """Block at 35x35 (Mixed_5b, 5c, 5d)."""
 
     pool_width: int
 
@@ -63,7 +65,7 @@ class _Block35(nn.Module):
 
 
 class _Shrink17(nn.Module):
-    """From 35x35 to 17x17 (Mixed_6a)."""
+    """Reduction from 35x35 to 17x17 (Mixed_6a)."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -74,7 +76,7 @@ class _Shrink17(nn.Module):
 
 
 class _Block17(nn.Module):
-    """At 17x17 (Mixed_6b..6e)."""
+    """Block at 17x17 (Mixed_6b..6e)."""
 
     width: int
 
@@ -101,7 +103,7 @@ class _Block17(nn.Module):
 
 
 class _Shrink8(nn.Module):
-    """From 17x17 to 8x8 (Mixed_7a)."""
+    """Reduction from 17x17 to 8x8 (Mixed_7a)."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -118,7 +120,7 @@ class _Shrink8(nn.Module):
 
 
 class _Block8(nn.Module):
-    """At 8x8 (Mixed_7b, and 7c with `max_pool`)."""
+    """Block at 8x8 (Mixed_7b, and Mixed_7c with `max_pool`)."""
 
     max_pool: bool
 
@@ -139,11 +141,14 @@ class _Block8(nn.Module):
 
 
 class Inception(nn.Module):
-    """Images float32 [B, 299, 299, 3] in [-1, 1] -> pool features float32 [B, 2048]."""
+    """Inception-v3 up to its global average pool."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """As the class says; any size from 75x75 works, but 299 is what distances are quoted at."""
+        """Pool features [B, 2048] of images float32 [B, 299, 299, 3] in [-1, 1].
+
+        Other sizes from 75x75 work; published distances are computed at 299x299.
+        """
         x = _conv(x, "Conv2d_1a_3x3", 32, (3, 3), 2, "VALID")
         x = _conv(x, "Conv2d_2a_3x3", 32, (3, 3), padding="VALID")
         x = _conv(x, "Conv2d_2b_3x3", 64, (3, 3))

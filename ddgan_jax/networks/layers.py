@@ -1,7 +1,7 @@
-"""Layers shared by the networks: initialisation, embeddings, norms, attention.
+"""Layers shared by the networks: initialization, embeddings, norms, attention.
 
-Compute runs in `dtype`; norms, embeddings and softmax in float32 whatever it is. Parameters are
-float32 unless `param_dtype` says otherwise.
+Parameters are float32 in every network. Activations are computed in the module's `dtype`; norms,
+embeddings, softmax and output layers are computed in float32 for every `dtype`.
 """
 
 import math
@@ -12,20 +12,20 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ddgan_jax.core.types import Array
+from ddgan_jax.core.types import Array, Shape
 
-Dtype = Any
+Dtype = Any  # anything that jnp.dtype accepts
 SQRT_HALF = math.sqrt(0.5)
-NEAR_ZERO = 1e-10  # scale of "zero-like" initialisation: small, but not a dead start
+NEAR_ZERO = 1e-10  # variance scale of layers that start near zero but still pass gradients
 
 
 def init_scale(scale: float) -> nn.initializers.Initializer:
-    """Variance scaling over the average fan, uniform; `scale` multiplies the variance."""
+    """Uniform variance scaling over the average of fan in and fan out, with variance `scale`."""
     return nn.initializers.variance_scaling(scale, "fan_avg", "uniform")
 
 
 def _scaled(multiply: Callable[..., Array]) -> Callable[..., Array]:
-    """`multiply` (a product of input and kernel [..., in, out]) with the kernel / sqrt(fan in)."""
+    """Make `multiply`, a product of input and kernel [..., in, out], use kernel / sqrt(fan in)."""
 
     def scaled(x: Array, kernel: Array, *args: Any, **kwargs: Any) -> Array:
         return multiply(x, kernel * math.prod(kernel.shape[:-1]) ** -0.5, *args, **kwargs)
@@ -44,13 +44,19 @@ def conv(
     scale: float = 1.0,
     equalized: bool = False,
     dtype: Dtype,
-    param_dtype: Dtype,
-    **kwargs,
+    **kwargs: Any,
 ) -> nn.Conv:
-    """Square convolution with this family's initialisation, padding "SAME" unless told.
+    """A convolution with a square kernel and the initialization of this family of networks.
 
-    `equalized`: the learning rate is (Karras et al. 2018): weights start as N(0, scale) and are
-    multiplied by 1 / sqrt(fan in) whenever they are used, so that Adam moves all layers alike.
+    Args:
+      features: number of output channels.
+      kernel: size of the kernel.
+      scale: variance of the initialization.
+      equalized: equalized learning rate (Karras et al. 2018): weights start as N(0, scale) and are
+        multiplied by 1 / sqrt(fan in) when they are used, so that Adam's steps have the same
+        relative size in all layers.
+      dtype: of the computation.
+      **kwargs: further attributes of `nn.Conv`; padding is "SAME" by default.
     """
     if equalized:
         kwargs["conv_general_dilated"] = _scaled_conv
@@ -59,7 +65,6 @@ def conv(
         (kernel, kernel),
         kernel_init=nn.initializers.normal(scale**0.5) if equalized else init_scale(scale),
         dtype=dtype,
-        param_dtype=param_dtype,
         **kwargs,
     )
 
@@ -70,25 +75,30 @@ def dense(
     scale: float = 1.0,
     equalized: bool = False,
     dtype: Dtype,
-    param_dtype: Dtype,
-    **kwargs,
+    **kwargs: Any,
 ) -> nn.Dense:
-    """Dense layer with this family's initialisation; `equalized` as in `conv`."""
+    """A dense layer with the initialization of this family; arguments as in `conv`."""
     if equalized:
         kwargs["dot_general"] = _scaled_dot
     return nn.Dense(
         features,
         kernel_init=nn.initializers.normal(scale**0.5) if equalized else init_scale(scale),
         dtype=dtype,
-        param_dtype=param_dtype,
         **kwargs,
     )
 
 
 def sinusoidal_embedding(t: Array, width: int) -> Array:
-    """Positions int32 [B] -> float32 [B, width]: sines, then cosines (zero-padded if width is odd).
+    """Embed times: sines, then cosines, zero-padded if `width` is odd (Vaswani et al. 2017).
 
-    Frequencies exp(-ln(10000) k / (half - 1)), k = 0..half-1, half = width // 2.
+    Frequencies are exp(-ln(10000) k / (half - 1)), k = 0..half-1, half = width // 2.
+
+    Args:
+      t: int32 [B].
+      width: size of the embedding.
+
+    Returns:
+      Float32 [B, width].
     """
     half = width // 2
     frequencies = jnp.exp(
@@ -100,19 +110,19 @@ def sinusoidal_embedding(t: Array, width: int) -> Array:
 
 
 def with_coordinates(x: Array) -> Array:
-    """[B, H, W, C] -> [B, H, W, C + 2]: height and width of each pixel, from -1 to 1."""
+    """Append two channels, each pixel's row and column from -1 to 1: [B, H, W, C + 2]."""
     axes = (jnp.linspace(-1, 1, size, dtype=x.dtype) for size in x.shape[1:3])
     grid = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)
     return jnp.concatenate([x, jnp.broadcast_to(grid, (x.shape[0], *grid.shape))], axis=-1)
 
 
 def normalize_latent(z: Array) -> Array:
-    """Z / sqrt(mean(z^2) + 1e-8) over the last axis (PixelNorm)."""
+    """Pixel norm: divide z by sqrt(mean(z^2) + 1e-8) over the last axis."""
     return z * jax.lax.rsqrt(jnp.mean(jnp.square(z), axis=-1, keepdims=True) + 1e-8)
 
 
 def group_count(channels: int) -> int:
-    """min(C // 4, 32), and the largest number below it that divides C."""
+    """Default number of groups: the largest divisor of C that is at most min(C // 4, 32)."""
     groups = max(min(channels // 4, 32), 1)
     while channels % groups:
         groups -= 1
@@ -120,19 +130,21 @@ def group_count(channels: int) -> int:
 
 
 class GroupNorm(nn.Module):
-    """Group norm in float32, eps 1e-6, with or without its own affine map.
+    """Group norm in float32 with epsilon 1e-6.
 
-    `groups`: how many; 0 for `group_count` of the channels.
+    Attributes:
+      affine: whether it has a learned scale and bias.
+      groups: number of groups; 0: `group_count` of the channels.
+      dtype: of the result.
     """
 
     affine: bool = True
     groups: int = 0
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [B, ..., C] -> the same shape in `dtype`."""
+        """Normalized x [B, ..., C]."""
         norm = nn.GroupNorm(
             num_groups=self.groups or group_count(x.shape[-1]),
             epsilon=1e-6,
@@ -140,66 +152,64 @@ class GroupNorm(nn.Module):
             use_scale=self.affine,
             use_fast_variance=False,
             dtype=jnp.float32,
-            param_dtype=self.param_dtype,
             name="norm",
         )
-        return norm(x.astype(jnp.float32)).astype(self.dtype)
+        normalized: Array = norm(x.astype(jnp.float32)).astype(self.dtype)
+        return normalized
 
 
-def _one_then_zero(key: Array, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
+def _one_then_zero(key: Array, shape: Shape, dtype: Dtype = jnp.float32) -> Array:
     del key
     half = shape[0] // 2
     return jnp.concatenate([jnp.ones(half, dtype), jnp.zeros(shape[0] - half, dtype)])
 
 
 class AdaptiveGroupNorm(nn.Module):
-    """Group norm whose scale and shift come from the latent embedding (AdaGN).
+    """Group norm with scale and shift predicted from the latent embedding (AdaGN).
 
-    scale, shift = Dense(emb), whose bias starts at (1, 0): at first it is a plain group norm.
+    The bias of the predicting dense layer starts at scale 1 and shift 0.
     """
 
     equalized: bool = False
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, emb: Array) -> Array:
-        """X [B, H, W, C], emb [B, E] -> [B, H, W, C]."""
+        """Normalized and modulated x [B, H, W, C], for embeddings [B, E]."""
         style = dense(
             2 * x.shape[-1],
             equalized=self.equalized,
             dtype=self.dtype,
-            param_dtype=self.param_dtype,
             bias_init=_one_then_zero,
             name="style",
         )(emb)
         scale, shift = jnp.split(style[:, None, None, :], 2, axis=-1)
-        normed = GroupNorm(
-            affine=False, dtype=self.dtype, param_dtype=self.param_dtype, name="norm"
-        )(x)
+        normed: Array = GroupNorm(affine=False, dtype=self.dtype, name="norm")(x)
         return scale * normed + shift
 
 
 class Attention(nn.Module):
-    """Single-head self-attention over all positions, residual sum; softmax in float32.
+    """Single-head self-attention over all positions, with a residual sum; softmax in float32.
 
-    `groups`: of the norm, see `GroupNorm`. `rescale`: divide the sum by sqrt 2.
+    Attributes:
+      groups: number of groups of the norm, see `GroupNorm`.
+      rescale: whether the sum is divided by sqrt 2.
+      equalized: equalized learning rate, see `conv`.
+      dtype: of the computation.
     """
 
     groups: int = 0
     rescale: bool = True
     equalized: bool = False
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [B, H, W, C] -> [B, H, W, C]."""
+        """Features [B, H, W, C] of x [B, H, W, C]."""
         batch, height, width, channels = x.shape
-        kwargs: dict[str, Any] = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        h = GroupNorm(groups=self.groups, name="norm", **kwargs)(x)
+        kwargs: dict[str, Any] = dict(dtype=self.dtype, equalized=self.equalized)
+        h = GroupNorm(groups=self.groups, dtype=self.dtype, name="norm")(x)
         h = h.reshape(batch, height * width, channels)
-        kwargs["equalized"] = self.equalized
         q, k, v = (dense(channels, scale=0.1, name=name, **kwargs)(h) for name in "qkv")
         logits = jnp.einsum("bic,bjc->bij", q, k).astype(jnp.float32) * channels**-0.5
         weights = jax.nn.softmax(logits, axis=-1).astype(self.dtype)
@@ -212,8 +222,15 @@ class Attention(nn.Module):
 def minibatch_stddev(x: Array, group_size: int = 4) -> Array:
     """Append one channel: the mean standard deviation over groups of samples (Karras et al. 2018).
 
-    x [B, ..., C] -> [B, ..., C + 1]. Groups of g = min(B, group_size); samples i and j share one
-    when i = j mod B/g. Float32 inside.
+    Groups have g = min(B, group_size) samples; samples i and j are in the same group if
+    i = j mod B/g. The deviation is computed in float32.
+
+    Args:
+      x: [B, ..., C].
+      group_size: largest size of a group.
+
+    Returns:
+      [B, ..., C + 1], in x's dtype.
 
     Raises:
       ValueError: g does not divide B.

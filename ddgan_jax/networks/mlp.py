@@ -1,4 +1,7 @@
-"""Residual MLP pair for points and very small images: every input is flattened."""
+"""Residual MLP generator and discriminator for points and very small images.
+
+Inputs of any shape are flattened.
+"""
 
 import math
 
@@ -17,10 +20,19 @@ from ddgan_jax.networks.layers import (
 )
 
 
-def waves(x: Array, octaves: int, fade: float) -> Array:
-    """[B, D] -> [B, D (1 + 2 octaves)]: x, then 2^(-k fade) sin and cos of 2^k x, k < octaves.
+def fourier_features(x: Array, octaves: int, fade: float) -> Array:
+    """Append 2^(-k fade) sin(2^k x) and 2^(-k fade) cos(2^k x) for k < octaves.
 
-    An MLP is slow to learn detail much finer than its input's range; these hand it the detail.
+    MLPs learn high frequencies of their inputs slowly; these features represent them
+    (Tancik et al. 2020).
+
+    Args:
+      x: [B, D].
+      octaves: number of frequencies; 0: x is returned as it is.
+      fade: how fast the amplitudes fall with the frequency; 0: all are 1.
+
+    Returns:
+      [B, D (1 + 2 octaves)].
     """
     if not octaves:
         return x
@@ -32,41 +44,51 @@ def waves(x: Array, octaves: int, fade: float) -> Array:
 
 
 class Trunk(nn.Module):
-    """Dense, then residual blocks h + Dense(SiLU(Dense(h) + emb)), all scaled to unit variance."""
+    """A dense layer, then residual blocks (h + Dense(SiLU(Dense(SiLU(h)) + Dense(emb)))) / sqrt 2.
+
+    Attributes:
+      width: of all layers.
+      blocks: number of residual blocks.
+      dtype: of the computation.
+      equalized: equalized learning rate, see `layers.conv`.
+    """
 
     width: int
     blocks: int
     dtype: Dtype
-    param_dtype: Dtype
     equalized: bool = False
 
     @nn.compact
     def __call__(self, x: Array, emb: Array) -> Array:
-        """X [B, D], embedding of time and latents [B, E] -> [B, width]."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalized=self.equalized)
-        h = dense(self.width, name="in", **kwargs)(x)
+        """Features [B, width] of x [B, D], for embeddings of time and latents [B, E]."""
+
+        def layer(name: str) -> nn.Dense:
+            return dense(self.width, dtype=self.dtype, equalized=self.equalized, name=name)
+
+        h: Array = layer("in")(x)
         for i in range(self.blocks):
-            y = dense(self.width, name=f"block_{i}_0", **kwargs)(nn.silu(h))
-            y = y + dense(self.width, name=f"block_{i}_emb", **kwargs)(emb)
-            y = dense(self.width, name=f"block_{i}_1", **kwargs)(nn.silu(y))
+            y = layer(f"block_{i}_0")(nn.silu(h))
+            y = y + layer(f"block_{i}_emb")(emb)
+            y = layer(f"block_{i}_1")(nn.silu(y))
             h = (h + y) * SQRT_HALF
         return nn.silu(h)
 
 
 class MLPGenerator(nn.Module):
-    """x_0' = G(x_{t+1}, t, z) for data of any shape.
+    """Generator x_0' = G(x_{t+1}, t, z) for data of any shape.
 
     Attributes:
       width, blocks: of the trunk.
-      t_width: of the time embedding.
-      octaves: of `waves` on the input; 0 for images.
+      t_width: width of the time embedding.
+      octaves: of `fourier_features` of the input; 0 for images.
       tanh: output through tanh, for images; else linear.
-      z_octaves: of `waves` on the latent and what stands behind it; they help a single step to
-        tear it into modes.
-      skip: what is made is added to x, before tanh, and begins near zero: a step begins as the
-        identity (with tanh, as tanh x). Noise of the data's own shape then reaches all modes
-        before anything is learned.
-      equalized: learning rate of all weights, see `layers.conv`.
+      z_octaves: of `fourier_features` of z with its class; they help a one-step generator to
+        separate modes.
+      skip: add x to the output before tanh, with the output layer near zero at first: training
+        starts from the identity (with tanh, from tanh x). Noise of the data's shape then covers all
+        modes from the start.
+      equalized: equalized learning rate, see `layers.conv`.
+      dtype: of the computation.
     """
 
     width: int
@@ -78,35 +100,39 @@ class MLPGenerator(nn.Module):
     skip: bool = False
     equalized: bool = False
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, t: Array, z: Array, train: bool = False) -> Array:
-        """X float32 [B, ...], t int32 [B], z float32 [B, nz] -> float32 like x."""
+        """Generated x_0 float32 [B, ...] of x [B, ...], t int32 [B] and z float32 [B, nz]."""
         del train
         temb = sinusoidal_embedding(t, self.t_width)
-        z = waves(z, self.z_octaves, fade=0.0)
+        z = fourier_features(z, self.z_octaves, fade=0.0)
         emb = jnp.concatenate([temb, z], axis=-1).astype(self.dtype)
-        flat = waves(x.reshape(x.shape[0], -1), self.octaves, fade=0.0).astype(self.dtype)
-        kwargs = dict(param_dtype=self.param_dtype, equalized=self.equalized)
-        h = Trunk(self.width, self.blocks, self.dtype, name="trunk", **kwargs)(flat, emb)
-        scale = NEAR_ZERO if self.skip else 1.0
-        out = dense(math.prod(x.shape[1:]), scale=scale, dtype=jnp.float32, name="out", **kwargs)(
-            h.astype(jnp.float32)
-        ).reshape(x.shape)
+        flat = fourier_features(x.reshape(x.shape[0], -1), self.octaves, fade=0.0)
+        trunk = Trunk(self.width, self.blocks, self.dtype, self.equalized, name="trunk")
+        h = trunk(flat.astype(self.dtype), emb)
+        layer = dense(
+            math.prod(x.shape[1:]),
+            scale=NEAR_ZERO if self.skip else 1.0,
+            equalized=self.equalized,
+            dtype=jnp.float32,
+            name="out",
+        )
+        out = layer(h.astype(jnp.float32)).reshape(x.shape)
         if self.skip:
             out = out + x.astype(jnp.float32)
         return jnp.tanh(out) if self.tanh else out
 
 
 class MLPDiscriminator(nn.Module):
-    """D(x_t, t, x_{t+1}) -> one value per sample, for data of any shape.
+    """Discriminator D(x_t, t, x_{t+1}) -> logits for data of any shape.
 
     Attributes:
-      width, blocks, t_width, octaves: as in the generator.
-      group: samples whose deviation is seen together, see `minibatch_stddev`. Larger groups notice
-        earlier that modes are missing; smaller ones leave the discriminator to look at each sample.
-      classes: adversarial values per sample, one for each; 0: a single one.
+      width, blocks, t_width, octaves: as in `MLPGenerator`.
+      group: group size of the minibatch standard deviation. Larger groups detect missing modes
+        earlier; smaller ones leave more weight on the single sample.
+      classes: number of logits per sample, one for each class; 0: a single logit.
+      dtype: of the computation.
     """
 
     width: int
@@ -116,26 +142,23 @@ class MLPDiscriminator(nn.Module):
     group: int
     classes: int = 0
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x_t: Array, t: Array, x_next: Array) -> Array:
-        """x_t, x_next float32 [B, ...], t int32 [B] -> float32 [B] or [B, classes]."""
+        """Logits float32 [B] or [B, classes] of x_t, x_next float32 [B, ...] and t int32 [B]."""
         batch = x_t.shape[0]
         emb = sinusoidal_embedding(t, self.t_width).astype(self.dtype)
-        # The finer the fainter: first learn where the modes are, then how narrow.
+        # Faded: the discriminator first learns where the modes are, then how narrow they are.
         flat = [
-            waves(y.reshape(batch, -1), self.octaves, fade=0.5).astype(self.dtype)
+            fourier_features(y.reshape(batch, -1), self.octaves, fade=0.5).astype(self.dtype)
             for y in (x_t, x_next)
         ]
-        h = Trunk(self.width, self.blocks, self.dtype, self.param_dtype, name="trunk")(
+        h = Trunk(self.width, self.blocks, self.dtype, name="trunk")(
             jnp.concatenate(flat, axis=-1), emb
         )
-        values = max(self.classes, 1)
-        out = dense(values, dtype=jnp.float32, param_dtype=self.param_dtype, name="out")(
-            minibatch_stddev(h, self.group).astype(jnp.float32)
-        )
-        return out if self.classes else out[:, 0]
+        h = minibatch_stddev(h, self.group).astype(jnp.float32)
+        logits: Array = dense(max(self.classes, 1), dtype=jnp.float32, name="out")(h)
+        return logits if self.classes else logits[:, 0]
 
 
 GENERATOR = Network(MLPGenerator)

@@ -1,4 +1,8 @@
-"""NCSN++ U-Net with latent-adaptive group norm: the generator of DDGAN (Xiao et al. 2022)."""
+"""NCSN++ U-Net with latent-adaptive group norm: the generator of DDGAN (Xiao et al. 2022).
+
+`u_net` has the layout shared with `wavelet_ncsnpp`; `NCSNpp` fills it with the layers of Song et
+al. 2021. Functions that create layers are called within a compact module, which owns these layers.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -27,9 +31,18 @@ from ddgan_jax.networks.layers import (
 def second_half(
     h: Array, temb: Array, zemb: Array, train: bool, dropout: float, **kwargs: Any
 ) -> Array:
-    """What every residual block of the family ends with: +time, AdaGN, SiLU, dropout, conv.
+    """Second half of a residual block: +time, AdaGN, SiLU, dropout, conv.
 
-    For use within a compact module, whose layers these become.
+    Args:
+      h: features [B, H, W, C].
+      temb: time embedding [B, E].
+      zemb: latent embedding [B, Z].
+      train: whether dropout is active.
+      dropout: rate.
+      **kwargs: dtype and `equalized` of the layers.
+
+    Returns:
+      Features [B, H, W, C].
     """
     h = h + dense(h.shape[-1], name="time", **kwargs)(temb)[:, None, None, :]
     h = nn.silu(AdaptiveGroupNorm(name="norm_1", **kwargs)(h, zemb))
@@ -38,19 +51,26 @@ def second_half(
 
 
 class ResBlock(nn.Module):
-    """BigGAN-style residual block: AdaGN, SiLU, [resample], conv, +time, AdaGN, SiLU, conv."""
+    """BigGAN-style residual block: AdaGN, SiLU, [resample], conv, +time, AdaGN, SiLU, conv.
+
+    Attributes:
+      features: number of output channels.
+      resample: "none", "up" or "down".
+      dropout: rate.
+      equalized: equalized learning rate, see `layers.conv`.
+      dtype: of the computation.
+    """
 
     features: int
-    resample: str = "none"  # "none" | "up" | "down": a static choice of structure
+    resample: str = "none"
     dropout: float = 0.0
     equalized: bool = False
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, temb: Array, zemb: Array, train: bool) -> Array:
-        """X [B, H, W, C], silu(time embedding) [B, 4nf], latent embedding [B, E]."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalized=self.equalized)
+        """Features of x [B, H, W, C], for SiLU of time embeddings [B, E] and latent ones [B, Z]."""
+        kwargs: dict[str, Any] = dict(dtype=self.dtype, equalized=self.equalized)
         resize = {"none": lambda y: y, "up": resample.upsample, "down": resample.downsample}
         h = nn.silu(AdaptiveGroupNorm(name="norm_0", **kwargs)(x, zemb))
         h, x = resize[self.resample](h), resize[self.resample](x)
@@ -62,14 +82,14 @@ class ResBlock(nn.Module):
 
 
 def embed_time(t: Array, width: int, **kwargs: Any) -> Array:
-    """SiLU of the time embedding, [B, 4 width]; for use within a compact module."""
+    """SiLU of the time embedding, [B, 4 width], of t int32 [B]."""
     temb = sinusoidal_embedding(t, width).astype(kwargs["dtype"])
     temb = dense(4 * width, name="time_0", **kwargs)(temb)
     return nn.silu(dense(4 * width, name="time_1", **kwargs)(nn.silu(temb)))
 
 
 def embed_latent(z: Array, width: int, layers: int, **kwargs: Any) -> Array:
-    """The mapping network, [B, nz] -> [B, width]; for use within a compact module."""
+    """Mapping network: latent embedding [B, width] of z [B, nz], with `layers` + 1 dense layers."""
     zemb = z.astype(kwargs["dtype"])
     for i in range(layers + 1):
         zemb = nn.silu(dense(width, name=f"latent_{i}", **kwargs)(zemb))
@@ -77,15 +97,15 @@ def embed_latent(z: Array, width: int, layers: int, **kwargs: Any) -> Array:
 
 
 class Parts(NamedTuple):
-    """What the U-Nets of this family are made of; features are [B, H, W, C].
+    """The layers that `u_net` puts in order. Features are [B, H, W, C].
 
     Attributes:
-      block: (features, level, name) -> features of that level's width.
-      attend: (features, name) -> features, with attention where there is some.
-      down: (features, level, name) -> (features of half the size, what `up` is told of the rest).
-      pyramid: (input pyramid, width, name) -> the pyramid at half the size.
-      middle: features -> features.
-      up: (features, what `down` told, level, name) -> features of twice the size.
+      block: (features, level, name) -> features of the level's width.
+      attend: (features, name) -> features, after attention at the resolutions that have it.
+      down: (features, level, name) -> (features of half the size, extra values for `up`).
+      pyramid: (input pyramid, width, name) -> the input pyramid at half the size.
+      middle: features -> features, at the lowest resolution.
+      up: (features, extra values of `down`, level, name) -> features of twice the size.
     """
 
     block: Callable[[Array, int, str], Array]
@@ -97,24 +117,27 @@ class Parts(NamedTuple):
 
 
 def u_net(h: Array, pyramid: Array, levels: int, blocks: int, parts: Parts) -> Array:
-    """The order of the parts: the same whatever they are.
+    """A U-Net with an input pyramid.
 
     Args:
-      h: features of the input, after the first convolution.
-      pyramid: the input itself.
-      levels: resolutions, each half of the one before.
-      blocks: residual blocks per level on the way down; one more on the way up.
-      parts: what happens where.
+      h: features after the first convolution, [B, H, W, C].
+      pyramid: the network's input, [B, H, W, channels].
+      levels: number of resolutions, each half of the one before.
+      blocks: residual blocks per level on the way down; the way up has one more.
+      parts: the layers.
+
+    Returns:
+      Features [B, H, W, width of level 0].
     """
-    skips, told = [h], []
+    skips, extras = [h], []
     for level in range(levels):
         for i in range(blocks):
             h = parts.block(h, level, f"down_{level}_block_{i}")
             h = parts.attend(h, f"down_{level}_attention_{i}")
             skips.append(h)
         if level < levels - 1:
-            h, rest = parts.down(h, level, f"down_{level}_resample")
-            told.append(rest)
+            h, extra = parts.down(h, level, f"down_{level}_resample")
+            extras.append(extra)
             pyramid = parts.pyramid(pyramid, h.shape[-1], f"pyramid_{level}")
             pyramid = h = (pyramid + h) * SQRT_HALF
             skips.append(h)
@@ -124,13 +147,13 @@ def u_net(h: Array, pyramid: Array, levels: int, blocks: int, parts: Parts) -> A
             h = parts.block(jnp.concatenate([h, skips.pop()], -1), level, f"up_{level}_block_{i}")
         h = parts.attend(h, f"up_{level}_attention")
         if level > 0:
-            h = parts.up(h, told.pop(), level, f"up_{level}_resample")
+            h = parts.up(h, extras.pop(), level, f"up_{level}_resample")
     return h
 
 
 def output(h: Array, channels: int, tanh: bool, **kwargs: Any) -> Array:
-    """Features -> float32 [B, H, W, channels]; for use within a compact module."""
-    norm = GroupNorm(dtype=kwargs["dtype"], param_dtype=kwargs["param_dtype"], name="norm_out")
+    """Output layers: norm, SiLU, conv, [tanh]; float32 [B, H, W, channels] of h [B, H, W, C]."""
+    norm = GroupNorm(dtype=kwargs["dtype"], name="norm_out")
     h = conv(channels, 3, scale=NEAR_ZERO, name="conv_out", **kwargs)(nn.silu(norm(h)))
     h = h.astype(jnp.float32)
     return jnp.tanh(h) if tanh else h
@@ -141,19 +164,21 @@ class NCSNpp(nn.Module):
 
     Attributes:
       channels: of the image.
-      width: `nf`, channels at the finest level.
+      width: channels at the highest resolution, `nf` in the published code.
       multipliers: of `width`, one per level; each further level halves the resolution.
       blocks: residual blocks per level.
-      attention: resolutions (heights) that get attention.
+      attention: heights at which blocks are followed by attention.
       z_width: width of the latent embedding.
-      z_layers: mapping layers after the first.
+      z_layers: layers of the mapping network after the first.
       dropout: rate inside residual blocks.
-      remat: recompute each residual block's activations in the backward pass (memory for time).
+      remat: recompute the activations of residual blocks in the backward pass, to save memory.
       tanh: output through tanh; else linear.
-      normalize_z: `normalize_latent` before the mapping; else the length of z is seen.
-      coordinates: show the network where each pixel is, as two more channels. For inputs that may
-        be flat: convolutions of a flat image know nothing but its border.
-      equalized: learning rate of all weights, see `layers.conv`.
+      normalize_z: apply `normalize_latent` before the mapping network, which removes the length of
+        z.
+      coordinates: append each pixel's coordinates to the input as two channels, for inputs that may
+        be constant: there convolutions can tell pixels apart by their distance to the border only.
+      equalized: equalized learning rate, see `layers.conv`.
+      dtype: of the computation.
     """
 
     channels: int
@@ -170,12 +195,11 @@ class NCSNpp(nn.Module):
     coordinates: bool = False
     equalized: bool = False
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, t: Array, z: Array, train: bool = False) -> Array:
-        """X float32 [B, H, W, channels], t int32 [B], z float32 [B, nz] -> float32 like x."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalized=self.equalized)
+        """Generated x_0 of x float32 [B, H, W, channels], t int32 [B] and z float32 [B, nz]."""
+        kwargs: dict[str, Any] = dict(dtype=self.dtype, equalized=self.equalized)
         attention_sizes = set(self.attention)
         block_class = nn.remat(ResBlock, static_argnums=(4,)) if self.remat else ResBlock
         temb = embed_time(t, self.width, **kwargs)
@@ -186,7 +210,8 @@ class NCSNpp(nn.Module):
         def block(h: Array, level: int, name: str, direction: str = "none") -> Array:
             features = self.width * self.multipliers[level]
             module = block_class(features, direction, self.dropout, name=name, **kwargs)
-            return module(h, temb, zemb, train)
+            result: Array = module(h, temb, zemb, train)
+            return result
 
         def attend(h: Array, name: str) -> Array:
             return Attention(name=name, **kwargs)(h) if h.shape[1] in attention_sizes else h
@@ -194,8 +219,8 @@ class NCSNpp(nn.Module):
         def down(h: Array, level: int, name: str) -> tuple[Array, None]:
             return block(h, level, name, "down"), None
 
-        def up(h: Array, rest: None, level: int, name: str) -> Array:
-            del rest
+        def up(h: Array, extra: None, level: int, name: str) -> Array:
+            del extra
             return block(h, level, name, "up")
 
         def pyramid(image: Array, width: int, name: str) -> Array:

@@ -1,4 +1,6 @@
-"""Patch discriminator (Isola et al. 2017): one value for each patch of the image."""
+"""PatchGAN discriminator (Isola et al. 2017): one logit for each patch of the image."""
+
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -10,36 +12,38 @@ from ddgan_jax.networks.resblock import leaky_relu
 
 
 class PatchDiscriminator(nn.Module):
-    """Convolutions 4x4, `layers` of them with stride 2, then two with stride 1.
+    """Discriminator of patches: `layers` 4x4 convolutions of stride 2, then two of stride 1.
 
-    Group norm where the published one has batch norm: what a patch is worth does not depend on the
-    rest of the batch, nor on how that is split over devices.
+    It has group norm in place of the published batch norm, so that the logits of an image do not
+    depend on the rest of the batch or on its distribution over devices.
 
     Attributes:
-      width: channels of the first convolution; doubled by each further one, up to 8 times.
-      layers: that halve; 3 sees patches of 70x70 pixels, 0 of 7x7 (for tiny images).
+      width: channels of the first convolution; each further one doubles them, up to 8 `width`.
+      layers: number of convolutions of stride 2; with 3 a patch has 70x70 pixels, with 0 it has
+        7x7 (for very small images).
+      dtype: of the computation.
     """
 
     width: int
     layers: int
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Image [B, H, W, C], H and W at least 3 * 2^layers -> float32 [B, h, w]."""
-        kwargs = dict(padding=((1, 1), (1, 1)), param_dtype=self.param_dtype)
+        """Logits float32 [B, h, w] of images x [B, H, W, C]; H and W are at least 3 * 2^layers."""
+        padding: dict[str, Any] = dict(padding=((1, 1), (1, 1)))
         h = x.astype(self.dtype)
         for i in range(self.layers + 1):
             features = self.width * 2 ** min(i, 3)
             stride = 2 if i < self.layers else 1
-            h = conv(features, 4, strides=stride, name=f"conv_{i}", dtype=self.dtype, **kwargs)(h)
+            layer = conv(features, 4, strides=stride, dtype=self.dtype, name=f"conv_{i}", **padding)
+            h = layer(h)
             if i > 0:
-                norm = GroupNorm(dtype=self.dtype, param_dtype=self.param_dtype, name=f"norm_{i}")
-                h = norm(h)
+                h = GroupNorm(dtype=self.dtype, name=f"norm_{i}")(h)
             h = leaky_relu(h)
-        out = conv(1, 4, name="conv_out", dtype=jnp.float32, **kwargs)
-        return out(h.astype(jnp.float32))[..., 0]
+        out = conv(1, 4, name="conv_out", dtype=jnp.float32, **padding)
+        logits: Array = out(h.astype(jnp.float32))[..., 0]
+        return logits
 
 
 def _fits(module: PatchDiscriminator, shape: Shape) -> str:
@@ -48,7 +52,7 @@ def _fits(module: PatchDiscriminator, shape: Shape) -> str:
         return ""
     return (
         f"needs images of at least {smallest} pixels with config.disc.layers = {module.layers}; "
-        f"these are {shape[0]}x{shape[1]}, fewer layers are needed"
+        f"the images have {shape[0]}x{shape[1]}, fewer layers are needed"
     )
 
 

@@ -1,7 +1,7 @@
-"""FIR resampling by shifted adds: the filter (1, 3, 3, 1), normalised, with zero padding.
+"""FIR resampling with the normalized filter (1, 3, 3, 1) and zero padding.
 
-Sums of shifted views instead of grouped convolutions: the same numbers (the filter is separable),
-and on CPU more than ten times faster, gradients included.
+The filter is separable, so it is applied as sums of shifted arrays along each axis. On CPU this is
+more than ten times as fast as a grouped convolution, including its gradients.
 """
 
 import jax.numpy as jnp
@@ -50,24 +50,25 @@ def _blur_axis(x: Array, axis: int) -> Array:
 
 
 def downsample(x: Array) -> Array:
-    """Filter and halve [B, H, W, C] -> [B, H/2, W/2, C]; H and W even.
+    """Filter and halve the resolution: [B, H, W, C] -> [B, H/2, W/2, C]; H and W are even.
 
-    Per axis y[i] = (x[2i-1] + 3 x[2i] + 3 x[2i+1] + x[2i+2]) / 8, zeros outside.
+    Along each axis y[i] = (x[2i-1] + 3 x[2i] + 3 x[2i+1] + x[2i+2]) / 8, with zeros outside.
     """
     return _downsample_axis(_downsample_axis(x, 1), 2)
 
 
 def upsample(x: Array) -> Array:
-    """Double and filter [B, H, W, C] -> [B, 2H, 2W, C], gain 4.
+    """Double the resolution and filter: [B, H, W, C] -> [B, 2H, 2W, C].
 
-    Per axis y[2i] = x[i-1]/4 + 3 x[i]/4 and y[2i+1] = 3 x[i]/4 + x[i+1]/4, zeros outside.
+    Along each axis y[2i] = x[i-1]/4 + 3 x[i]/4 and y[2i+1] = 3 x[i]/4 + x[i+1]/4, with zeros
+    outside.
     """
     return _upsample_axis(_upsample_axis(x, 1), 2)
 
 
 def blur(x: Array) -> Array:
-    """Filter with two zeros on each side, [B, H, W, C] -> [B, H+1, W+1, C].
+    """Filter with two zeros of padding on each side: [B, H, W, C] -> [B, H+1, W+1, C].
 
-    What a 3x3 convolution of stride 2 without padding needs to give H/2 x W/2.
+    A 3x3 convolution of stride 2 without padding then gives [B, H/2, W/2, ...].
     """
     return _blur_axis(_blur_axis(x, 1), 2)

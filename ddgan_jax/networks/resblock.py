@@ -1,5 +1,9 @@
-"""Time-conditioned ResBlock discriminator of DDGAN; *small* and *large* differ in widths only."""
+"""Time-conditioned ResBlock discriminator of DDGAN (Xiao et al. 2022).
 
+The published *small* and *large* discriminators differ in their attributes only.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -20,23 +24,31 @@ from ddgan_jax.networks.layers import (
 
 
 def leaky_relu(x: Array) -> Array:
-    """Slope 0.2."""
+    """Leaky ReLU with slope 0.2."""
     return nn.leaky_relu(x, 0.2)
 
 
 class DownBlock(nn.Module):
-    """LeakyReLU, conv, +time, LeakyReLU, [downsample], conv; 1x1 shortcut; sum / sqrt 2."""
+    """Residual block: LeakyReLU, conv, +time, LeakyReLU, [downsample], conv; sum / sqrt 2.
+
+    The shortcut is a 1x1 convolution.
+
+    Attributes:
+      features: number of output channels.
+      downsample: whether it halves the resolution.
+      equalized: equalized learning rate, see `layers.conv`.
+      dtype: of the computation.
+    """
 
     features: int
     downsample: bool
     equalized: bool = False
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, temb: Array) -> Array:
-        """x [B, H, W, C], time embedding [B, E] -> [B, H or H/2, W or W/2, features]."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalized=self.equalized)
+        """Features [B, H or H/2, W or W/2, F] of x [B, H, W, C] and time embeddings [B, E]."""
+        kwargs: dict[str, Any] = dict(dtype=self.dtype, equalized=self.equalized)
         h = conv(self.features, 3, name="conv_0", **kwargs)(leaky_relu(x))
         h = leaky_relu(h + dense(self.features, name="time", **kwargs)(temb)[:, None, None, :])
         if self.downsample:
@@ -46,16 +58,52 @@ class DownBlock(nn.Module):
         return (x + h) * SQRT_HALF
 
 
+def trunk(
+    x: Array,
+    t: Array,
+    *,
+    width: int,
+    multipliers: Sequence[int],
+    downsample: Sequence[bool],
+    t_width: int,
+    dtype: Dtype,
+    equalized: bool = False,
+) -> Array:
+    """Time embedding, 1x1 convolution, `DownBlock`s; for use within a compact module.
+
+    Args:
+      x: images, float32 [B, H, W, C].
+      t: times, int32 [B].
+      width, multipliers, downsample, t_width: as in `ResBlockDiscriminator`.
+      dtype: of the computation.
+      equalized: equalized learning rate, see `layers.conv`.
+
+    Returns:
+      Features [B, h, w, width * multipliers[-1]].
+    """
+    kwargs: dict[str, Any] = dict(dtype=dtype, equalized=equalized)
+    temb = sinusoidal_embedding(t, t_width).astype(dtype)
+    temb = leaky_relu(dense(t_width, name="time_0", **kwargs)(temb))
+    temb = leaky_relu(dense(t_width, name="time_1", **kwargs)(temb))
+    h = conv(2 * width, 1, name="conv_in", **kwargs)(x.astype(dtype))
+    for i, (multiplier, down) in enumerate(zip(multipliers, downsample, strict=True)):
+        h = DownBlock(width * multiplier, down, name=f"block_{i}", **kwargs)(h, temb)
+    return h
+
+
 class ResBlockDiscriminator(nn.Module):
-    """D(x_t, t, x_{t+1}) -> one value per sample.
+    """Discriminator D(x_t, t, x_{t+1}) -> logits, one per sample or one per class.
 
     Attributes:
-      width: `ngf`.
+      width: base number of channels, `ngf` in the published code.
       multipliers: of `width`, one per block. *small*: (2, 4, 8, 8); *large*: (4, 8, 8, 8, 8, 8).
-      downsample: per block. *small*: all but the first; *large*: all.
+      downsample: whether each block halves the resolution. *small*: all but the first do; *large*:
+        all do.
       t_width: width of the time embedding.
-      final_scale: initialisation of the last convolution: zero-like in *small*, 1 in *large*.
-      classes: adversarial values per sample, one for each; 0: a single one.
+      final_scale: variance scale of the last convolution's initialization; *small*: 0 (near zero),
+        *large*: 1.
+      classes: number of logits per sample, one for each class; 0: a single logit.
+      dtype: of the computation.
     """
 
     width: int
@@ -65,37 +113,33 @@ class ResBlockDiscriminator(nn.Module):
     final_scale: float
     classes: int = 0
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x_t: Array, t: Array, x_next: Array) -> Array:
-        """x_t, x_next float32 [B, H, W, C], t int32 [B] -> float32 [B] or [B, classes]."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
-        temb = sinusoidal_embedding(t, self.t_width).astype(self.dtype)
-        temb = leaky_relu(dense(self.t_width, name="time_0", **kwargs)(temb))
-        temb = leaky_relu(dense(self.t_width, name="time_1", **kwargs)(temb))
-
-        h = jnp.concatenate([x_t, x_next], axis=-1).astype(self.dtype)
-        h = conv(2 * self.width, 1, name="conv_in", **kwargs)(h)
-        for i, (multiplier, down) in enumerate(zip(self.multipliers, self.downsample, strict=True)):
-            h = DownBlock(self.width * multiplier, down, name=f"block_{i}", **kwargs)(h, temb)
-
-        h = minibatch_stddev(h)
+        """Logits [B] or [B, classes] of x_t, x_next float32 [B, H, W, C] and t int32 [B]."""
+        h = trunk(
+            jnp.concatenate([x_t, x_next], axis=-1),
+            t,
+            width=self.width,
+            multipliers=self.multipliers,
+            downsample=self.downsample,
+            t_width=self.t_width,
+            dtype=self.dtype,
+        )
         h = conv(
             self.width * self.multipliers[-1],
             3,
             scale=max(self.final_scale, NEAR_ZERO),
+            dtype=self.dtype,
             name="conv_out",
-            **kwargs,
-        )(h)
+        )(minibatch_stddev(h))
         h = leaky_relu(h).astype(jnp.float32).sum(axis=(1, 2))
-        values = max(self.classes, 1)
-        out = dense(values, dtype=jnp.float32, param_dtype=self.param_dtype, name="out")(h)
-        return out if self.classes else out[:, 0]
+        logits: Array = dense(max(self.classes, 1), dtype=jnp.float32, name="out")(h)
+        return logits if self.classes else logits[:, 0]
 
 
 def downsample_per_block(module: Any) -> str:
-    """What is wrong with `downsample`, if it has not one entry for each block."""
+    """Check that `downsample` has one entry per block, as `Network.consistent`."""
     wanted, found = len(module.multipliers), len(module.downsample)
     if wanted == found:
         return ""

@@ -1,8 +1,10 @@
-"""U-Net of the discriminator's residual blocks: a plainer generator than NCSN++.
+"""U-Net of the residual blocks of DDGAN's discriminator: a simpler generator than NCSN++.
 
-No norms, no attention, no input pyramid; time and latent enter every block as one embedding. What
-that costs and gains beside NCSN++ is measured for DDDG in docs/results.md.
+It has no norms, no attention and no input pyramid; time and latent enter every block as one
+embedding. docs/results.md compares it with NCSN++ for DDDG.
 """
+
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -19,13 +21,14 @@ class ResBlockUNet(nn.Module):
 
     Attributes:
       channels: of the image.
-      width: channels at the finest level.
+      width: channels at the highest resolution.
       multipliers: of `width`, one per level; each further level halves the resolution.
-      blocks: residual blocks per level, each way.
-      t_width: of the time embedding, and of what time and latent become together.
+      blocks: residual blocks per level on the way down, and as many on the way up.
+      t_width: width of the time embedding, and of the joint embedding of time and latent.
       tanh: output through tanh; else linear.
-      coordinates: show the network where each pixel is, as in `NCSNpp`.
-      equalized: learning rate of all weights, see `layers.conv`.
+      coordinates: append each pixel's coordinates to the input, as in `NCSNpp`.
+      equalized: equalized learning rate, see `layers.conv`.
+      dtype: of the computation.
     """
 
     channels: int
@@ -37,13 +40,12 @@ class ResBlockUNet(nn.Module):
     coordinates: bool = False
     equalized: bool = False
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, t: Array, z: Array, train: bool = False) -> Array:
-        """X float32 [B, H, W, channels], t int32 [B], z float32 [B, nz] -> float32 like x."""
+        """Generated x_0 of x float32 [B, H, W, channels], t int32 [B] and z float32 [B, nz]."""
         del train
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype, equalized=self.equalized)
+        kwargs: dict[str, Any] = dict(dtype=self.dtype, equalized=self.equalized)
         emb = jnp.concatenate([sinusoidal_embedding(t, self.t_width), z], axis=-1)
         emb = emb.astype(self.dtype)
         for i in range(2):

@@ -1,16 +1,16 @@
-"""NCSN++ in which Haar transforms take the place of filters: the generator of WDDGAN.
+"""NCSN++ with Haar transforms for resampling: the generator of WDDGAN (arXiv 2211.16152).
 
-Phung, Dao, Tran 2023 (arXiv 2211.16152). The U-Net of `networks.ncsnpp`, in the same order, with
-other ways to halve and to double the resolution:
+Phung, Dao and Tran 2023 use the U-Net of `ncsnpp` with other layers:
 
-  down      features go on as LL / 2; LH, HL and HH leave for the way up (high-band skips)
-  up        LL = 2 features; LH, HL and HH are a convolution of what the way down left
-  middle    blocks look at LL / 2 while the high bands pass around them (frequency bottleneck)
-  pyramid   the input enters every level as a convolution of its bands
+  down      features continue as LL / 2; LH, HL and HH are kept for the way up (high-band skips)
+  up        LL is 2 features; LH, HL and HH are a convolution of the bands kept on the way down
+  middle    blocks transform LL / 2, high bands bypass them (frequency bottleneck)
+  pyramid   each level adds a convolution of the input's bands
 
-Halves and doubles keep LL in the range of the features, as in `spaces.wavelet`.
+The factors 1/2 and 2 keep LL in the range of the features, as in `spaces.wavelet`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -39,7 +39,7 @@ from ddgan_jax.networks.ncsnpp import (
 
 
 def split_low(x: Array) -> tuple[Array, Array]:
-    """[B, H, W, C] -> LL / 2 [B, H/2, W/2, C] and the other bands [B, H/2, W/2, 3 C]."""
+    """LL / 2 [B, H/2, W/2, C] and the high bands [B, H/2, W/2, 3 C] of x [B, H, W, C]."""
     bands = dwt(x)
     return bands[..., : x.shape[-1]] * 0.5, bands[..., x.shape[-1] :]
 
@@ -50,24 +50,32 @@ def join_low(low: Array, high: Array) -> Array:
 
 
 def first_half(x: Array, zemb: Array, features: int, **kwargs: Any) -> tuple[Array, Array]:
-    """AdaGN, SiLU, conv; and the shortcut's conv. For use within a compact module."""
+    """First half of a residual block: AdaGN, SiLU, conv; and the 1x1 conv of the shortcut.
+
+    For use within a compact module, which owns the layers.
+    """
     h = nn.silu(AdaptiveGroupNorm(name="norm_0", **kwargs)(x, zemb))
     h = conv(features, 3, name="conv_0", **kwargs)(h)
     return h, conv(features, 1, name="shortcut", **kwargs)(x)
 
 
 class HaarDown(nn.Module):
-    """Residual block that halves the resolution after its first convolution."""
+    """Residual block that halves the resolution after its first convolution.
+
+    Attributes:
+      features: F, number of output channels.
+      dropout: rate.
+      dtype: of the computation.
+    """
 
     features: int
     dropout: float = 0.0
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, temb: Array, zemb: Array, train: bool) -> tuple[Array, Array]:
-        """X [B, H, W, C] -> features [B, H/2, W/2, F], high bands [B, H/2, W/2, 3 F]."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        """Features [B, H/2, W/2, F] and high bands [B, H/2, W/2, 3 F] of x [B, H, W, C]."""
+        kwargs: dict[str, Any] = dict(dtype=self.dtype)
         h, x = first_half(x, zemb, self.features, **kwargs)
         (h, high), (x, _) = split_low(h), split_low(x)
         h = second_half(h, temb, zemb, train, self.dropout, **kwargs)
@@ -75,19 +83,21 @@ class HaarDown(nn.Module):
 
 
 class HaarUp(nn.Module):
-    """Residual block that doubles the resolution after its first convolution."""
+    """Residual block that doubles the resolution after its first convolution.
+
+    Attributes: as in `HaarDown`.
+    """
 
     features: int
     dropout: float = 0.0
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, high: Array, temb: Array, zemb: Array, train: bool) -> Array:
-        """X [B, H, W, C], high bands of the way down [B, H, W, 3 K] -> [B, 2H, 2W, F]."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        """Features [B, 2H, 2W, F] of x [B, H, W, C] and `HaarDown`'s high bands [B, H, W, 3 K]."""
+        kwargs: dict[str, Any] = dict(dtype=self.dtype)
         h, x = first_half(x, zemb, self.features, **kwargs)
-        # One group a band: bands are not mixed.
+        # One group per band: bands are not mixed.
         bands = conv(3 * self.features, 3, name="bands", feature_group_count=3, **kwargs)
         high = bands(high * 0.5) * 2
         h, x = join_low(h, high), join_low(x, high)
@@ -96,9 +106,11 @@ class HaarUp(nn.Module):
 
 
 class WaveletNCSNpp(nn.Module):
-    """Generator x_0' = G(x_{t+1}, t, z) of WDDGAN; heights and widths that 2^levels divides.
+    """Generator x_0' = G(x_{t+1}, t, z) of WDDGAN.
 
-    Attributes: as in `NCSNpp`; `attention` are heights of features, not of images.
+    Heights and widths are multiples of 2^levels, for len(multipliers) levels.
+
+    Attributes: as in `NCSNpp`; `attention` refers to heights of this network's features.
     """
 
     channels: int
@@ -112,12 +124,11 @@ class WaveletNCSNpp(nn.Module):
     remat: bool = False
     tanh: bool = True
     dtype: Dtype = jnp.float32
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, t: Array, z: Array, train: bool = False) -> Array:
-        """X float32 [B, H, W, channels], t int32 [B], z float32 [B, nz] -> float32 like x."""
-        kwargs = dict(dtype=self.dtype, param_dtype=self.param_dtype)
+        """Generated x_0 of x float32 [B, H, W, channels], t int32 [B] and z float32 [B, nz]."""
+        kwargs: dict[str, Any] = dict(dtype=self.dtype)
         block_class, down_class, up_class = (
             nn.remat(c, static_argnums=(n,)) if self.remat else c
             for c, n in ((ResBlock, 4), (HaarDown, 4), (HaarUp, 5))
@@ -126,36 +137,40 @@ class WaveletNCSNpp(nn.Module):
         z = normalize_latent(z.astype(jnp.float32))
         zemb = embed_latent(z, self.z_width, self.z_layers, **kwargs)
 
-        def named(cls: Any, level: int, name: str) -> Any:
+        def make(cls: Any, level: int, name: str) -> Callable[..., Any]:
             features = self.width * self.multipliers[level]
-            return cls(features, dropout=self.dropout, name=name, **kwargs)
+            module: Callable[..., Any] = cls(features, dropout=self.dropout, name=name, **kwargs)
+            return module
 
         def block(h: Array, level: int, name: str) -> Array:
-            return named(block_class, level, name)(h, temb, zemb, train)
+            result: Array = make(block_class, level, name)(h, temb, zemb, train)
+            return result
 
         def attend(h: Array, name: str) -> Array:
             return Attention(name=name, **kwargs)(h) if h.shape[1] in self.attention else h
 
         def down(h: Array, level: int, name: str) -> tuple[Array, Array]:
-            return named(down_class, level, name)(h, temb, zemb, train)
+            result: tuple[Array, Array] = make(down_class, level, name)(h, temb, zemb, train)
+            return result
 
         def up(h: Array, high: Array, level: int, name: str) -> Array:
-            return named(up_class, level, name)(h, high, temb, zemb, train)
+            result: Array = make(up_class, level, name)(h, high, temb, zemb, train)
+            return result
 
         def pyramid(image: Array, width: int, name: str) -> Array:
             return conv(width, 3, name=name, **kwargs)(dwt(image) * 0.5)
 
         def middle(h: Array) -> Array:
-            first, second = (named(block_class, -1, f"middle_block_{i}") for i in (0, 1))
+            first, second = (make(block_class, -1, f"middle_block_{i}") for i in (0, 1))
 
-            def on_low(module: Any, h: Array) -> Array:
+            def on_low(module: Callable[..., Any], h: Array) -> Array:
                 low, high = split_low(h)
                 return join_low(module(low, temb, zemb, train), high)
 
             h = on_low(first, h)
             h = Attention(name="middle_attention", **kwargs)(h)
             h = second(h, temb, zemb, train)
-            return on_low(second, h)  # the same weights, once more
+            return on_low(second, h)  # applied twice, as in the published code
 
         image = x.astype(self.dtype)
         h = conv(self.width, 3, name="conv_in", **kwargs)(image)

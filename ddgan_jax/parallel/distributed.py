@@ -1,4 +1,7 @@
-"""Several processes as one run: how they find each other, agree, and learn that one is gone."""
+"""Runs of several processes: connect, broadcast, fail together, detect lost processes.
+
+Functions marked "collective" must be called by all processes of the run, in the same order.
+"""
 
 import contextlib
 import os
@@ -14,8 +17,8 @@ import numpy as np
 
 from ddgan_jax.core.errors import UserError
 
-HEARTBEAT_SECONDS = 60  # without a sign of life of a process for so long, all others end
-_ROOM = 500  # bytes of a message that all processes hear
+HEARTBEAT_SECONDS = 60  # after this time without a heartbeat a process counts as lost
+_MESSAGE_BYTES = 500  # longest error message that is sent to the other processes
 
 # How jax's runtime reports that another process is gone: the collectives that lose a connection,
 # and the coordination service, whose messages begin with a status and name the service.
@@ -37,23 +40,24 @@ T = TypeVar("T")
 
 
 def start_distributed(coordinator: str, num_processes: int, process_id: int) -> None:
-    """Join the other processes of a run, if there are any. Before the first use of a device.
+    """Connect to the other processes of the run; call it before the first use of a device.
 
     Args:
-      coordinator: "HOST:PORT" of process 0; "none": this process is alone; "auto": as the cluster
-        tells (TPU pods, also on GKE; Slurm; Open MPI), alone if there is none, or if the devices
-        are in use already (a notebook).
-      num_processes, process_id: of this run, and of this process; only with HOST:PORT.
+      coordinator: "HOST:PORT" of process 0; "none": a single process; "auto": detected from the
+        cluster (TPU pods, also on GKE; Slurm; Open MPI), a single process if there is no cluster or
+        if devices are in use already, as in notebooks.
+      num_processes: number of processes of the run; only with HOST:PORT.
+      process_id: index of this process; only with HOST:PORT.
 
     Raises:
-      UserError: the processes do not find each other.
+      UserError: the connection fails.
     """
     if coordinator == "none":
         return
     auto = coordinator == "auto"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Kubernetes without its Python package: no cluster
+            warnings.simplefilter("ignore")  # about Kubernetes without its Python package
             jax.distributed.initialize(
                 None if auto else coordinator,
                 None if auto else num_processes,
@@ -68,12 +72,15 @@ def start_distributed(coordinator: str, num_processes: int, process_id: int) -> 
 
 
 def agreed(action: Callable[[], T]) -> T:
-    """Every process does `action`; if it fails in one of them, all of them stop.
+    """Run `action` in every process, and fail in all of them if it fails in one (collective).
 
-    Without this the others would wait in the next collective for one that has left.
+    Otherwise the other processes would wait for the failed one in their next collective.
+
+    Returns:
+      The result of `action` in this process.
 
     Raises:
-      UserError: in every process, if `action` raised it in any; the first one's.
+      UserError: `action` raised it in any process; the message of the first of them.
     """
     if jax.process_count() == 1:
         return action()
@@ -84,17 +91,17 @@ def agreed(action: Callable[[], T]) -> T:
         result = action()
     except UserError as error:
         failure = str(error)
-    text = np.zeros(_ROOM, np.uint8)
-    said = failure.encode()[:_ROOM]
-    text[: len(said)] = np.frombuffer(said, np.uint8)
-    for heard in np.asarray(multihost_utils.process_allgather(text)).reshape(-1, _ROOM):
-        if heard.any():
-            raise UserError(heard.tobytes().rstrip(b"\0").decode(errors="ignore"))
+    text = np.zeros(_MESSAGE_BYTES, np.uint8)
+    message = failure.encode()[:_MESSAGE_BYTES]
+    text[: len(message)] = np.frombuffer(message, np.uint8)
+    for received in np.asarray(multihost_utils.process_allgather(text)).reshape(-1, _MESSAGE_BYTES):
+        if received.any():
+            raise UserError(received.tobytes().rstrip(b"\0").decode(errors="ignore"))
     return cast(T, result)
 
 
 def everywhere(holds: bool) -> bool:
-    """Whether `holds` is true in every process; all of them have to ask."""
+    """Whether `holds` is true in every process (collective)."""
     if jax.process_count() == 1:
         return holds
     from jax.experimental import multihost_utils
@@ -103,7 +110,7 @@ def everywhere(holds: bool) -> bool:
 
 
 def of_first(value: float) -> float:
-    """What process 0 has; all of them have to ask."""
+    """Broadcast a float32 number from process 0 (collective)."""
     if jax.process_count() == 1:
         return value
     from jax.experimental import multihost_utils
@@ -112,27 +119,27 @@ def of_first(value: float) -> float:
 
 
 def led(action: Callable[[], T]) -> T | None:
-    """Process 0 does `action` and the others wait for it.
+    """Run `action` in process 0 only, while the other processes wait (collective).
 
     Returns:
-      What `action` returned in process 0, None in the others.
+      The result of `action` in process 0, None in the others.
 
     Raises:
-      UserError: in every process, if `action` raised it.
+      UserError: `action` raised it; raised in every process.
     """
     return agreed(lambda: action() if jax.process_index() == 0 else None)
 
 
 def is_loss(error: BaseException) -> bool:
-    """Whether an error of a run of several processes says that another one of them is gone.
+    """Whether an error means that another process of the run is lost.
 
-    Only errors of jax's runtime do, and those that were raised from one, such as orbax's
-    TimeoutError at a barrier: a timeout of anything else is no loss.
+    Only errors of jax's runtime, and exceptions raised from one (such as orbax's TimeoutError at a
+    barrier), can; timeouts of anything else do not count.
     """
     link: BaseException | None = error
     while link is not None:
         if isinstance(link, jax.errors.JaxRuntimeError) and _LOSS.search(str(link)):
-            with contextlib.suppress(RuntimeError):  # no backend: nothing was shared yet
+            with contextlib.suppress(RuntimeError):  # raised if there is no backend yet
                 return bool(jax.process_count() > 1)
             return False
         link = link.__cause__
@@ -140,16 +147,19 @@ def is_loss(error: BaseException) -> bool:
 
 
 def leave(status: int) -> NoReturn:
-    """End this process. After a failure at once: jax would wait for the others to end as well.
+    """End this process.
+
+    After a failure in a run of several processes it ends without jax's cleanup, which would wait
+    for the other processes.
 
     Args:
-      status: exit status; 128 or more is not a failure but a signal, which all processes heed.
+      status: exit status; from 128 on it stands for a signal, which stops all processes in order.
     """
     with contextlib.suppress(RuntimeError):
         if 0 < status < 128 and jax.process_count() > 1:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
-            if jax.process_index() == 0:  # whose end ends the others: they may have a line to say
+            if jax.process_index() == 0:  # its end kills the others: let them report first
                 time.sleep(1)
             os._exit(status)
     sys.exit(status)

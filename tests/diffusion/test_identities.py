@@ -1,4 +1,6 @@
-"""The mathematics of the diffusion, without any network."""
+"""Identities of the diffusion's mathematics, without networks."""
+
+import math
 
 import chex
 import jax
@@ -87,7 +89,7 @@ def test_posterior_at_time_0_is_x_0():
 
 @pytest.mark.parametrize("num_steps", (1, 2, 4))
 def test_sampler_with_an_oracle_generator_returns_the_data(num_steps):
-    """A generator that always knows x_0 is believed: the last posterior is x_0 itself."""
+    """With a generator that returns the true x_0, the last posterior is x_0 itself."""
     data = jax.random.normal(jax.random.key(5), (3, 2, 2, 1))
 
     class Oracle:
@@ -104,7 +106,7 @@ def test_sampler_with_an_oracle_generator_returns_the_data(num_steps):
 
 
 def test_sampler_with_the_true_denoiser_draws_the_marginals():
-    """For Gaussian data, with x_0' ~ q(x_0 | x_t), mean and deviation end as those of the data."""
+    """For Gaussian data and x_0' ~ q(x_0 | x_t), samples have the data's mean and deviation."""
     forward, _ = tables(4)
     mean_0, sigma_0 = 0.5, 0.2
     root_abar, sigma_bar = jnp.asarray(forward.sqrt_alpha_bar), jnp.asarray(forward.sigma_bar)
@@ -126,7 +128,7 @@ def test_sampler_with_the_true_denoiser_draws_the_marginals():
 
 
 def test_r1_and_its_gradient_against_finite_differences():
-    """In float64, for a discriminator with a bend: the penalty, and its parameter gradient."""
+    """The penalty and its parameter gradient in float64, for a nonlinear discriminator."""
     with jax.enable_x64(True):
         rng = np.random.default_rng(0)
         x = rng.standard_normal((5, 3))
@@ -148,16 +150,83 @@ def test_r1_and_its_gradient_against_finite_differences():
         jax.test_util.check_grads(penalty, (weights,), order=1, modes=["rev"], rtol=1e-7)
 
 
-def test_losses_at_ignorance():
+def test_losses_at_logits_of_zero():
     zeros = jnp.zeros(7)
     np.testing.assert_allclose(losses.logistic_disc_loss(zeros, zeros), 2 * np.log(2), rtol=1e-6)
     np.testing.assert_allclose(losses.nonsaturating_gen_loss(None, zeros), np.log(2), rtol=1e-6)
 
 
-def test_schedule_refuses_nonsense():
-    for bad in (dict(num_steps=0), dict(num_steps=4, beta_min=-1), dict(num_steps=4, beta_max=0.0)):
-        with pytest.raises(UserError):
-            schedules.variance_preserving_betas(**bad)
+VP, LINEAR = schedules.variance_preserving_betas, schedules.linear_betas
+ORDER = "finite numbers 0 < beta_min <= beta_max"
+REFUSED = [
+    (VP, dict(num_steps=0), "config.diffusion.num_steps is 0; at least 1 is needed"),
+    (VP, dict(num_steps=4, beta_min=-1.0), ORDER),
+    (VP, dict(num_steps=4, beta_max=0.0), ORDER),
+    (VP, dict(num_steps=4, beta_max=math.inf), ORDER),
+    (VP, dict(num_steps=4, beta_max=math.nan), ORDER),
+    (VP, dict(num_steps=4, beta_max=100.0), "beta_max is 100.0; a number below 79.27 is needed"),
+    (VP, dict(num_steps=4, beta_max=1000.0), "beta_max is 1000.0; a number below 79.27 is needed"),
+    (VP, dict(num_steps=4, beta_max=1e308), "beta_max is 1e+308; a number below 79.27 is needed"),
+    (VP, dict(num_steps=1000, beta_max=1000.0), "a number below 349.24 is needed with"),
+    (VP, dict(num_steps=1, beta_min=20.0), "beta_min is 20.0; a number below 17.34 is needed"),
+    (VP, dict(num_steps=4, beta_min=1e-18, beta_max=1e-17), "beta_max is 1e-17; a number above"),
+    (LINEAR, dict(num_steps=0), "config.diffusion.num_steps is 0; at least 1 is needed"),
+    (LINEAR, dict(num_steps=4, beta_max=1e-5), ORDER),
+    (LINEAR, dict(num_steps=4, beta_max=1.0), f"{ORDER} < 1 are needed"),
+    (LINEAR, dict(num_steps=4, beta_max=1 - 1e-9), f"{ORDER} < 1 are needed"),
+    (LINEAR, dict(num_steps=4, beta_max=math.nan), ORDER),
+    (LINEAR, dict(num_steps=4, beta_min=1e-20), "config.diffusion.beta_min is 1e-20; a number of"),
+    (LINEAR, dict(num_steps=10**5), "or fewer than config.diffusion.num_steps = 100000, is needed"),
+]
+
+
+@pytest.mark.parametrize(("schedule", "settings", "words"), REFUSED)
+def test_settings_of_degenerate_schedules_are_refused(schedule, settings, words):
+    with pytest.raises(UserError) as error:
+        schedule(**settings)
+    message = str(error.value)
+    assert words in message and message.startswith("config.diffusion.") and "\n" not in message
+
+
+def assert_regular(betas):
+    """All tables are finite, and no step keeps or loses everything."""
+    forward, posterior = schedules.forward_tables(betas), schedules.posterior_tables(betas)
+    assert betas.dtype == np.float32 and betas.min() > 0 and betas.max() < 1
+    assert all(np.isfinite(table).all() for table in (*forward, *posterior))
+    assert forward.sigma_bar[1:].min() > 0 and forward.sqrt_alpha_bar.min() > 0
+
+
+@pytest.mark.parametrize("num_steps", (1, 2, 4, 1000))
+@pytest.mark.parametrize("beta_min", (1e-10, 0.1, 10.0))
+def test_schedules_are_regular_up_to_the_limits_that_are_named(num_steps, beta_min):
+    with pytest.raises(UserError, match="a number below") as error:
+        VP(num_steps, beta_min, 1e6)
+    limit = float(str(error.value).partition("below ")[2].split()[0])
+    assert_regular(VP(num_steps, beta_min, limit))
+    with pytest.raises(UserError, match="a number below"):
+        VP(num_steps, beta_min, 1.01 * limit)
+    with pytest.raises(UserError, match="a number above") as error:
+        VP(num_steps, 1e-300, 1e-300)
+    least = float(str(error.value).partition("above ")[2].split()[0])
+    assert_regular(VP(num_steps, 1e-300, 1.1 * least))
+
+
+def test_linear_schedules_are_regular_at_their_limits():
+    for settings in (
+        dict(num_steps=1, beta_min=2.3e-16, beta_max=1 - 1e-7),
+        dict(num_steps=1000),
+        dict(num_steps=17_000),
+    ):
+        assert_regular(LINEAR(**settings))
+
+
+def test_a_chain_that_is_too_short_to_sample_with_is_refused():
+    betas = LINEAR(1000, 1e-4, 0.2)  # alpha_bar_T is 1e-46
+    with pytest.raises(UserError, match=r"config\.sampler\.steps is 1; more are needed"):
+        schedules.spaced(betas, 1)
+    with pytest.raises(UserError, match=r"config\.sampler\.steps is 0; an integer from 1 to"):
+        schedules.spaced(betas, 0)
+    assert np.isfinite(schedules.forward_tables(schedules.spaced(betas, 10)[1])).all()
 
 
 class PureFunctions(chex.TestCase):
@@ -173,7 +242,7 @@ class PureFunctions(chex.TestCase):
     def pair(self, x_0, t, a, b):
         return processes.diffuse_pair(self.forward, x_0, t, a, b)
 
-    def restore(self, x_0, t, a, b):
+    def posterior_sample(self, x_0, t, a, b):
         return processes.posterior_sample(self.posterior, x_0, a, t, b)
 
     def check(self, function):
@@ -188,7 +257,7 @@ class PureFunctions(chex.TestCase):
 
     @chex.variants(with_jit=True, without_jit=True, with_device=True)
     def test_posterior(self):
-        self.check(self.restore)
+        self.check(self.posterior_sample)
 
     @chex.variants(with_pmap=True)
     def test_pmapped(self):
@@ -198,7 +267,7 @@ class PureFunctions(chex.TestCase):
         def split(x):
             return x.reshape(devices, -1, *x.shape[1:])
 
-        for function in (self.pair, self.restore):
+        for function in (self.pair, self.posterior_sample):
             expected = function(x_0, self.t, a, b)
             got = self.variant(function, broadcast_args_to_devices=False, reduce_fn=None)(
                 split(x_0), split(self.t), split(a), split(b)
@@ -208,7 +277,7 @@ class PureFunctions(chex.TestCase):
 
     def test_vmapped(self):
         x_0, a, b = self.arrays
-        for function in (self.pair, self.restore):
+        for function in (self.pair, self.posterior_sample):
             expected = function(x_0, self.t, a, b)
             got = jax.vmap(function)(*(x[:, None] for x in (x_0, self.t, a, b)))
             got = jax.tree.map(lambda x: x[:, 0], got)

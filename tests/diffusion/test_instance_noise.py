@@ -1,4 +1,4 @@
-"""Diffusion-GAN's noise: its law, its adaptive chain, its gradient, and its use elsewhere."""
+"""Adaptive instance noise: moments, distribution of times, adaptation, gradients, the example."""
 
 import functools
 import re
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.diffusion import instance_noise
 from ddgan_jax.diffusion.instance_noise import LIST_SIZE, LIST_ZEROS, InstanceNoise
 from ddgan_jax.presets import diffusion_gan
@@ -23,7 +24,7 @@ def closed_form(length, beta_min=1e-4, beta_max=0.02):
 
 
 def state_at(length, t=None):
-    """A state with a chain of `length` steps, whose images all get `t`."""
+    """A state with a chain of `length` steps; all images have time `t` if it is given."""
     state = instance_noise.init(SETTINGS, jax.random.key(0))
     state = state._replace(length=jnp.int32(length))
     return state if t is None else state._replace(times=jnp.full(LIST_SIZE, t, jnp.int32))
@@ -36,7 +37,7 @@ def test_betas_are_linear_over_the_current_chain(length):
     np.testing.assert_allclose(found[: length + 1], closed_form(length), rtol=2e-5)
 
 
-def test_what_the_discriminator_sees_has_the_moments_of_the_closed_form():
+def test_diffused_images_have_the_moments_of_the_closed_form():
     n, x_0 = 200_000, 0.7
     x = jnp.full((n, 1), x_0)
     for length, t in ((10, 10), (437, 100), (1000, 1000)):
@@ -48,7 +49,7 @@ def test_what_the_discriminator_sees_has_the_moments_of_the_closed_form():
         np.testing.assert_allclose(y.std(), sigma, rtol=5 / np.sqrt(2 * n))
 
 
-def test_half_of_the_images_stay_as_they_are():
+def test_half_of_the_images_are_unchanged():
     x = jax.random.normal(jax.random.key(0), (20_000, 3))
     y, t = instance_noise.diffuse(SETTINGS, state_at(500), jax.random.key(1), x)
     np.testing.assert_array_equal(y[t == 0], x[t == 0])
@@ -58,7 +59,7 @@ def test_half_of_the_images_stay_as_they_are():
 
 @pytest.mark.parametrize("timesteps", ["priority", "uniform"])
 @pytest.mark.parametrize("length", [10, 37])
-def test_frequencies_of_the_times_match_their_law(timesteps, length):
+def test_times_have_their_distribution(timesteps, length):
     settings = InstanceNoise(timesteps=timesteps, t_max=64)  # a short table: quickly drawn
     keys = jax.random.split(jax.random.key(length), 2_000)
     draw = jax.vmap(lambda key: instance_noise.draw_times(settings, key, jnp.int32(length)))
@@ -73,20 +74,20 @@ def test_frequencies_of_the_times_match_their_law(timesteps, length):
 
 
 def updated(state, *means):
-    """After one call for each mean sign of 1,000 discriminator values."""
+    """The state after one `update` for each mean sign, with 1,000 logits of that mean sign."""
     for i, mean in enumerate(means):
         d_real = jnp.where(jnp.arange(1_000) < round(500 * (1 + mean)), 3.0, -0.1)
         state = instance_noise.update(SETTINGS, state, jax.random.key(i), d_real)
     return state
 
 
-def test_the_chain_grows_while_the_discriminator_is_too_sure_and_shrinks_while_not():
+def test_the_chain_grows_above_the_target_and_shrinks_below():
     start = state_at(10)._replace(p=jnp.float32(0.5))
     move = 1_000 * 4 / 100_000
     for means, direction in (
         ((1.0, 1.0, 1.0, 1.0), +1),
         ((0.7, 0.7, 0.7, 0.7), +1),
-        ((1.0, 1.0, 1.0, -0.4), +1),  # 0.65 over the four steps: all of them count
+        ((1.0, 1.0, 1.0, -0.4), +1),  # 0.65 over the four steps
         ((0.5, 0.5, 0.5, 0.5), -1),
         ((-1.0, 1.0, 1.0, 1.0), -1),
         ((-1.0, -1.0, -1.0, -1.0), -1),
@@ -97,7 +98,7 @@ def test_the_chain_grows_while_the_discriminator_is_too_sure_and_shrinks_while_n
         assert float(after.signs) == 0 and int(after.steps) == 0
 
 
-def test_nothing_but_the_statistics_changes_between_updates():
+def test_between_updates_only_the_statistics_change():
     start = state_at(10)
     waiting = updated(start, 1.0, 1.0, 1.0)
     assert (float(waiting.signs), int(waiting.steps)) == (3.0, 3)
@@ -127,7 +128,7 @@ def test_one_compilation_serves_every_chain_length():
 
     x, lengths = jnp.ones((10_000, 1)), []
     state = instance_noise.init(SETTINGS, jax.random.key(0))
-    for i in range(12):  # every image is positive: p rises by 0.4 at each update
+    for i in range(12):  # all logits are positive: p rises by 0.4 at each update
         state, t = step(state, jax.random.key(i), x)
         lengths.append(int(state.length))
     assert lengths == [10] * 3 + [406] * 4 + [802] * 4 + [1000]
@@ -147,6 +148,22 @@ def test_the_defaults_of_configs_are_those_of_the_functions():
     networks = dict(gen={}, disc={}, lr_gen=1.0, lr_disc=1.0, r1_gamma=0.0, r1_every=1)
     config = diffusion_gan(noise="image", **networks)
     assert config.instance_noise.to_dict() == InstanceNoise()._asdict()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (dict(t_min=1), "t_min is 1; an integer from 2 to config.instance_noise.t_max = 1000"),
+        (dict(t_min=20, t_max=10), "t_min is 20; an integer from 2 to"),
+        (dict(beta_min=0.03), "beta_max is 0.02; 0 < beta_min <= beta_max < 1"),
+        (dict(beta_max=1 - 1e-9), "beta_max is 0.999999999; 0 < beta_min <= beta_max < 1"),
+        (dict(beta_max=float("nan")), "beta_max is nan"),
+    ],
+)
+def test_settings_of_degenerate_chains_are_refused(settings, words):
+    with pytest.raises(UserError) as error:
+        instance_noise.init(InstanceNoise(**settings), jax.random.key(0))
+    assert words in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.slow

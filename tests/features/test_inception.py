@@ -189,9 +189,9 @@ def test_strict_about_names_and_shapes():
     check_arrays(fake(shapes), shapes, "a.npz", convert.NETWORK)
     name = "Mixed_7c.branch_pool.bn.bias"
     for change, words in [
-        ({name: (191,)}, rf"a\.npz.*'{name}' is float32 \(191,\), needed: float32 \(192,\)"),
+        ({name: (191,)}, rf"a\.npz.*'{name}' is float32 \(191,\); float32 \(192,\) is needed"),
         ({"fc.weight": (1000, 2048)}, r"'fc.weight' is float32 \(1000, 2048\)"),
-        ({"AuxLogits.fc.bias": (1000,)}, r"1 arrays have no place there, 'AuxLogits\.fc\.bias'"),
+        ({"AuxLogits.fc.bias": (1000,)}, r"1 arrays are unknown, 'AuxLogits\.fc\.bias'"),
     ]:
         with pytest.raises(UserError, match=words):
             check_arrays(fake(shapes | change), shapes, "a.npz", convert.NETWORK)

@@ -1,4 +1,4 @@
-"""Names and layouts of published arrays: both ways, and nothing is lost or guessed on the way."""
+"""Names and layouts of published arrays, in both directions."""
 
 from types import SimpleNamespace
 
@@ -49,7 +49,7 @@ def network(request):
     return SimpleNamespace(tree=tree, entries=entries_of(tree))
 
 
-def test_there_and_back_is_the_identity(network):
+def test_conversion_and_back_is_the_identity(network):
     params = drawn(network.tree)
     arrays = to_arrays(params, network.entries)
     assert all(array.flags.c_contiguous for array in arrays.values())
@@ -63,7 +63,7 @@ def test_there_and_back_is_the_identity(network):
 
 
 def test_names_are_the_published_ones():
-    """Of a generator of two levels: what each numbered module is, and what is not numbered."""
+    """The numbered modules and the mapping network of a generator with two levels."""
     module = NCSNpp(3, 8, (1, 2), blocks=1, attention=(8,), z_width=8, z_layers=2)
     t = jax.ShapeDtypeStruct((1,), jnp.int32)
     inputs = (shape(1, 16, 16, 3), t, shape(1, 5))
@@ -71,7 +71,7 @@ def test_names_are_the_published_ones():
     names = [e.name for e in generator_entries(tree)]
     block = ["GroupNorm_0.style", "Conv_0", "Dense_0", "GroupNorm_1.style", "Conv_1"]
     wider, attention = [*block, "Conv_2"], ["GroupNorm_0", *(f"NIN_{i}" for i in range(4))]
-    plain = [[""], [""], [""]]  # two dense layers of the time, a convolution
+    plain = [[""], [""], [""]]  # two dense layers of the time embedding, and a convolution
     down = [block, wider, ["Conv2d_0"], wider, attention]
     up = [wider, wider, attention, wider, wider, wider]
     modules = [*plain, *down, block, attention, block, *up, [""], [""]]
@@ -85,7 +85,7 @@ def test_names_are_the_published_ones():
     assert names == expected
 
 
-def test_each_layout_is_undone():
+def test_layouts_are_inverted():
     x = np.arange(2 * 3 * 5 * 7.0).reshape(2, 3, 5, 7)
     arrays = {"same": x, "conv": x, "dense": x[0, 0], "pointwise": x[:, :, :1, :1]}
     assert arrays.keys() == LAYOUTS.keys()
@@ -96,7 +96,7 @@ def test_each_layout_is_undone():
     assert LAYOUTS["conv"].ours(x)[4, 6, 2, 1] == x[1, 2, 4, 6]
 
 
-def test_a_layer_has_what_our_tree_has():
+def test_entries_of_a_layer_follow_from_its_parameters():
     tree = {
         "a": {"conv": {"kernel": shape(3, 3, 2, 4)}},
         "dense": {"kernel": shape(2, 4), "bias": shape(4)},
@@ -117,15 +117,15 @@ ARRAYS = {"c.weight": np.ones((4, 2, 3, 3), np.float32), "c.bias": np.ones(4, np
     ("changes", "words"),
     [
         ({"c.bias": None}, r"'c\.bias' \(4,\) is missing"),
-        ({"d.bias": np.ones(7)}, r"1 arrays have no place .* 'd\.bias' \(7,\)"),
+        ({"d.bias": np.ones(7)}, r"1 arrays are not in this architecture, .* 'd\.bias' \(7,\)"),
         ({"c.bias": np.ones(5, np.float32)}, r"'c\.bias' is float32 \(5,\), float32 \(4,\) is"),
         ({"c.weight": np.ones((3, 3, 2, 4), np.float32)}, r"\(3, 3, 2, 4\), float32 \(4, 2, 3, 3"),
         ({"c.bias": np.ones(4, int)}, r"'c\.bias' is int64 \(4,\), float32 \(4,\) is needed"),
         ({"c.bias": np.ones(4)}, r"'c\.bias' is float64 \(4,\), float32"),
     ],
-    ids=["missing", "left over", "shape", "layout", "integers", "wider"],
+    ids=["missing", "unknown", "shape", "layout", "integers", "wider"],
 )
-def test_what_does_not_fit_is_named(changes, words):
+def test_arrays_that_do_not_fit_are_named(changes, words):
     arrays = {k: v for k, v in (ARRAYS | changes).items() if v is not None}
     with pytest.raises(UserError, match=words) as caught:
         to_params(arrays, ENTRIES, TREE)
@@ -148,7 +148,7 @@ def test_half_precision_is_widened():
     ],
     ids=["forgotten", "unknown", "twice", "one name"],
 )
-def test_entries_that_miss_a_parameter_are_a_bug(entries, words):
+def test_entries_that_do_not_match_the_parameters_raise(entries, words):
     with pytest.raises(ValueError, match=words):
         to_params(ARRAYS, entries, TREE)
     with pytest.raises(ValueError, match=words):

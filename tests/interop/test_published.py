@@ -63,13 +63,13 @@ def arrays():
 
 @pytest.fixture(scope="module")
 def folder(arrays, tmp_path_factory):
-    """A run folder made of them."""
+    """A run folder imported from `arrays`."""
     place = tmp_path_factory.mktemp("published")
     write_torch(place / "netG_1200.pth", arrays, stream=False)
     return imported(place / "netG_1200.pth", place / "run")
 
 
-def test_the_folder_holds_what_sampling_needs(folder, arrays):
+def test_the_imported_folder_can_be_sampled_from(folder, arrays):
     assert sorted(path.name for path in folder.iterdir()) == [
         "checkpoints",
         "config.json",
@@ -92,7 +92,7 @@ def wrapped(arrays):
 
 
 def resumable(arrays):
-    """What the published training resumes from: the network among settings and counters."""
+    """A file that the published training resumes from: weights beside settings and counters."""
     other = {"epoch": 3, "args": argparse.Namespace(lr=1e-4), "optimizerG": {"state": {0: [None]}}}
     return {**other, "netG_dict": wrapped(arrays), "netD_dict": {"module.x": np.zeros(2)}}
 
@@ -107,7 +107,7 @@ def test_export_of_import_is_the_file(arrays, tmp_path, form, stream):
 
 
 @pytest.mark.slow
-def test_import_of_export_is_the_run(folder, arrays, tmp_path, capsys):
+def test_import_of_export_is_the_same_run(folder, arrays, tmp_path, capsys):
     file = tmp_path / "made" / "netG.pth"
     assert convert(f"--workdir={folder}", f"--export={file}") == 0
     assert capsys.readouterr().out.startswith(f"{file}: {len(arrays)} arrays of step 0, weights ")
@@ -203,7 +203,7 @@ def test_help_names_every_source(capsys):
         ("classes", 10),
     ],
 )
-def test_networks_that_were_not_published_have_none(name, value):
+def test_unpublished_networks_have_no_source(name, value):
     config = load_config_file(CONFIG)
     section, _, last = name.rpartition(".")
     if section:
@@ -213,7 +213,7 @@ def test_networks_that_were_not_published_have_none(name, value):
         source_of(config)
 
 
-def test_networks_that_know_classes_have_none():
+def test_class_conditional_networks_have_no_source():
     config = load_config_file(CONFIG)
     config.classes = 10
     with pytest.raises(UserError, match=r"config\.classes is 10; 0 is needed"):
@@ -230,7 +230,7 @@ def test_published_configs_have_their_source(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_published_file_gives_the_published_images(reference, tmp_path, size):
-    """The whole way, from a file that PyTorch wrote to the numbers that PyTorch computed."""
+    """End to end: from a file written by PyTorch to outputs computed by PyTorch."""
     file = reference(f"reference/ddgan_{size}_netG.pth")
     with np.load(reference(f"reference/ddgan_{size}.npz")) as golden:
         meta = json.loads(str(golden["meta"]))

@@ -1,4 +1,4 @@
-"""PyTorch files are read without PyTorch, and nothing in them is executed."""
+"""PyTorch files are read and written without PyTorch, and nothing in them is executed."""
 
 import argparse
 import pickletools
@@ -45,7 +45,7 @@ def test_names_shapes_values_and_dtypes(tmp_path, stream):
     assert read["part"].strides == (12, 4)
 
 
-def test_what_we_write_we_read(tmp_path):
+def test_written_files_are_read_back(tmp_path):
     ours = {
         **TENSORS,
         **{
@@ -66,8 +66,8 @@ def test_what_we_write_we_read(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.pth"]
 
 
-def test_what_we_write_names_what_pytorch_names(tmp_path):
-    """The same classes and members: PyTorch knows no others as safe."""
+def test_written_files_name_what_pytorch_names(tmp_path):
+    """The same classes and members: torch.load(weights_only=True) accepts only known ones."""
     save_torch(tmp_path / "ours.pth", TENSORS)
     write_torch(tmp_path / "theirs.pth", TENSORS, stream=False)
     found = []
@@ -94,7 +94,7 @@ def test_files_written_by_pytorch(reference, size):
 
 
 @both
-def test_every_cut_is_one_line(tmp_path, stream):
+def test_every_truncated_file_is_one_line(tmp_path, stream):
     path = tmp_path / "a.pth"
     write_torch(path, TENSORS | VIEWS, stream=stream)
     whole = path.read_bytes()
@@ -119,7 +119,7 @@ def test_nothing_is_executed(tmp_path, stream):
 
 
 @both
-def test_views_beyond_their_memory_are_refused(tmp_path, stream):
+def test_views_outside_of_their_memory_are_refused(tmp_path, stream):
     memory = np.arange(6, dtype=np.float32)
     write_torch(tmp_path / "a.pth", {"weight": View(memory, 1, (3,), (2,))}, stream=stream)
     np.testing.assert_array_equal(read_torch(tmp_path / "a.pth")["weight"], [1, 3, 5])
@@ -146,7 +146,7 @@ def test_other_trees_are_refused(tmp_path, tree, words):
 
 @both
 def test_a_dictionary_among_others(tmp_path, stream):
-    """What training goes on from holds objects of all kinds beside the weights."""
+    """Files that training resumes from hold objects of all kinds beside the weights."""
     other = {"args": argparse.Namespace(lr=1e-4), View: {"best": Harmful()}, "optimizer": [None]}
     write_torch(tmp_path / "a.pth", {**other, "net": {"weight": WEIGHT}}, stream=stream)
     read = read_torch(tmp_path / "a.pth", inside=("ema", "net"))

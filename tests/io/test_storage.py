@@ -1,4 +1,4 @@
-"""Run folders on disks and in buckets; locks; checkpoints that cannot be read."""
+"""Run folders on disks and in object stores; locks; checkpoints that cannot be read."""
 
 import json
 import os
@@ -18,8 +18,8 @@ from ddgan_jax.io import storage
 from ddgan_jax.training.loop import train
 
 
-def heard(*args):
-    """What training says."""
+def printed(*args):
+    """The lines that training prints."""
     said = []
     assert train(runs.config_of(*args), storage.place(args[-1].partition("=")[2]), said.append) == 0
     return said
@@ -39,18 +39,20 @@ with storage.locked(Path(sys.argv[1])):
 
 
 def test_a_lock_ends_with_its_process(tmp_path):
-    """However that ends: also by kill -9."""
+    """Also when the process is killed by SIGKILL."""
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     process = subprocess.Popen(command, cwd=runs.ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
-    in_use = pytest.raises(UserError, match=r"in use: another run .* choose another --workdir")
+    in_use = pytest.raises(
+        UserError, match=r"in use by another training run; .* choose another --workdir"
+    )
     with in_use, storage.locked(tmp_path):
         pass
     process.kill()
     runs.finish(process)
     with storage.locked(tmp_path):
         pass
-    with storage.locked(tmp_path):  # and with its block
+    with storage.locked(tmp_path):  # released at the end of the block
         pass
 
 
@@ -81,25 +83,25 @@ def truncate(folder):
         os.truncate(file, file.stat().st_size // 2)
 
 
-# Orbax leaves coroutines behind when a restore fails.
+# Orbax leaves unawaited coroutines when a restore fails.
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("harm", [truncate, lambda folder: shutil.rmtree(folder / "ema")])
-def test_training_goes_on_from_the_one_before(tmp_path, harm):
+def test_training_resumes_from_the_newest_readable_checkpoint(tmp_path, harm):
     run, whole = runs.trained(tmp_path / "run"), runs.trained(tmp_path / "whole")
     harm(run / "checkpoints" / "8")
     args = [*runs.TINY, "--config.train.checkpoint_every=4 steps", f"--workdir={run}"]
-    said = heard(*args)
+    said = printed(*args)
     (warning,) = (line for line in said if line.startswith("warning: "))
     assert "cannot train on from checkpoint" in warning and "damaged/8.0" in warning
     assert "resumed at step 4" in said
-    assert (run / "damaged" / "8.0").is_dir()  # nothing is thrown away
+    assert (run / "damaged" / "8.0").is_dir()  # moved, not deleted
     runs.assert_same_state(run, whole, 8)
     assert runs.metrics(run) == runs.metrics(whole)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_if_none_can_be_read_none_is_moved(tmp_path, capfd):
+def test_without_a_readable_checkpoint_none_is_moved(tmp_path, capfd):
     run = runs.trained(tmp_path / "run")
     for step in ("4", "8"):
         truncate(run / "checkpoints" / step)
@@ -112,7 +114,7 @@ def test_if_none_can_be_read_none_is_moved(tmp_path, capfd):
 
 
 @pytest.mark.slow
-def test_a_run_in_a_bucket_is_that_on_a_disk(tmp_path, monkeypatch, capfd):
+def test_a_run_in_a_bucket_equals_one_on_a_disk(tmp_path, monkeypatch, capfd):
     bucket.install(monkeypatch, tmp_path)
     workdir, whole = "gs://some/runs/a", runs.trained(tmp_path / "whole")
     args = [*runs.TINY, "--config.train.checkpoint_every=4 steps", f"--workdir={workdir}"]
@@ -126,7 +128,7 @@ def test_a_run_in_a_bucket_is_that_on_a_disk(tmp_path, monkeypatch, capfd):
     names = {path.name for path in here.iterdir()}
     assert names == {*(p.name for p in whole.iterdir()), ".lock"} - {".lock"}
     assert json.loads((here / "config.json").read_text())["method"] == "ddgan"
-    # The same bits; its own are lines at the end of the first part and of the window cut short.
+    # The same bits. The interrupted run has a line at its stop, and a shorter window after it.
     runs.assert_same_state(here, whole, 8)
     lines = runs.metrics(here)
     assert [line["step"] for line in lines] == [3, 4, 6, 8]
@@ -139,13 +141,13 @@ def test_a_run_in_a_bucket_is_that_on_a_disk(tmp_path, monkeypatch, capfd):
     assert (out / "samples.png").exists()
 
 
-def test_what_a_bucket_is_not_for(tmp_path, capfd):
+def test_commands_that_need_a_disk_refuse_buckets(tmp_path, capfd):
     runs.fails(capfd, ["--mode=sample", "--workdir=gs://b/run"], "gs://b/run", "--out=FOLDER")
     args = ["--mode=sample", "--workdir=run", "--out=gs://b/out"]
     runs.fails(capfd, args, "--out=gs://b/out", "a folder on a disk")
 
 
-def test_spooled_sends_what_has_changed(tmp_path, monkeypatch):
+def test_spooled_uploads_changed_files(tmp_path, monkeypatch):
     bucket.install(monkeypatch, tmp_path)
     workdir = storage.place("gs://some/run")
     workdir.mkdir(parents=True)
@@ -160,7 +162,7 @@ def test_spooled_sends_what_has_changed(tmp_path, monkeypatch):
         assert (workdir / "log").read_text() == "before\nafter\n"
         (workdir / "log").write_text("mark")
         send()
-        assert (workdir / "log").read_text() == "mark"  # unchanged here, not sent again
+        assert (workdir / "log").read_text() == "mark"  # unchanged locally, so not uploaded again
         (folder / "deep" / "b").write_text("more")
     assert (workdir / "deep" / "b").read_text() == "more"
     with storage.spooled(tmp_path) as (folder, send):

@@ -77,6 +77,7 @@ def golden(request, reference):
         grad_disc=to_params(groups["gradD"], disc_entries, disc),
         raw=groups,
         entries={"gen": gen_entries, "disc": disc_entries},
+        betas=betas,
         forward=schedules.forward_tables(betas),
         posterior=schedules.posterior_tables(betas),
     )
@@ -89,7 +90,7 @@ def test_schedules(golden):
         (forward.sqrt_alpha, "a_s"),
         (forward.sqrt_alpha_bar, "a_s_cum"),
         (forward.sigma_bar, "sigmas_cum"),
-        (posterior.beta, "betas"),
+        (golden.betas, "betas"),
         (posterior.coef_x0, "posterior_mean_coef1"),
         (posterior.coef_xt, "posterior_mean_coef2"),
         (posterior.variance, "posterior_variance"),

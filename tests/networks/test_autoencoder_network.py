@@ -1,4 +1,4 @@
-"""The autoencoder's network: published numbers, counts, quantisation, sizes."""
+"""The autoencoder's network: published numbers, counts, quantization, sizes."""
 
 import json
 
@@ -23,8 +23,8 @@ def shapes(module, size):
     return jax.eval_shape(module.init, jax.random.key(0), image)["params"]
 
 
-def test_the_papers_parameter_counts():
-    """14,646,759, of which 8,631,555 in the decoder: with the log-variance that is never used."""
+def test_parameter_counts_are_those_of_the_paper():
+    """14,646,759, of which 8,631,555 in the decoder; they include the unused log-variance."""
     sizes = dict(width=128, multipliers=(1, 2), blocks=2, attention=(16,), latent_channels=4)
     module = Autoencoder(channels=3, gaussian=True, **sizes)
     params = shapes(module, 32)
@@ -72,9 +72,9 @@ def test_numbers_of_the_published_implementation(reference):
     latent, log_variance = call("encode", golden["io/image"])
     assert log_variance is None
     close(latent, golden["io/latent"])
-    quantised, index = call("quantize", golden["io/latent"])
+    quantized, index = call("quantize", golden["io/latent"])
     np.testing.assert_array_equal(index, golden["io/code"])
-    close(quantised, golden["io/quantized"])
+    close(quantized, golden["io/quantized"])
     close(call("rebuild", params["codebook"][golden["io/code"]]), golden["io/reconstruction"])
     close(call("decode", golden["io/latent"]), golden["io/reconstruction"])
 

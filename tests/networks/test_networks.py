@@ -1,4 +1,4 @@
-"""Networks: dtypes, what they see, resampling against its definition."""
+"""Networks and layers: dtypes, dependence on the inputs, resampling against its definition."""
 
 import functools
 
@@ -63,9 +63,8 @@ def test_minibatch_stddev_groups_samples_by_remainder():
 
 
 def test_group_count_divides():
-    assert [layers.group_count(c) for c in (1, 3, 4, 16, 48, 128, 384, 6)] == [
-        1, 1, 1, 4, 12, 32, 32, 1,
-    ]  # fmt: skip
+    expected = {1: 1, 3: 1, 4: 1, 6: 1, 16: 4, 48: 12, 128: 32, 384: 32}
+    assert {c: layers.group_count(c) for c in expected} == expected
     assert all(c % layers.group_count(c) == 0 for c in range(1, 600))
 
 
@@ -105,12 +104,12 @@ def test_bfloat16_compute_keeps_float32_parameters_and_output(generator):
     np.testing.assert_allclose(out, jax.jit(full.apply)(variables, x, t, z), atol=0.05)
 
 
-def test_resblock_unet_sees_its_image_its_time_its_latent_and_where_it_is():
+def test_resblock_unet_depends_on_image_time_latent_and_position():
     x, t, z = inputs(2, 8, 1, 4)
     x = jax.random.normal(jax.random.key(1), x.shape)
     module = ResBlockUNet(1, 4, (1, 2), 1, 8, tanh=False, coordinates=True, equalized=True)
     variables = jax.jit(module.init)(jax.random.key(0), x, t, z)
-    # Zero-like kernels as large as the others, so that a block is more than its shortcut.
+    # Random weights of one size: initially the residual branches are near zero.
     rng = np.random.default_rng(0)
     variables = jax.tree.map(
         lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), variables
@@ -120,11 +119,13 @@ def test_resblock_unet_sees_its_image_its_time_its_latent_and_where_it_is():
     assert out.shape == x.shape
     for changed in ((x.at[:, 0, 0].add(1.0), t, z), (x, t + 1, z), (x, t, z + 0.5)):
         assert jnp.abs(apply(variables, *changed) - out).max() > 0.01
-    flat = apply(variables, jnp.zeros_like(x), t, z)  # inside, only the coordinates differ
+    flat = apply(
+        variables, jnp.zeros_like(x), t, z
+    )  # away from the border only the coordinates differ
     assert jnp.ptp(flat[:, 3:5, 3:5]) > 0.01
 
 
-def test_discriminators_give_one_float32_value_per_sample():
+def test_discriminators_give_one_float32_logit_per_sample():
     x, t, _ = inputs(4, 8, 1, 4)
     for module in (
         ResBlockDiscriminator(4, (2, 4), (False, True), 8, 1.0, dtype=jnp.bfloat16),
@@ -156,9 +157,9 @@ def test_remat_changes_memory_not_numbers(generator, multipliers):
     )
 
 
-def test_waves_are_the_input_and_its_octaves():
+def test_fourier_features_are_the_input_and_its_octaves():
     x = jnp.array([[0.3, -1.0]])
-    out = np.asarray(mlp.waves(x, 3, fade=0.5))[0]
+    out = np.asarray(mlp.fourier_features(x, 3, fade=0.5))[0]
     assert out.shape == (2 * 7,)
     np.testing.assert_allclose(out[:2], x[0])
     for i, value in enumerate((0.3, -1.0)):
@@ -166,21 +167,21 @@ def test_waves_are_the_input_and_its_octaves():
         expected = [2 ** (-k / 2) * np.sin(2**k * value) for k in range(3)]
         expected += [2 ** (-k / 2) * np.cos(2**k * value) for k in range(3)]
         np.testing.assert_allclose(features, expected, rtol=1e-5)
-    np.testing.assert_array_equal(mlp.waves(x, 0, fade=0.0), x)
+    np.testing.assert_array_equal(mlp.fourier_features(x, 0, fade=0.0), x)
 
 
-def test_waves_on_the_latent_leave_the_rest_alone():
+def test_fourier_features_of_the_latent_leave_the_rest_alone():
     fields = dict(width=8, blocks=1, t_width=4, octaves=0, tanh=False)
-    plain, waved = mlp.MLPGenerator(**fields), mlp.MLPGenerator(**fields, z_octaves=3)
+    plain, expanded = mlp.MLPGenerator(**fields), mlp.MLPGenerator(**fields, z_octaves=3)
     x, t, z = jnp.ones((2, 5)), jnp.zeros(2, jnp.int32), jnp.array([[0.3, -1.0], [2.0, 0.1]])
-    variables = waved.init(jax.random.key(0), x, t, z)
+    variables = expanded.init(jax.random.key(0), x, t, z)
     assert variables["params"]["trunk"]["block_0_emb"]["kernel"].shape == (4 + 2 * 7, 8)
     assert variables["params"]["trunk"]["in"]["kernel"].shape == (5, 8)
-    expected = plain.apply(variables, x, t, mlp.waves(z, 3, fade=0.0))
-    np.testing.assert_allclose(waved.apply(variables, x, t, z), expected, rtol=1e-6)
+    expected = plain.apply(variables, x, t, mlp.fourier_features(z, 3, fade=0.0))
+    np.testing.assert_allclose(expanded.apply(variables, x, t, z), expected, rtol=1e-6)
 
 
-def test_with_skip_a_step_begins_as_the_identity():
+def test_with_skip_the_generator_starts_as_the_identity():
     x = jax.random.normal(jax.random.key(0), (3, 5), jnp.bfloat16)
     t, z = jnp.arange(3), jnp.ones((3, 2))
     for tanh, expected in ((False, x), (True, jnp.tanh(x.astype(jnp.float32)))):
@@ -197,9 +198,9 @@ def test_with_skip_a_step_begins_as_the_identity():
         assert float(jnp.abs(plain.apply(variables, x, t, z)).max()) < 1e-3
 
 
-def test_equalised_weights_start_at_one_and_are_scaled_when_used():
+def test_equalized_weights_start_at_one_and_are_scaled_when_used():
     x = jax.random.normal(jax.random.key(0), (64, 5, 5, 48))
-    plain = dict(dtype=jnp.float32, param_dtype=jnp.float32)
+    plain = dict(dtype=jnp.float32)
     for make, fan_in in (
         (lambda **kw: conv(96, 3, **plain, **kw), 9 * 48),
         (lambda **kw: dense(96, **plain, **kw), 48),
@@ -213,8 +214,8 @@ def test_equalised_weights_start_at_one_and_are_scaled_when_used():
 
 
 @pytest.mark.slow
-def test_coordinates_tell_the_pixels_of_a_flat_image_apart():
-    """Away from the border, where zero padding is not seen."""
+def test_coordinates_distinguish_the_pixels_of_a_constant_image():
+    """Away from the border, where zero padding has no effect."""
     sizes = dict(
         channels=1, width=4, multipliers=(1,), blocks=1, attention=(), z_width=4, z_layers=0
     )
@@ -240,9 +241,9 @@ def test_encoders_have_two_heads(dtype):
         ResBlockEncoder(5, 6, 4, (2, 4), (False, True), 8, 4, True, dtype=dtype),
         MLPEncoder(5, 6, 16, 1, 8, 4, True, dtype=dtype),
     ):
-        (values, latents), variables = jax.jit(module.init_with_output)(jax.random.key(0), x, t)
-        assert values.shape == (4, 5) and latents.shape == (4, 6)
-        assert values.dtype == latents.dtype == jnp.float32
+        (logits, latents), variables = jax.jit(module.init_with_output)(jax.random.key(0), x, t)
+        assert logits.shape == (4, 5) and latents.shape == (4, 6)
+        assert logits.dtype == latents.dtype == jnp.float32
         encode = jax.jit(functools.partial(module.apply, logits=False))
         none, alone = encode(variables, x[:3], t[:3])
         assert none is None

@@ -22,7 +22,7 @@ from ddgan_jax.networks.wavelet_ncsnpp import WaveletNCSNpp
 from ddgan_jax.spaces.wavelet import wavelet
 
 RTOL = 1e-4
-# The config whose generator the numbers are of, but for the sizes.
+# The config of the published generator, with other sizes.
 CONFIG = [
     f"--config={runs.ROOT}/configs/wddgan_celebahq256.py",
     *("--config.gen.width=16", "--config.gen.multipliers=1,2", "--config.gen.blocks=1"),
@@ -86,7 +86,7 @@ def test_discriminator_of_three_blocks(golden):
 
 
 @pytest.mark.slow
-def test_by_the_command_there_and_back(golden, tmp_path, capfd):
+def test_import_and_export_by_the_command(golden, tmp_path, capfd):
     arrays, workdir = golden.raw["G"], tmp_path / "run"
     write_torch(tmp_path / "a.pth", arrays, stream=False)
 
@@ -113,7 +113,7 @@ def test_by_the_command_there_and_back(golden, tmp_path, capfd):
 
 
 def test_generators_of_both_kinds_have_names():
-    """The published CIFAR-10 generator is the plain NCSN++, with that one's names."""
+    """The published CIFAR-10 generator is NCSN++ without wavelets, with NCSN++'s names."""
     small = dict(channels=4, width=4, multipliers=(1, 1), blocks=1, attention=())
     x, t, z = jnp.zeros((1, 4, 4, 4)), jnp.zeros(1, jnp.int32), jnp.zeros((1, 2))
     for cls, pyramid, bands in ((NCSNpp, ".Conv2d_0.weight", 0), (WaveletNCSNpp, ".weight", 2)):

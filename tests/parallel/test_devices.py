@@ -1,4 +1,4 @@
-"""The result does not depend on how many devices share the work; tests/test_pods.py: processes."""
+"""Results do not depend on the number of devices; for processes see test_pods.py."""
 
 import json
 
@@ -10,13 +10,13 @@ import tiny_runs as runs
 import ddgan_jax
 from ddgan_jax.training.loop import train
 
-# Whoever asks for the runs first compiles them.
+# The first test compiles the runs.
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """{number of devices: folder of the same run on so many}."""
+    """{number of devices: folder of the same run on that many}."""
     root = tmp_path_factory.mktemp("devices")
     config = runs.config_of(*runs.TINY, "--config.train.log_every=1 steps")
     for count in (1, 2, 8):
@@ -36,14 +36,14 @@ def assert_same_metrics(one, other, rtol=1e-5):
 
 
 @pytest.mark.parametrize("count", [2, 8])
-def test_losses_are_those_of_one_device(folders, count):
+def test_losses_equal_those_of_one_device(folders, count):
     assert_same_metrics(folders[1], folders[count])
     one, many = runs.saved(folders[1], 8), runs.saved(folders[count], 8)
     for name in one:
         np.testing.assert_allclose(one[name], many[name], 1e-3, 1e-5, err_msg=name)
 
 
-def test_accumulated_losses_are_those_of_one_device(tmp_path):
+def test_accumulated_losses_equal_those_of_one_device(tmp_path):
     flags = ["--config.train.accumulate=2", "--config.train.log_every=1 steps"]
     config = runs.config_of(*runs.TINY, *flags)
     for count in (1, 8):
@@ -51,7 +51,7 @@ def test_accumulated_losses_are_those_of_one_device(tmp_path):
     assert_same_metrics(tmp_path / "1", tmp_path / "8")
 
 
-def test_samples_depend_on_key_and_index_alone(folders):
+def test_samples_depend_on_key_and_index_only(folders):
     key = jax.random.key(3)
     models = {count: ddgan_jax.load(folders[1], devices=jax.devices()[:count]) for count in folders}
     images = models[1].sample(key, 21)

@@ -1,4 +1,4 @@
-"""Where a train state lives, and that a run is the same wherever it does."""
+"""Layouts of train states, and runs that are the same under all of them."""
 
 import json
 
@@ -16,11 +16,11 @@ from ddgan_jax.training.setup import describe, first_state, prepare
 
 SHAPES = {
     "matrix": jnp.zeros((64, 512)),
-    "kernel": jnp.zeros((3, 3, 64, 48)),  # the longest axis that divides
+    "kernel": jnp.zeros((3, 3, 64, 48)),  # split along the longest axis that 8 divides
     "odd": jnp.zeros((129, 129)),
     "small": jnp.zeros((8, 8)),
 }
-# Of an MLP pair with matrices of 128 x 128, no regularizer: one program to compile.
+# MLPs with matrices of 128 x 128; without regularizer there is one program to compile.
 WIDE = [*runs.TINY, "--config.gen.width=128", "--config.disc.width=128", "--config.r1.gamma=0.0"]
 WIDE += ["--config.train.log_every=1 steps", "--config.train.duration=4 steps"]
 FSDP = "--config.train.fsdp=true"
@@ -40,14 +40,14 @@ def specs(tree):
     return jax.tree.map(lambda x: x.sharding.spec, tree)
 
 
-def test_samples_lie_with_the_batch_and_the_rest_everywhere():
+def test_carried_samples_are_split_and_the_rest_is_replicated():
     state = specs(placed(fsdp=False))
     assert state.carry == Carry({"x": P("data")}, {"variance": P()})
     leaves = jax.tree.leaves(state._replace(carry=()), is_leaf=lambda x: isinstance(x, P))
     assert set(leaves) == {P()}
 
 
-def test_big_parameters_are_split_along_their_longest_axis():
+def test_large_parameters_are_split_along_their_longest_axis():
     state = specs(placed(fsdp=True))
     wanted = {
         "matrix": P(None, "data"),
@@ -61,7 +61,7 @@ def test_big_parameters_are_split_along_their_longest_axis():
 
 
 @pytest.mark.slow
-def test_what_is_said_before_anything_compiles():
+def test_sizes_per_device_are_known_before_compilation():
     one, eight = (prepare(config_of(*WIDE), jax.devices()[:n]) for n in (1, 8))
     split = prepare(config_of(*WIDE, FSDP))
     said = [describe(run) for run in (one, eight, split)]
@@ -91,8 +91,8 @@ def assert_same(one, other):
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_other_devices_and_another_layout(tmp_path):
-    """8 devices with everything split, then 2, then 1: the losses of one device all along."""
+def test_a_run_resumes_with_other_devices_and_another_layout(tmp_path):
+    """8 devices with FSDP, then 2, then 1: the losses are those of one device."""
     alone = run(tmp_path / "alone", 1)
     parts = run(tmp_path / "parts", 8, FSDP, "--config.train.duration=2 steps")
     first = json.loads((parts / "info.json").read_text())["state_bytes_per_device"]
@@ -103,8 +103,8 @@ def test_a_run_goes_on_with_other_devices_and_another_layout(tmp_path):
 
 
 @pytest.mark.slow
-def test_carried_images_go_on_with_other_devices(tmp_path):
-    """DDDG's chains, with their gradients in two parts."""
+def test_carried_images_are_restored_on_other_devices(tmp_path):
+    """DDDG's chains, with gradients accumulated over two parts."""
     args = [*runs.TINY_DDDG, "--config.train.log_every=1 steps", "--config.train.accumulate=2"]
     for name, moves in (("alone", [(1, 4)]), ("moved", [(8, 2), (4, 4)])):
         for devices, steps in moves:

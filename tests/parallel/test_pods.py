@@ -1,4 +1,4 @@
-"""Several processes on this machine, as on the hosts of a cluster: one run, whatever dies."""
+"""Several processes on this machine, as on the hosts of a cluster, and lost processes."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ IMPATIENT = (
 
 
 def start_in_slurm(count, *args):
-    """Processes that are told nothing but what `srun` puts into their environment."""
+    """Start processes with the environment variables that `srun` sets."""
     port = str(runs.free_port())
     shared = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": str(count), "JAX_COORDINATOR_PORT": port}
     shared["SLURM_STEP_NODELIST"] = "localhost"
@@ -47,9 +47,9 @@ def assert_close(one, other, rtol=1e-5):
 
 @pytest.mark.slow
 def test_four_processes_then_one(tmp_path):
-    """They find each other as on Slurm; one process goes on from the checkpoint of the four.
+    """Processes connect as on Slurm; one process resumes from the checkpoint of the four.
 
-    All along it is the run of one process, and two processes draw its samples.
+    The metrics are those of a run of one process, and two processes draw its samples.
     """
     workdir, whole = tmp_path / "run", runs.trained(tmp_path / "whole")
     args = [*runs.TINY, f"--workdir={workdir}", "--config.train.checkpoint_every=4 steps"]
@@ -57,7 +57,7 @@ def test_four_processes_then_one(tmp_path):
     ends = [runs.finish(process) for process in four]
     assert [code for code, _, _ in ends] == [0] * 4, ends
     assert "4 x cpu" in ends[0][1] and "each device: 4 of a batch" in ends[0][1]
-    assert not any("step" in out for _, out, _ in ends[1:])  # one of them speaks
+    assert not any("step" in out for _, out, _ in ends[1:])  # only process 0 prints
     assert json.loads((workdir / "info.json").read_text())["processes"] == 4
     config = runs.config_of(*args)
     assert train(config, workdir, lambda text: None, jax.devices()[:1]) == 0
@@ -75,9 +75,9 @@ def test_four_processes_then_one(tmp_path):
 
 
 def begun(workdir, step=1, **how):
-    """Two processes of a long run that has saved a checkpoint of this step or later.
+    """Start two processes of a long run and wait for a checkpoint of this step or later.
 
-    The run is the same for all tests, so that they share what the first one compiles.
+    All tests use the same run, so that it is compiled once.
     """
     quick = ["--config.r1.gamma=0.0", "--config.train.checkpoint_every=50 steps"]
     processes = runs.start_many(2, *runs.TINY, f"--workdir={workdir}", LONG, *quick, **how)
@@ -123,7 +123,7 @@ def test_a_process_that_dies_ends_the_others(tmp_path, dies):
 
 @pytest.mark.slow
 def test_a_signal_to_one_process_stops_both(tmp_path):
-    """Whichever it is. Both save the same step, and both go on from it."""
+    """For either process. Both save the same step, and both resume from it."""
     workdir, step = tmp_path / "run", 0
     for which in (1, 0):
         processes = begun(workdir, step + 1)
@@ -150,7 +150,7 @@ def test_a_process_that_hangs_ends_the_others(tmp_path):
 
 @pytest.mark.slow
 def test_a_mistake_of_one_process_stops_all_with_its_line(tmp_path):
-    """Data that is missing on one host."""
+    """Data are missing on one host."""
     together = [f"--coordinator=localhost:{runs.free_port()}", "--num_processes=2"]
     args = [*runs.TINY, f"--workdir={tmp_path / 'run'}", *together]
     processes = [
@@ -165,7 +165,7 @@ def test_a_mistake_of_one_process_stops_all_with_its_line(tmp_path):
 
 @pytest.mark.slow
 def test_parameters_split_over_two_hosts(tmp_path):
-    """Each holds and saves its half of the big ones; it is the run of one process all the same."""
+    """Each process holds and saves half of the large ones; metrics are those of one process."""
     wide = runs.flags(["gen.width=128", "disc.width=128", "train.fsdp=true"])
     both, alone = tmp_path / "both", tmp_path / "alone"
     ends = [runs.finish(p) for p in runs.start_many(2, *runs.TINY, *wide, f"--workdir={both}")]
@@ -185,10 +185,10 @@ def test_parameters_split_over_two_hosts(tmp_path):
 
 @pytest.mark.slow
 def test_autoencoder_and_latents_on_two_hosts(tmp_path):
-    """Of two devices each, and with a cache of its own: latents, features of the data.
+    """Hosts have two devices and a cache folder each, for latents and features of the data.
 
-    Both runs are those of one process, whatever the caches hold; data are rebuilt, samples drawn
-    and both evaluated on the way.
+    Both runs equal those of one process, whatever the caches hold; reconstructions and samples are
+    evaluated during training.
     """
 
     def on_both(*args, ends=0, second=()):
@@ -219,7 +219,7 @@ def test_autoencoder_and_latents_on_two_hosts(tmp_path):
     runs.ok(*latent, f"--workdir={alone / 'gan'}")
     assert_close(both / "gan", alone / "gan", 1e-3)
 
-    shutil.rmtree(tmp_path / "cache1")  # one host has what the other has to compute
+    shutil.rmtree(tmp_path / "cache1")  # one host has cached what the other has to compute
     few = runs.flags(["eval.num_samples=40", "eval.metrics=frechet", "eval.trials=1"])
     on_both("--mode=evaluate", f"--workdir={both / 'gan'}", *few)
     runs.ok("--mode=evaluate", f"--workdir={alone / 'gan'}", *few)
@@ -235,15 +235,15 @@ def test_autoencoder_and_latents_on_two_hosts(tmp_path):
 # --- one process -----------------------------------------------------------------------------
 
 
-def test_alone_nothing_is_asked_of_others():
+def test_one_process_needs_no_communication():
     assert distributed.agreed(lambda: 3) == distributed.led(lambda: 3) == 3
     with pytest.raises(UserError, match="mistake"):
         distributed.agreed(lambda: (_ for _ in ()).throw(UserError("mistake")))
     lost = "UNKNOWN: Gloo all-reduce failed: Read error [127.0.0.1]:1: Connection reset by peer"
-    assert not distributed.is_loss(JaxRuntimeError(lost))  # of whom?
+    assert not distributed.is_loss(JaxRuntimeError(lost))  # there is no other process
 
 
-def test_a_loss_is_told_from_a_bug(monkeypatch):
+def test_lost_processes_are_distinguished_from_bugs(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     pair = "[external/gloo/gloo/transport/tcp/pair.cc:538]"
     service = "/xla.coordination.CoordinationService/GetKeyValue"
