@@ -20,7 +20,7 @@ from ddgan_jax.config import check
 from ddgan_jax.core.random import sample_keys
 from ddgan_jax.core.types import Array, Method, Params, PyTree, Shape
 from ddgan_jax.data import data_shape
-from ddgan_jax.inference.sampling import compiled_sampler
+from ddgan_jax.inference.sampling import compiled_sampler, sampling_params
 from ddgan_jax.methods import validate
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.spaces import build_space, find_space
@@ -114,7 +114,7 @@ def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> int:
         state = holder[0]
 
     if method.sample is not None:
-        params = {**state.params, **state.ema}
+        params = sampling_params(state)
         name, rows_of_sampling = sampling_speed(method, params, frozen, mesh)
         rows[name] = rows_of_sampling
     memory = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")

@@ -16,6 +16,7 @@ from ddgan_jax.core.train_step import Regularize, which_regularize
 from ddgan_jax.core.types import Array, TrainState
 from ddgan_jax.data.pipeline import batches
 from ddgan_jax.inference.outputs import outputs_of
+from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.storage import AnyPath, spooled
 from ddgan_jax.methods import complete_config, fields_of
@@ -258,7 +259,7 @@ def grid_sampler(run: Run) -> Callable[[TrainState], np.ndarray]:
         jax.random.key(run.config.seed + 1),
         run.config.train.grid,
     )
-    return lambda state: outputs.grid({**state.params, **state.ema})
+    return lambda state: outputs.grid(sampling_params(state))
 
 
 def _silent(text: str) -> None:

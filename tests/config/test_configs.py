@@ -15,6 +15,7 @@ from flax import traverse_util
 from ddgan_jax.config.stored import save_config
 from ddgan_jax.core.optimizers import make_optimizers
 from ddgan_jax.core.train_step import create_state, train_step
+from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.interop.lpips import shapes as lpips_shapes
 from ddgan_jax.io import run_folder
 from ddgan_jax.methods import build_method, validate
@@ -140,7 +141,7 @@ def test_config(path, tmp_path):
         "image": jax.ShapeDtypeStruct((batch_size, *seen), dtype),
         "label": jax.ShapeDtypeStruct((batch_size,), jnp.int32),
     }
-    params = {**state.params, **state.ema}
+    params = sampling_params(state)
     if method.sample is not None:
         keys = jax.random.split(jax.random.key(0), 2)
         samples = jax.eval_shape(method.sample, params, keys, frozen)

@@ -21,7 +21,7 @@ from ddgan_jax.diffusion.denoising_density import (
 )
 from ddgan_jax.diffusion.forward_views import chain, discriminator_views
 from ddgan_jax.diffusion.instance_noise import InstanceNoise
-from ddgan_jax.inference.sampling import sample_keys
+from ddgan_jax.inference.sampling import sample_keys, sampling_params
 
 GRID = EXAMPLE.grid
 
@@ -102,7 +102,7 @@ def test_intermediate_images_end_in_the_sample():
 
     class Model:
         method, config, frozen = case.method, case.config, ()
-        params = {**case.start.params, **case.start.ema}
+        params = sampling_params(case.start)
 
     x = figures.intermediate_images(Model, 3)
     assert x.shape == (3, 3, 4, 4, 1)
