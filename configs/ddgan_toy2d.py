@@ -29,7 +29,8 @@ def get_config():
         r1_gamma=3e-4,  # weak: modes are narrow, so the discriminator has to be steep
         r1_every=1,
     )
-    for role in ("gen", "disc"):  # constant rates: annealing loses modes (docs/results.md)
+    # Constant rates, since annealed ones end training too early (docs/results.md).
+    for role in ("gen", "disc"):
         config.optim[role].final_learning_rate = config.optim[role].learning_rate
     config.data.name = "gaussians25"
     config.ema_decay = 0.999

@@ -110,7 +110,8 @@ def on_digits(config: ConfigDict) -> ConfigDict:
 def on_gaussians(config: ConfigDict) -> ConfigDict:
     """Set the data to 25 Gaussians, and the rates, Adam's betas and lengths of the comparison."""
     for role in config.optim.values():
-        role.final_learning_rate = role.learning_rate  # annealing loses modes (docs/results.md)
+        # Constant rates, since annealed ones end training too early (docs/results.md).
+        role.final_learning_rate = role.learning_rate
         if "disc" in config.optim:  # no momentum: each player follows the other at once
             role.beta1, role.beta2 = 0.0, 0.99
     config.data.name = "gaussians25"
