@@ -29,7 +29,7 @@ def test_samples_do_not_depend_on_the_batch_size():
     @jax.jit
     def sample(params, keys, frozen, labels):
         sizes.add(len(keys))
-        return per_sample_normal(keys, 0, 0, (3,)) * params + labels[:, None]
+        return params * per_sample_normal(keys, 0, 0, (3,)) + labels.astype(jnp.float32)[:, None]
 
     labels = np.arange(7, dtype=np.int32)
     keys = sample_keys(jax.random.key(1), 0, 7)
