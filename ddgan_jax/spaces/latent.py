@@ -36,7 +36,8 @@ def latent(autoencoder: Autoencoder, image_shape: Shape, shape: Shape) -> Space:
         if data.dtype == jnp.uint8:
             x = images.encode(data, frozen)
             data, _ = autoencoder.apply({"params": frozen["autoencoder"]}, x, method="encode")
-        return data / frozen["scale"]
+        scaled: Array = data / frozen["scale"]
+        return scaled
 
     def decode(x: Array, frozen: PyTree) -> Array:
         params = {"params": frozen["autoencoder"]}
