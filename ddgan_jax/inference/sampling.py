@@ -26,7 +26,7 @@ def sampling_params(state: TrainState, raw: bool = False) -> dict[str, PyTree]:
 
 
 def compiled_sampler(method: Method, mesh: jax.sharding.Mesh, with_labels: bool = False) -> Any:
-    """Jit `method.sample` with keys split over the devices and samples on all of them.
+    """Jit `method.sample` with keys split over the devices and replicated samples.
 
     Args:
       method: a method that samples.

@@ -156,8 +156,8 @@ def count_and_time(
         )
     say(
         header(
-            *("devices", "batch", "ms a step", "MFLOP of each", "state of each, kB"),
-            *("collectives", "kB", "ms of an all-reduce of as much"),
+            *("devices", "batch", "ms per step", "MFLOP per device", "kB of state per device"),
+            *("collectives", "kB", "ms of one all-reduce of as many bytes"),
         )
     )
     for count in counts:

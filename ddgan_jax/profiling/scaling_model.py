@@ -122,6 +122,9 @@ def predicted(work: Work, chips: int, chip: Chip, fsdp: bool = False) -> tuple[f
 def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None] = print) -> None:
     """Print the work of a step and a table of predictions.
 
+    Efficiency is seconds(1) / (n seconds(n)): in strong scaling with the batch of the config over
+    all chips, in weak scaling with that batch on each chip.
+
     Args:
       config: config of a run.
       kinds: keys of `CHIPS`.
@@ -134,13 +137,13 @@ def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None]
     sums = ", ".join(f"{gradient / 1e6:.1f}" for gradient in work.gradients)
     say(
         f"batch {size}: {work.flops / 1e9:.1f} GFLOP, at most {work.bytes_accessed / 1e9:.1f} GB "
-        f"accessed a step; gradients {sums} MB, state {work.state / 1e6:.1f} MB, activations of "
+        f"accessed per step; gradients {sums} MB, state {work.state / 1e6:.1f} MB, activations of "
         f"the whole batch {work.activations / 1e6:.1f} MB"
     )
     say(
         header(
-            *("chip", "chips", "batch of each", "ms a step", "communication", "efficiency"),
-            *("the same batch on each chip", "with fsdp"),
+            *("chip", "chips", "batch per chip", "ms per step", "communication"),
+            *("efficiency, strong scaling", "weak scaling", "strong scaling with fsdp"),
         )
     )
     for kind in kinds:
@@ -162,7 +165,7 @@ def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None]
 def side_by_side(
     configs: Mapping[str, ConfigDict], kinds: Sequence[str], say: Callable[[str], None] = print
 ) -> None:
-    """Print a table with the work of a step and short predictions, a row per config.
+    """Print a table with the work of a step and its predicted efficiency, a row per config.
 
     Args:
       configs: config file -> config.
@@ -176,7 +179,7 @@ def side_by_side(
     columns = ["config", "batch", "GFLOP", "GB accessed", "MB of gradients", "MB of state"]
     columns.append("GB of activations")
     for kind in kinds:
-        columns += [f"{kind}: ms on 1", f"efficiency on {many}", "the same batch on each"]
+        columns += [f"{kind}: ms on 1", f"strong scaling on {many}", "weak scaling"]
     say(header(*columns))
     for name, config in configs.items():
         work, size = work_of(config), config.train.batch_size

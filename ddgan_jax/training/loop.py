@@ -62,7 +62,7 @@ def train(
       The exit status: 0, or 128 + the signal that ended the run (after a checkpoint).
 
     Raises:
-      UserError: one line for whatever the user can correct.
+      UserError: a mistake in the config or the data, or a run folder that cannot be used.
     """
     if jax.process_index() != 0:
         say = _silent
