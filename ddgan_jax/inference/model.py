@@ -15,9 +15,9 @@ from ml_collections import ConfigDict
 from ddgan_jax.config.stored import check_same_run, read_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, Method, Params, PyTree
-from ddgan_jax.inference.sampling import compiled_sampler, sample_batches
+from ddgan_jax.inference.sampling import averages, compiled_sampler, sample_batches
 from ddgan_jax.io import checkpoint, run_folder, storage
-from ddgan_jax.methods import METHODS, build_method, complete_config, fields_of, tracing, validate
+from ddgan_jax.methods import METHODS, build_method, complete_config, fields_of, validate
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.parallel.batching import in_batches
 from ddgan_jax.spaces import find_space
@@ -370,26 +370,3 @@ def load(
             params = {**params, **checkpoint.restore_params(manager, step, latest)}
     frozen = networks.load(own, mesh) if networks else {}
     return Model(config, method, params, step, shape, mesh, frozen)
-
-
-def averages(method: Method, config: ConfigDict) -> dict[str, PyTree]:
-    """Shapes and dtypes of the parameters that sampling uses and checkpoints store for it.
-
-    Args:
-      method: the method.
-      config: its config, for error messages.
-
-    Returns:
-      By role, the moving averages and `Method.learned`.
-
-    Raises:
-      UserError: the networks cannot have the sizes that the config asks for.
-    """
-
-    def create(key: Array) -> dict[str, PyTree]:
-        params, carry = method.init(key), method.carry_init(key)
-        return {role: params[role] for role in method.ema_roles} | method.learned(carry)
-
-    with tracing(config):
-        shapes: dict[str, PyTree] = jax.eval_shape(create, jax.random.key(0))
-    return shapes

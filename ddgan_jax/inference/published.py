@@ -15,7 +15,8 @@ from ddgan_jax.config import check, flatten
 from ddgan_jax.config.stored import read_config, save_config
 from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.data import data_shape
-from ddgan_jax.inference.model import averages, load
+from ddgan_jax.inference.model import load
+from ddgan_jax.inference.sampling import averages
 from ddgan_jax.interop import wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.ddgan import generator_entries

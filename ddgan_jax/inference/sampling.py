@@ -6,10 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.random import sample_keys
 from ddgan_jax.core.types import Array, Method, Params, PyTree, TrainState
+from ddgan_jax.methods import tracing
 from ddgan_jax.parallel.batching import in_batches
 from ddgan_jax.parallel.mesh import over_batch, replicated
 
@@ -23,6 +25,29 @@ def sampling_params(state: TrainState, raw: bool = False) -> dict[str, PyTree]:
         otherwise (`Method.learned`) is the same.
     """
     return {**state.ema, **state.params} if raw else {**state.params, **state.ema}
+
+
+def averages(method: Method, config: ConfigDict) -> dict[str, PyTree]:
+    """Shapes and dtypes of the parameters that sampling uses and checkpoints store for it.
+
+    Args:
+      method: the method.
+      config: its config, for error messages.
+
+    Returns:
+      By role, the moving averages and `Method.learned`.
+
+    Raises:
+      UserError: the networks cannot have the sizes that the config asks for.
+    """
+
+    def create(key: Array) -> dict[str, PyTree]:
+        params, carry = method.init(key), method.carry_init(key)
+        return {role: params[role] for role in method.ema_roles} | method.learned(carry)
+
+    with tracing(config):
+        shapes: dict[str, PyTree] = jax.eval_shape(create, jax.random.key(0))
+    return shapes
 
 
 def compiled_sampler(method: Method, mesh: jax.sharding.Mesh, with_labels: bool = False) -> Any:
