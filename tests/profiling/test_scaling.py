@@ -45,7 +45,7 @@ def test_the_model():
     assert model.predicted(work, 1, chip) == (4e-3, 0)
     compute, sent = model.predicted(work, 4, chip)
     assert compute == pytest.approx(1e-3)
-    # 2 (n-1)/n G / bandwidth and 2 (n-1) hops, for either phase
+    # 2 (n-1)/n G / bandwidth and 2 (n-1) hops for each phase
     assert sent == pytest.approx(1.5 * 12e6 / 1e9 + 2 * 6e-6)
     _, split = model.predicted(work, 4, chip, fsdp=True)
     assert split == pytest.approx(0.75 * (12e6 + 20e6) / 1e9 + 2 * 6e-6)
@@ -55,7 +55,7 @@ def test_the_model():
 
 @pytest.mark.slow
 def test_work_of_a_step():
-    """R1 at every fourth step costs its quarter; twice the batch is twice the work."""
+    """R1 in every fourth step counts a quarter; twice the batch is twice the work."""
     work = model.work_of(config_of())
     without = model.work_of(config_of("--config.r1.gamma=0.0"))
     always = model.work_of(config_of("--config.r1.every=1"))
@@ -68,7 +68,7 @@ def test_work_of_a_step():
 
 
 def test_activations_are_what_the_backward_pass_keeps():
-    """Of y = sum tanh(w x)^2: tanh(w x), its slope, and x is given."""
+    """For sum tanh(w x)^2 they are tanh(w x) and its derivative; x is an argument."""
 
     def loss(params, context):
         y = jnp.tanh(params["net"] * context.batch["image"])
@@ -98,7 +98,7 @@ def test_activations_are_about_what_xla_allocates():
 
 @pytest.mark.slow
 def test_work_in_latents_and_with_lpips_needs_no_weights(capsys):
-    """Side by side, and each as alone."""
+    """Two configs side by side."""
     names = ("lddgan_digits", "autoencoder_cifar10", "autoencoder_digits")
     configs = [f"{runs.ROOT}/configs/{name}.py" for name in names]
     args = [*configs[:2], f"--autoencoder={configs[2]}", "--chip=H100"]
@@ -110,7 +110,7 @@ def test_work_in_latents_and_with_lpips_needs_no_weights(capsys):
         strong, weak = (column.strip(" |%").split(", ") for column in row[-2:])
         assert row[1] == "32" and strong[2:] == ["-", "-"]  # 32 does not divide by 64 or 256
         assert all(int(a) >= int(b) for a, b in zip(weak, strong[:2], strict=False))
-    assert int(strong[0]) > 50  # of 4 chips: convolutions are worth them
+    assert int(strong[0]) > 50  # on 4 chips
 
 
 @pytest.mark.slow
@@ -124,9 +124,9 @@ def test_one_config_in_detail(capsys):
 
 @pytest.mark.slow
 def test_what_is_sent_is_what_the_model_says():
-    """The gradients, and little else: some floats of the minibatch deviation, scalars.
+    """The bytes of the collectives are those of the gradients, plus less than 10 %.
 
-    The CPU's compiler sums the discriminator's for real and for fake images apart.
+    The CPU compiler reduces the discriminator's gradients of real and of fake images separately.
     """
     rows = [measure(config_of(), jax.devices()[:n], trials=2) for n in (1, 8)]
     gradients = 4 * (2 * 2770 + 2880)
@@ -139,8 +139,8 @@ def test_what_is_sent_is_what_the_model_says():
 
 
 @pytest.mark.slow
-def test_carried_images_are_shared_out():
-    """On 8 devices a step of DDDG is an eighth of the work on each, but for the optimizers."""
+def test_carried_images_are_split_over_devices():
+    """On 8 devices a step of DDDG is about an eighth of the work on each."""
     config = runs.config_of(*runs.TINY_DDDG, "--config.train.batch_size=512")
     one, many = (measure(config, jax.devices()[:n], trials=1) for n in (1, 8))
     assert one.flops / many.flops > 5
