@@ -16,36 +16,12 @@ The data have no validation split: --config.data.split="train[:90%]" and
 --config.eval.split="train[90%:]" make one.
 """
 
-from ddgan_jax.presets import autoencoder
+from ddgan_jax.presets import AUTOENCODER_AT_256, CONV_AUTOENCODER, at_256, autoencoder
 
 
 def get_config():
-    config = autoencoder(
-        network=dict(
-            network="conv",
-            width=128,
-            multipliers=(1, 2, 4),
-            blocks=2,
-            attention=(),
-            latent_channels=4,
-            gaussian=True,  # the log-variance counts if config.loss.kl does
-            codes=0,
-            tanh=False,
-        ),
-        disc=dict(network="patch", width=64, layers=3),
-        lpips=1.0,
-        adversarial=0.5,
-        adversarial_start=50_000,
-        learning_rate=4.5e-5,
-    )
-    config.data.name = "tfds:celeb_a_hq/256"
-    config.data.image_size = 256
-    config.data.channels = 3
-    config.data.flip = True
-    config.train.batch_size = 16
-    config.train.duration = "450 epochs"
-    config.train.checkpoint_every = "5 epochs"
-    config.train.sample_every = "5 epochs"
-    config.eval.num_samples = 30_000
+    resolutions = dict(multipliers=(1, 2, 4), attention=(), latent_channels=4)  # latents 64x64x4
+    config = autoencoder(network=CONV_AUTOENCODER | resolutions, **AUTOENCODER_AT_256)
+    at_256(config, "tfds:celeb_a_hq/256", batch_size=16, duration="450 epochs", num_samples=30_000)
     config.eval.split = "train"
     return config

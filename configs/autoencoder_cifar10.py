@@ -15,36 +15,19 @@ The paper gives no weights of its losses: these are latent diffusion's. Rates, b
 of the adversarial game are ours. No KL term, the paper's point (--config.loss.kl=1e-6 for one).
 """
 
-from ddgan_jax.presets import autoencoder
+from ddgan_jax.presets import CONV_AUTOENCODER, autoencoder, on_cifar10
 
 
 def get_config():
+    resolutions = dict(multipliers=(1, 2), attention=(16,), latent_channels=4)  # latents 16x16x4
     config = autoencoder(
-        network=dict(
-            network="conv",
-            width=128,
-            multipliers=(1, 2),
-            blocks=2,
-            attention=(16,),
-            latent_channels=4,
-            gaussian=True,  # the log-variance counts if config.loss.kl does
-            codes=0,
-            tanh=False,
-        ),
+        network=CONV_AUTOENCODER | resolutions,
         disc=dict(network="patch", width=64, layers=2),
         lpips=1.0,
         adversarial=0.5,
         adversarial_start=20_000,
         learning_rate=1e-4,
     )
-    config.data.name = "tfds:cifar10"
-    config.data.image_size = 32
-    config.data.channels = 3
-    config.data.flip = True
-    config.train.batch_size = 128
-    config.train.duration = "300 epochs"
-    config.train.checkpoint_every = "5 epochs"
-    config.train.sample_every = "5 epochs"
-    config.eval.num_samples = 10_000
+    on_cifar10(config, duration="300 epochs", batch_size=128, num_samples=10_000)
     config.eval.split = "test"
     return config

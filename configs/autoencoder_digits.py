@@ -23,7 +23,7 @@ def get_config():
             width=256,
             blocks=2,
             latent_shape=(4, 4, 2),
-            gaussian=True,  # the log-variance counts if config.loss.kl does
+            gaussian=True,  # the log-variance is used only if config.loss.kl is
             tanh=False,
         ),
         disc=dict(network="patch", width=16, layers=0),
@@ -41,5 +41,5 @@ def get_config():
     config.train.log_every = "500 steps"
     config.train.checkpoint_every = "2000 steps"
     config.train.sample_every = "1000 steps"
-    config.eval.num_samples = 1500  # as many as there are digits to train on
+    config.eval.num_samples = 1500  # the number of training digits
     return config

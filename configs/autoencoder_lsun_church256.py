@@ -15,36 +15,14 @@ of the adversarial game are ours. No KL term, the paper's point (--config.loss.k
 The number of epochs is ours.
 """
 
-from ddgan_jax.presets import autoencoder
+from ddgan_jax.presets import AUTOENCODER_AT_256, CONV_AUTOENCODER, at_256, autoencoder
 
 
 def get_config():
-    config = autoencoder(
-        network=dict(
-            network="conv",
-            width=128,
-            multipliers=(1, 2, 4, 4),
-            blocks=2,
-            attention=(32,),
-            latent_channels=3,
-            gaussian=True,  # the log-variance counts if config.loss.kl does
-            codes=0,
-            tanh=False,
-        ),
-        disc=dict(network="patch", width=64, layers=3),
-        lpips=1.0,
-        adversarial=0.5,
-        adversarial_start=50_000,
-        learning_rate=4.5e-5,
+    resolutions = dict(multipliers=(1, 2, 4, 4), attention=(32,), latent_channels=3)  # 32x32x3
+    config = autoencoder(network=CONV_AUTOENCODER | resolutions, **AUTOENCODER_AT_256)
+    at_256(
+        config, "tfds:lsun/church_outdoor", batch_size=16, duration="100 epochs", every="1 epoch"
     )
-    config.data.name = "tfds:lsun/church_outdoor"
-    config.data.image_size = 256
-    config.data.channels = 3
-    config.data.flip = True
-    config.train.batch_size = 16
-    config.train.duration = "100 epochs"
-    config.train.checkpoint_every = "1 epoch"
-    config.train.sample_every = "1 epoch"
-    config.eval.num_samples = 50_000
     config.eval.split = "train"
     return config

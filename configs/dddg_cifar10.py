@@ -25,9 +25,9 @@ def get_config():
             attention=(16,),
             z_width=256,
             z_layers=3,
-            tanh=False,  # equation 2 adds x'_t to what the network returns
-            normalize_z=False,  # the length of z is part of what the encoder predicts
-            coordinates=True,  # x_0 is flat
+            tanh=False,  # equation 2 adds x'_t to the output of the network
+            normalize_z=False,  # the encoder predicts the length of z too
+            coordinates=True,  # x_0 is constant, so positions have to be given
             equalized=True,
             remat=False,
         ),

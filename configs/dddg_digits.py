@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.presets import dddg
 
-# For the comparison of generators in docs/results.md: --config=configs/dddg_digits.py:ncsnpp
+# Other generators, compared in docs/results.md: --config=configs/dddg_digits.py:ncsnpp
 COMMON = dict(multipliers=(1, 2), blocks=1, tanh=True, coordinates=True, equalized=True)
 GENERATORS = {
     "ncsnpp": COMMON
@@ -52,7 +52,7 @@ def get_config(generator="mlp"):
         )
     for role, rate in (("gen", 6e-3), ("disc", 1.2e-2)):
         config.optim[role].learning_rate = rate
-        config.optim[role].final_learning_rate = 1e-4  # annealed: the paper trains for longer
+        config.optim[role].final_learning_rate = 1e-4  # annealed, because the run is short
     config.encoder.per_class = True
     config.encoder.variance_decay = 0.98
     config.data.name = "digits"
@@ -61,5 +61,5 @@ def get_config(generator="mlp"):
     config.train.log_every = "500 steps"
     config.train.checkpoint_every = "2500 steps"
     config.train.sample_every = "1000 steps"
-    config.eval.num_samples = 1500  # as many as there are digits to train on
+    config.eval.num_samples = 1500  # the number of training digits
     return config

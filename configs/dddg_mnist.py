@@ -9,24 +9,10 @@ Expected:  published: FID 4.196, PSNR 14.82, SSIM 0.468. Not trained by us
 Source:    Cho 2023 for all numbers but the sizes of the networks, which it does not give: ours
 """
 
-from ddgan_jax.presets import dddg
+from ddgan_jax.presets import DDDG_MNIST, dddg
 
-# Both return what equation 2 adds x'_t to, and both are shown where they are: x_0 is flat.
 GENERATORS = {
-    "ncsnpp": dict(
-        network="ncsnpp",
-        width=64,
-        multipliers=(1, 2, 2),
-        blocks=1,
-        attention=(8,),
-        z_width=256,
-        z_layers=2,
-        tanh=False,
-        normalize_z=False,  # the length of z is part of what the encoder predicts
-        coordinates=True,
-        equalized=True,
-        remat=False,
-    ),
+    "ncsnpp": DDDG_MNIST["gen"],
     "resblock": dict(
         network="resblock",
         width=64,
@@ -41,22 +27,7 @@ GENERATORS = {
 
 
 def get_config(generator="ncsnpp"):
-    config = dddg(
-        degradation="blur",
-        levels=(6, 5, 4, 3, 2),
-        latent_size=64,
-        classes=10,
-        gen=GENERATORS[generator],
-        disc=dict(
-            network="resblock",
-            width=32,
-            multipliers=(2, 4, 8, 8),
-            downsample=(False, True, True, True),
-            t_width=128,
-            group=4,
-            equalized=True,
-        ),
-    )
+    config = dddg(**DDDG_MNIST | dict(gen=GENERATORS[generator]))
     config.data.name = "tfds:mnist"
     config.data.image_size = 32
     config.data.fit = "pad"

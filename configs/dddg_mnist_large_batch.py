@@ -13,39 +13,11 @@ the rate a step, whatever the batch, so fewer steps need a higher one, annealed:
 generator, six for the discriminator, which at 14x14 comes close to batch 16 (docs/results.md).
 """
 
-from ddgan_jax.presets import dddg
+from ddgan_jax.presets import DDDG_MNIST, dddg
 
 
 def get_config():
-    config = dddg(
-        degradation="blur",
-        levels=(6, 5, 4, 3, 2),
-        latent_size=64,
-        classes=10,
-        gen=dict(
-            network="ncsnpp",
-            width=64,
-            multipliers=(1, 2, 2),
-            blocks=1,
-            attention=(8,),
-            z_width=256,
-            z_layers=2,
-            tanh=False,
-            normalize_z=False,
-            coordinates=True,
-            equalized=True,
-            remat=False,
-        ),
-        disc=dict(
-            network="resblock",
-            width=32,
-            multipliers=(2, 4, 8, 8),
-            downsample=(False, True, True, True),
-            t_width=128,
-            group=4,
-            equalized=True,
-        ),
-    )
+    config = dddg(**DDDG_MNIST)
     for role, rate in (("gen", 6e-3), ("disc", 1.2e-2)):
         config.optim[role].learning_rate = rate
         config.optim[role].final_learning_rate = 1e-4

@@ -8,12 +8,11 @@ Expected:  published: FID 3.75, recall 0.57. Not trained by us
 Source:    Xiao et al. 2022, arXiv 2112.07804
 """
 
-from ddgan_jax.presets import ddgan
+from ddgan_jax.presets import CIFAR10, ddgan, on_cifar10
 
 
 def get_config():
     config = ddgan(
-        num_steps=4,
         latent_size=100,
         gen=dict(
             network="ncsnpp",
@@ -34,19 +33,7 @@ def get_config():
             t_width=256,
             final_scale=0.0,
         ),
-        lr_gen=1.6e-4,
-        lr_disc=1.25e-4,
-        r1_gamma=0.02,
-        r1_every=15,
+        **CIFAR10,
     )
-    config.data.name = "tfds:cifar10"
-    config.data.image_size = 32
-    config.data.channels = 3
-    config.data.flip = True
     config.ema_decay = 0.9999
-    config.train.batch_size = 256
-    config.train.duration = "1800 epochs"
-    config.train.checkpoint_every = "5 epochs"
-    config.train.sample_every = "5 epochs"
-    config.eval.num_samples = 50_000
-    return config
+    return on_cifar10(config, duration="1800 epochs")

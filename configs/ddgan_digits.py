@@ -31,5 +31,5 @@ def get_config():
     config.train.log_every = "500 steps"
     config.train.checkpoint_every = "2000 steps"
     config.train.sample_every = "1000 steps"
-    config.eval.num_samples = 1500  # as many as there are digits to train on
+    config.eval.num_samples = 1500  # the number of training digits
     return config

@@ -10,32 +10,15 @@ Source:    Xiao et al. 2022 for the protocol and the result; networks of configs
            with twice the width and three channels: sizes chosen by us
 """
 
-from ddgan_jax.presets import ddgan
+from ddgan_jax.presets import MNIST, ddgan
 
 
 def get_config():
     config = ddgan(
         num_steps=4,
         latent_size=100,
-        gen=dict(
-            network="ncsnpp",
-            width=64,
-            multipliers=(1, 2, 2),
-            blocks=1,
-            attention=(8,),
-            z_width=256,
-            z_layers=3,
-            dropout=0.0,
-            remat=False,
-        ),
-        disc=dict(
-            network="resblock",
-            width=64,
-            multipliers=(2, 4, 4, 4),
-            downsample=(False, True, True, True),
-            t_width=128,
-            final_scale=1.0,  # zero-like would keep the discriminator at log 2 for long
-        ),
+        gen=MNIST["gen"] | dict(width=64, z_width=256),
+        disc=MNIST["disc"] | dict(width=64),
         lr_gen=1.6e-4,
         lr_disc=1.25e-4,
         r1_gamma=0.05,
@@ -48,5 +31,5 @@ def get_config():
     config.train.duration = "60 epochs"
     config.train.checkpoint_every = "2 epochs"
     config.train.sample_every = "1 epoch"
-    config.eval.num_samples = 26_000  # what modes and KL are published for
+    config.eval.num_samples = 26_000  # the number for which modes and KL are published
     return config

@@ -17,5 +17,5 @@ from ddgan_jax.presets import ddgan_on_small_mnist
 
 def get_config():
     config = ddgan_on_small_mnist("stacked_mnist", channels=3)
-    config.eval.num_samples = 26_000  # what modes and KL are published for
+    config.eval.num_samples = 26_000  # the number for which modes and KL are published
     return config

@@ -26,10 +26,11 @@ def get_config():
         disc=dict(network="mlp", width=64, blocks=2, t_width=32, octaves=6, group=4),
         lr_gen=5e-4,
         lr_disc=5e-4,
-        r1_gamma=3e-4,  # modes are narrow, so the discriminator has to be steep
+        r1_gamma=3e-4,  # weak: modes are narrow, so the discriminator has to be steep
         r1_every=1,
     )
-    for role in ("gen", "disc"):  # a constant rate: annealed, it stops short (docs/results.md)
+    # Constant rates, since annealed ones end training too early (docs/results.md).
+    for role in ("gen", "disc"):
         config.optim[role].final_learning_rate = config.optim[role].learning_rate
     config.data.name = "gaussians25"
     config.ema_decay = 0.999

@@ -18,6 +18,6 @@ from ddgan_jax.presets import DIGITS, ddpm, on_digits
 
 def get_config():
     config = on_digits(ddpm(gen=DIGITS["gen"] | dict(tanh=False), learning_rate=1e-3, clip=True))
-    config.train.duration = "16000 steps"  # a step is one network's, and cheap
+    config.train.duration = "16000 steps"  # a step trains one network only, so it is cheap
     config.sampler.kind, config.sampler.steps = "ddim", 50
     return config

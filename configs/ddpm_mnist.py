@@ -16,7 +16,7 @@ from ddgan_jax.presets import MNIST, ddpm, on_mnist
 
 
 def get_config():
-    gen = MNIST["gen"] | dict(tanh=False)  # it predicts noise
+    gen = MNIST["gen"] | dict(tanh=False)  # the output is noise, which is not bounded
     config = on_mnist(ddpm(gen=gen, learning_rate=MNIST["lr_gen"], clip=True))
     config.sampler.kind, config.sampler.steps = "ddim", 50
     return config

@@ -16,5 +16,5 @@ from ddgan_jax.presets import DIGITS, difgan, on_digits
 
 def get_config():
     config = on_digits(difgan(num_steps=2, **DIGITS))
-    config.gen.skip = True  # else it collapses for long
+    config.gen.skip = True  # without it training collapses for long
     return config

@@ -12,46 +12,10 @@ The latents are 64x64x4. Table 8's generator has 48.4 million parameters;
 table 2 counts 45.39 with the decoder.
 """
 
-from ddgan_jax.presets import lddgan
+from ddgan_jax.presets import LDDGAN_AT_256, at_256, lddgan
 
 
 def get_config():
-    config = lddgan(
-        autoencoder="runs/ae",
-        num_steps=2,
-        latent_size=25,
-        gen=dict(
-            network="ncsnpp",
-            width=128,
-            multipliers=(1, 2, 2, 2),
-            blocks=2,
-            attention=(16,),
-            z_width=256,
-            z_layers=4,
-            dropout=0.0,
-            remat=False,
-        ),
-        disc=dict(
-            network="resblock",
-            width=64,
-            multipliers=(4, 8, 8, 8),
-            downsample=(True,) * 4,
-            t_width=256,
-            final_scale=1.0,
-        ),
-        lr_gen=2e-4,
-        lr_disc=1e-4,
-        r1_gamma=2.0,
-        r1_every=10,
-    )
-    config.data.name = "tfds:celeb_a_hq/256"
-    config.data.image_size = 256
-    config.data.channels = 3
-    config.data.flip = True
+    config = lddgan(autoencoder="runs/ae", num_steps=2, lr_gen=2e-4, r1_gamma=2.0, **LDDGAN_AT_256)
     config.ema_decay = 0.999
-    config.train.batch_size = 128
-    config.train.duration = "400 epochs"
-    config.train.checkpoint_every = "5 epochs"
-    config.train.sample_every = "5 epochs"
-    config.eval.num_samples = 50_000
-    return config
+    return at_256(config, "tfds:celeb_a_hq/256", batch_size=128, duration="400 epochs")

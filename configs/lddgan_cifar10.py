@@ -12,46 +12,10 @@ The paper prints 25 numbers in z; with 50 the generator has 33,329,668 parameter
 released one.
 """
 
-from ddgan_jax.presets import lddgan
+from ddgan_jax.presets import CIFAR10_AT_16, lddgan, on_cifar10
 
 
 def get_config():
-    config = lddgan(
-        autoencoder="runs/ae",
-        num_steps=4,
-        latent_size=25,
-        gen=dict(
-            network="ncsnpp",
-            width=128,
-            multipliers=(1, 2, 2),
-            blocks=2,
-            attention=(),
-            z_width=256,
-            z_layers=4,
-            dropout=0.0,
-            remat=False,
-        ),
-        disc=dict(
-            network="resblock",
-            width=64,
-            multipliers=(2, 4, 8),
-            downsample=(False, True, True),
-            t_width=256,
-            final_scale=0.0,
-        ),
-        lr_gen=1.6e-4,
-        lr_disc=1.25e-4,
-        r1_gamma=0.02,
-        r1_every=15,
-    )
-    config.data.name = "tfds:cifar10"
-    config.data.image_size = 32
-    config.data.channels = 3
-    config.data.flip = True
+    config = lddgan(autoencoder="runs/ae", latent_size=25, **CIFAR10_AT_16)
     config.ema_decay = 0.9999
-    config.train.batch_size = 256
-    config.train.duration = "1700 epochs"
-    config.train.checkpoint_every = "5 epochs"
-    config.train.sample_every = "5 epochs"
-    config.eval.num_samples = 50_000
-    return config
+    return on_cifar10(config, duration="1700 epochs")

@@ -28,8 +28,8 @@ def get_config():
         r1_gamma=1.0,
         r1_every=4,
     )
-    # The largest latent is four deviations away: divided by that, latents are a quarter of the
-    # noise, and the discriminator sees next to nothing (docs/results.md).
+    # The largest latent is four standard deviations from 0. Divided by it, latents are four times
+    # smaller than the noise, and the discriminator learns next to nothing (docs/results.md).
     config.space.unit = "deviation"
     config.data.name = "digits"
     config.train.batch_size = 128

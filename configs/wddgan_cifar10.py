@@ -11,45 +11,10 @@ Source:    Phung et al. 2023, arXiv 2211.16152; numbers and results as collected
 The plain NCSN++ on bands, without attention but in the middle.
 """
 
-from ddgan_jax.presets import wddgan
+from ddgan_jax.presets import CIFAR10_AT_16, on_cifar10, wddgan
 
 
 def get_config():
-    config = wddgan(
-        num_steps=4,
-        latent_size=100,
-        gen=dict(
-            network="ncsnpp",
-            width=128,
-            multipliers=(1, 2, 2),
-            blocks=2,
-            attention=(),
-            z_width=256,
-            z_layers=4,
-            dropout=0.0,
-            remat=False,
-        ),
-        disc=dict(
-            network="resblock",
-            width=64,
-            multipliers=(2, 4, 8),
-            downsample=(False, True, True),
-            t_width=256,
-            final_scale=0.0,
-        ),
-        lr_gen=1.6e-4,
-        lr_disc=1.25e-4,
-        r1_gamma=0.02,
-        r1_every=15,
-    )
-    config.data.name = "tfds:cifar10"
-    config.data.image_size = 32
-    config.data.channels = 3
-    config.data.flip = True
+    config = wddgan(latent_size=100, **CIFAR10_AT_16)
     config.ema_decay = 0.9999
-    config.train.batch_size = 256
-    config.train.duration = "1800 epochs"
-    config.train.checkpoint_every = "5 epochs"
-    config.train.sample_every = "5 epochs"
-    config.eval.num_samples = 50_000
-    return config
+    return on_cifar10(config, duration="1800 epochs")

@@ -10,45 +10,10 @@ Source:    Phung et al. 2023, arXiv 2211.16152; numbers and results as collected
            configs/ddgan_lsun_church256.py
 """
 
-from ddgan_jax.presets import wddgan
+from ddgan_jax.presets import WDDGAN_AT_256, at_256, wddgan
 
 
 def get_config():
-    config = wddgan(
-        num_steps=4,
-        latent_size=100,
-        gen=dict(
-            network="wavelet_ncsnpp",
-            width=64,
-            multipliers=(1, 2, 2, 2, 4),
-            blocks=2,
-            attention=(16,),
-            z_width=256,
-            z_layers=3,
-            dropout=0.0,
-            remat=False,
-        ),
-        disc=dict(
-            network="resblock",
-            width=64,
-            multipliers=(4, 8, 8, 8, 8),
-            downsample=(True,) * 5,
-            t_width=256,
-            final_scale=1.0,
-        ),
-        lr_gen=1.6e-4,
-        lr_disc=1e-4,
-        r1_gamma=1.0,
-        r1_every=10,
-    )
-    config.data.name = "tfds:lsun/church_outdoor"
-    config.data.image_size = 256
-    config.data.channels = 3
-    config.data.flip = True
+    config = wddgan(num_steps=4, lr_gen=1.6e-4, r1_gamma=1.0, **WDDGAN_AT_256)
     config.ema_decay = 0.999
-    config.train.batch_size = 64
-    config.train.duration = "500 epochs"
-    config.train.checkpoint_every = "5 epochs"
-    config.train.sample_every = "5 epochs"
-    config.eval.num_samples = 50_000
-    return config
+    return at_256(config, "tfds:lsun/church_outdoor", batch_size=64, duration="500 epochs")

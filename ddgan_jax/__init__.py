@@ -1,7 +1,11 @@
-"""Denoising diffusion GANs and their family in JAX and Flax.
+"""Denoising diffusion GANs (DDGAN, WDDGAN, LDDGAN), DDDG and related methods in JAX and Flax.
 
-model = ddgan_jax.load("runs/digits")
-images = model.sample(jax.random.key(0), 64)
+Load a trained run and draw 64 samples:
+
+  model = ddgan_jax.load("runs/digits")
+  images = model.sample(jax.random.key(0), 64)
+
+Training and all other commands: `python -m ddgan_jax --help`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,7 +19,7 @@ __all__ = ["Model", "UserError", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: `--help` and mistakes answer at once."""
+    """Import `Model`, `load` and `UserError` on first use, so that `--help` does not import jax."""
     if name in ("Model", "load"):
         from ddgan_jax.inference import model
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Compare all methods on this machine: launch/compare.sh DATA OUT [SEED...] [overrides...]
+# Train and compare all methods on this machine: launch/compare.sh DATA OUT [SEED...] [overrides...]
 # DATA is digits, toy2d, mnist, ...: every configs/METHOD_DATA.py is trained into
-# OUT/METHOD_DATA_seedSEED and evaluated; OUT/page/index.html shows them side by side.
-# The same command again goes on where it was. For a few methods, with equal numbers of images:
+# OUT/METHOD_DATA_seedSEED and evaluated; OUT/page/index.html compares the runs.
+# The same command resumes an interrupted comparison. Two methods with equal numbers of images:
 #   METHODS="ddgan gan" launch/compare.sh digits runs/digits 0 1 --config.train.duration="1e6 images"
 set -euo pipefail
 usage="usage: launch/compare.sh DATA OUT [SEED...] [overrides...]"
@@ -23,8 +23,8 @@ if [ -z "${METHODS:-}" ]; then
     for config in "$configs"/*_"$data".py; do
         method=$(basename "$config" "_$data.py")
         case $method in
-            *_stacked) continue ;;           # of other data
-            autoencoder | lddgan) continue ;; # two runs that belong together, see README
+            *_stacked) continue ;;            # other data: stacked MNIST
+            autoencoder | lddgan) continue ;; # a run that needs another run, see README
         esac
         [ ! -f "$config" ] || METHODS="${METHODS:-} $method"
     done
@@ -39,7 +39,7 @@ for seed in "${seeds[@]}"; do
         echo "== $run"
         python -m ddgan_jax.main --config="$configs/$name.py" --workdir="$run" \
             --config.seed="$seed" ${overrides[@]+"${overrides[@]}"}
-        # An evaluation older than the last line of training is of an earlier step.
+        # An evaluation that is older than the last line of training belongs to an earlier step.
         if [ ! "$run/evaluation.json" -nt "$run/metrics.jsonl" ]; then
             python -m ddgan_jax.main --mode=evaluate --workdir="$run"
         fi

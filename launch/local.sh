@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train on the devices of this machine: launch/local.sh CONFIG WORKDIR [overrides...]
+# Train on all devices of this machine: launch/local.sh CONFIG WORKDIR [overrides...]
 # For example: launch/local.sh configs/ddgan_cifar10.py runs/cifar10 --config.seed=1
 set -euo pipefail
 config=${1:?usage: launch/local.sh CONFIG WORKDIR [overrides...]}

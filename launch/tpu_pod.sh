@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Train on a Cloud TPU pod slice: one command on every host, which find each other by themselves.
+# Train on a Cloud TPU pod slice by running one command on every host.
 #
-#   export TPU=my-pod ZONE=us-east5-b TYPE=v5litepod-32      # and, if not gcloud's own, PROJECT
-#   launch/tpu_pod.sh create       # asks for the slice and waits until it is there; SPOT=1: cheaper
-#   launch/tpu_pod.sh copy         # what is committed here to all hosts, with its dependencies
+#   export TPU=my-pod ZONE=us-east5-b TYPE=v5litepod-32      # PROJECT: default of gcloud
+#   launch/tpu_pod.sh create       # requests the slice and waits for it; SPOT=1: a spot slice
+#   launch/tpu_pod.sh copy         # copies the committed code to all hosts, installs dependencies
 #   launch/tpu_pod.sh all 'mkdir -p tensorflow_datasets && gcloud storage cp -r gs://bucket/tfds/cifar10 tensorflow_datasets/'
 #   launch/tpu_pod.sh run --config=configs/ddgan_cifar10.py --workdir=gs://bucket/runs/cifar10
-#   launch/tpu_pod.sh logs         # follows process 0
-#   launch/tpu_pod.sh stop         # SIGTERM: saves a checkpoint; run goes on from it
+#   launch/tpu_pod.sh logs         # follows the log of process 0
+#   launch/tpu_pod.sh stop         # SIGTERM: saves a checkpoint, from which `run` resumes
 #   launch/tpu_pod.sh delete
 #
-# A slice that was taken away (spot) is made again by delete, create, copy, all, run: the same --workdir
-# goes on from its last checkpoint, also on a slice of another size.
+# After preemption of a spot slice: delete, create, copy, all, run. The same --workdir resumes from its
+# last checkpoint, also on a slice of another size.
 set -euo pipefail
 verb=${1:?usage: launch/tpu_pod.sh create|copy|all|run|logs|stop|delete [flags of ddgan_jax.main]}
 shift
-: "${TPU:?the name of the slice}" "${ZONE:?a zone that has such slices}"
+: "${TPU:?the name of the slice is needed}" "${ZONE:?the zone of the slice is needed}"
 where=(--zone="$ZONE")
 [ -z "${PROJECT:-}" ] || where+=(--project="$PROJECT")
 
@@ -28,18 +28,18 @@ create)
     kind=()
     [ -z "${SPOT:-}" ] || kind=(--spot)
     gcloud compute tpus queued-resources create "$TPU" --node-id="$TPU" "${where[@]}" \
-        --accelerator-type="${TYPE:?such as v5litepod-32}" \
+        --accelerator-type="${TYPE:?a type such as v5litepod-32 is needed}" \
         --runtime-version="${RUNTIME:-v2-alpha-tpuv5-lite}" ${kind[@]+"${kind[@]}"}
     until state=$(gcloud compute tpus queued-resources describe "$TPU" "${where[@]}" \
         --format="value(state.state)") && [ "$state" = ACTIVE ]; do
-        case $state in FAILED | SUSPENDED) echo "the request is $state" >&2; exit 1 ;; esac
+        case $state in FAILED | SUSPENDED) echo "the state of the request is $state" >&2; exit 1 ;; esac
         echo "waiting for the slice: $state"
         sleep 30
     done
     ;;
 copy)
     cd "$(dirname "$0")/.."
-    git diff --quiet HEAD || echo "what is not committed stays here" >&2
+    git diff --quiet HEAD || echo "uncommitted changes are not copied" >&2
     archive=$(mktemp)
     trap 'rm -f "$archive"' EXIT
     git archive --format=tar.gz --output="$archive" HEAD
@@ -50,11 +50,11 @@ copy)
     ;;
 all) on all "$*" ;;
 run)
-    # In the background of each host, so that a lost connection does not end the run. The image's own
-    # Python may be too old: `copy` brings one.
+    # In the background, so that a lost connection does not end the run. In the environment of `copy`,
+    # because the Python of the image may be too old.
     printf -v flags ' %q' "$@"
     on all "if kill -0 \$(cat ddgan_jax.pid 2>/dev/null) 2>/dev/null; then
-        echo 'a run is under way; stop comes first' >&2; exit 1; fi
+        echo 'a run is active; stop it first' >&2; exit 1; fi
         . venv/bin/activate && cd ddgan_jax &&
         { nohup python -m ddgan_jax.main$flags >../ddgan_jax.log 2>&1 & } &&
         echo \$! >../ddgan_jax.pid"
@@ -62,5 +62,5 @@ run)
 logs) on 0 "tail -n 100 -F ddgan_jax.log" ;;
 stop) on all "kill -TERM \$(cat ddgan_jax.pid)" ;;
 delete) gcloud compute tpus queued-resources delete "$TPU" "${where[@]}" --force --quiet ;;
-*) echo "unknown: $verb; create, copy, all, run, logs, stop or delete is needed" >&2; exit 2 ;;
+*) echo "the command is $verb; create, copy, all, run, logs, stop or delete is needed" >&2; exit 2 ;;
 esac

@@ -8,6 +8,7 @@ import numpy as np
 
 from ddgan_jax.core.optimizers import make_optimizers
 from ddgan_jax.core.train_step import create_state, train_step
+from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.methods import build_method
 from ddgan_jax.presets import dddg
 
@@ -75,7 +76,7 @@ def run_of(kind="pool", classes=CLASSES):
 
 
 def params_of(state):
-    return {**state.params, **state.ema}
+    return sampling_params(state)
 
 
 def images(count=5, seed=0):

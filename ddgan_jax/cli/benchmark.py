@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.image_size:
         overrides["data.image_size"] = str(args.image_size)
     environment.join(args)
-    from ddgan_jax.profiling.benchmark import compare_sampling
+    from ddgan_jax.profiling.sampling_cost import compare_sampling
 
     with tempfile.TemporaryDirectory() as folder:
         configs = common.read_several(args.configs, overrides, args.autoencoder or "", Path(folder))

@@ -7,7 +7,7 @@ The same for several configs, a row each:
 Compile the step for 1, 2 and 8 devices of this machine, count its collectives and time it:
   JAX_NUM_CPU_DEVICES=8 python -m ddgan_jax scaling --config=configs/ddgan_digits.py --measure=1,2,8
 
-docs/scaling.md and profiling/scaling.py explain the model.
+docs/scaling.md and profiling/scaling_model.py explain the model.
 """
 
 import argparse
@@ -49,22 +49,23 @@ def run(args: argparse.Namespace) -> int:
     """Predict or measure; returns the exit status."""
     if bool(args.config) == bool(args.configs):
         raise UserError("either --config=FILE or config files to compare are needed")
-    from ddgan_jax.profiling import scaling
+    from ddgan_jax.profiling import scaling_measurement, scaling_model
+    from ddgan_jax.profiling.hardware import CHIPS
 
     kinds = args.chip.split(",")
     for kind in kinds:
-        if kind not in scaling.KINDS:
+        if kind not in CHIPS:
             raise UserError(
-                f"--chip is {args.chip!r}; some of {', '.join(scaling.KINDS)} are needed"
-                f"{nearest(kind, scaling.KINDS)}"
+                f"--chip is {args.chip!r}; some of {', '.join(CHIPS)} are needed"
+                f"{nearest(kind, CHIPS)}"
             )
     files = args.configs or [args.config]
     with tempfile.TemporaryDirectory() as folder:
         configs = common.read_several(files, args.overrides, args.autoencoder, Path(folder))
         if args.configs:
-            scaling.side_by_side(configs, kinds)
+            scaling_model.side_by_side(configs, kinds)
         elif args.measure:
-            scaling.count_and_time(configs[args.config], args.measure, args.weak)
+            scaling_measurement.count_and_time(configs[args.config], args.measure, args.weak)
         else:
-            scaling.predict(configs[args.config], kinds)
+            scaling_model.predict(configs[args.config], kinds)
     return 0

@@ -1,4 +1,4 @@
-"""Configs: declared fields, the base config, overrides, members from outside the package."""
+"""Configs: declared fields, the base config, overrides, stored configs, plugins."""
 
 from ddgan_jax.config.base import BASE_FIELDS, adam, adam_fields, base, steps_per_epoch, to_steps
 from ddgan_jax.config.fields import REQUIRED, Field, Fields, check, check_fields, flatten, require

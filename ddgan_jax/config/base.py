@@ -1,7 +1,7 @@
-"""The fields that every config has, Adam's fields of one role, and durations in steps.
+"""Fields of every config, fields of the optimizers, and conversion of durations to steps.
 
-A config file is plain Python whose `get_config()` returns an `ml_collections.ConfigDict`, made by
-the preset of a method (`ddgan_jax.presets`) and changed where the config differs.
+A config file is Python code with a function `get_config()` that returns an
+`ml_collections.ConfigDict`: the preset of a method (`ddgan_jax.presets`) with some fields changed.
 """
 
 from ml_collections import ConfigDict
@@ -22,13 +22,11 @@ from ddgan_jax.config.fields import (
 )
 from ddgan_jax.core.errors import UserError
 
-_SEED = 2**32 - 1  # the largest
+_MAX_SEED = 2**32 - 1
 
 BASE_FIELDS: dict[str, Field] = {
-    "method": text(REQUIRED, help="ddgan, gan, ...; or module:attribute of your own code"),
-    "seed": integer(
-        0, 0, _SEED, help="of initialization, data order and noise: config + seed fix the run"
-    ),
+    "method": text(REQUIRED, help="ddgan, gan, ..., or module:attribute from your own code"),
+    "seed": integer(0, 0, _MAX_SEED, help="seed of initialization, data order and noise"),
     "dtype": choice(
         "float32",
         "float32",
@@ -38,26 +36,32 @@ BASE_FIELDS: dict[str, Field] = {
     ),
     "classes": integer(0, 0, 10**6, help="labels of the data are 0..classes-1; 0: unconditional"),
     "ema_decay": number(
-        0.999, 0, 1, open_high=True, help="per step, of the averaged weights used for sampling"
+        0.999,
+        0,
+        1,
+        open_high=True,
+        help="decay per step of the averaged weights, which sampling uses",
     ),
     "data.name": text(
         "digits", help="digits, gaussians25, stacked_mnist, npz:FILE, tfds:NAME[/CONFIG]"
     ),
-    "data.split": text("train", help="train, test, or a part such as train[:90%]"),
+    "data.split": text("train", help="split: train, test, or a part such as train[:90%]"),
     **changeable(
         {
             "data.dir": text(
-                "", help="prepared TFDS data; '': $TFDS_DATA_DIR or ~/tensorflow_datasets"
+                "", help="folder of prepared TFDS data; '': $TFDS_DATA_DIR or ~/tensorflow_datasets"
             )
         }
     ),
-    "data.image_size": integer(0, 0, 16384, help="height and width; 0: as stored"),
-    "data.fit": choice("resize", "resize", "pad", help="how images reach image_size"),
-    "data.channels": choice(0, 0, 1, 3, help="0: as stored; 1: gray; 3: color"),
+    "data.image_size": integer(0, 0, 16384, help="height and width of images; 0: as stored"),
+    "data.fit": choice("resize", "resize", "pad", help="how images are brought to image_size"),
+    "data.channels": choice(0, 0, 1, 3, help="channels; 0: as stored, 1: gray, 3: color"),
     "data.flip": flag(False, help="random horizontal flips"),
-    "train.batch_size": integer(64, 1, 10**7, help="over all devices and processes"),
+    "train.batch_size": integer(
+        64, 1, 10**7, help="examples per step, over all devices and processes"
+    ),
     "train.accumulate": integer(
-        1, 1, 10**6, help="parts of a batch whose gradients are averaged, to save memory"
+        1, 1, 10**6, help="parts of a batch that gradients are accumulated over, to save memory"
     ),
     **changeable(
         {
@@ -65,45 +69,53 @@ BASE_FIELDS: dict[str, Field] = {
             "train.fsdp": flag(
                 False, help="shard parameters, averages and moments over devices, to save memory"
             ),
-            "train.log_every": duration("100 steps", help="between two log lines"),
-            "train.checkpoint_every": duration("1000 steps", help="between two checkpoints"),
-            "train.sample_every": duration("1000 steps", help="between two sample grids"),
+            "train.log_every": duration("100 steps", help="duration between two log lines"),
+            "train.checkpoint_every": duration(
+                "1000 steps", help="duration between two checkpoints"
+            ),
+            "train.sample_every": duration("1000 steps", help="duration between two sample grids"),
             "train.keep": integer(2, help="number of checkpoints kept"),
-            "train.grid": integer(64, 1, 10**6, help="images in the grids made during training"),
+            "train.grid": integer(64, 1, 10**6, help="images in each sample grid"),
             "sample.batch_size": integer(64, 1, 10**7, help="images per compiled call"),
-            "eval.every": duration("never", never=True, help="between evaluations in training"),
+            "eval.every": duration(
+                "never", never=True, help="duration between two evaluations in training"
+            ),
             "eval.training_samples": integer(
-                2_000, 16, help="of those; Fréchet distances of few samples are larger"
+                2_000, 16, help="samples for these; Fréchet distances of few samples are larger"
             ),
             "eval.num_samples": integer(
-                10_000, 16, help="of --mode=evaluate; the published protocol has 50,000"
+                10_000, 16, help="samples for `evaluate`; the published protocol has 50,000"
             ),
-            "eval.seed": integer(0, 0, _SEED, help="of the samples"),
-            "eval.weights": choice("ema", "ema", "raw", help="averaged weights, or the latest"),
+            "eval.seed": integer(0, 0, _MAX_SEED, help="seed of the samples"),
+            "eval.weights": choice(
+                "ema", "ema", "raw", help="weights to evaluate: averaged (ema) or current (raw)"
+            ),
             "eval.metrics": texts(
                 ("auto",),
-                help="frechet, kid, precision_recall, inception_score, classes; auto: all that "
-                "suit the data",
+                help="frechet, kid, precision_recall, inception_score, classes; auto: all that are "
+                "defined for the data",
             ),
             "eval.extractors": texts(
                 ("auto",),
-                help="feature networks: inception (of the FID), mnist, digits (our classifiers), "
-                "or the FILE.npz of a classifier; auto: the one that suits the data",
+                help="feature networks: inception (for FID), mnist, digits (our classifiers), or "
+                "the FILE.npz of a classifier; auto: the one for the data",
             ),
             "eval.inception": text(
-                "", help="weights; '': $DDGAN_INCEPTION or the file in ~/.cache/ddgan_jax"
+                "", help="Inception weights; '': $DDGAN_INCEPTION or the file in ~/.cache/ddgan_jax"
             ),
-            "eval.repeat_grey": flag(False, help="show Inception gray images as color"),
-            "eval.split": text("train", help="of the data that samples are compared with"),
+            "eval.repeat_grey": flag(False, help="repeat the channel of gray images for Inception"),
+            "eval.split": text("train", help="split that samples are compared with"),
             "eval.batch_size": integer(64, 1, 10**6, help="images per call of the feature network"),
-            "eval.trials": integer(30, 1, 10**4, help="for the median time of sampling 100 images"),
+            "eval.trials": integer(
+                30, 1, 10**4, help="trials for the median time of sampling 100 images"
+            ),
         }
     ),
 }
 
 
 def base() -> ConfigDict:
-    """The config with the default of every base field."""
+    """A config with the defaults of all base fields and an empty `method`."""
     return ConfigDict({"method": "", **defaults(BASE_FIELDS)})
 
 
@@ -115,7 +127,13 @@ def adam(
     beta2: float = 0.9,
     eps: float = 1e-8,
 ) -> dict[str, float]:
-    """Adam of one role; a cosine anneals its rate once per epoch to `final_learning_rate`."""
+    """Section `config.optim.<role>`: Adam with a learning rate that a cosine anneals.
+
+    Args:
+      learning_rate: at the start of the run.
+      final_learning_rate: at the end; the rate changes once per epoch.
+      beta1, beta2, eps: see Adam.
+    """
     return dict(
         learning_rate=float(learning_rate),
         final_learning_rate=float(final_learning_rate),
@@ -127,23 +145,31 @@ def adam(
 
 def adam_fields(role: str) -> dict[str, Field]:
     """The fields of `config.optim.<role>`."""
-    rate = number(REQUIRED, 0, 1e3, open_low=True, help="of Adam")
+    rate = number(REQUIRED, 0, 1e3, open_low=True, help="learning rate at the start of the run")
     return changeable(
         {
             f"optim.{role}.learning_rate": rate,
-            f"optim.{role}.final_learning_rate": rate._replace(help="at the end of the run"),
-            f"optim.{role}.beta1": number(REQUIRED, 0, 1, open_high=True, help="of Adam"),
-            f"optim.{role}.beta2": number(REQUIRED, 0, 1, open_high=True, help="of Adam"),
-            f"optim.{role}.eps": number(REQUIRED, 0, 1e3, open_low=True, help="of Adam"),
+            f"optim.{role}.final_learning_rate": rate._replace(
+                help="learning rate at the end of the run"
+            ),
+            f"optim.{role}.beta1": number(REQUIRED, 0, 1, open_high=True, help="beta1 of Adam"),
+            f"optim.{role}.beta2": number(REQUIRED, 0, 1, open_high=True, help="beta2 of Adam"),
+            f"optim.{role}.eps": number(REQUIRED, 0, 1e3, open_low=True, help="eps of Adam"),
         }
     )
 
 
 def to_steps(field: str, text: str, batch_size: int, dataset_size: int) -> int:
-    """The number of train steps in a duration such as "20 epochs", at least 1.
+    """The number of train steps in a duration, at least 1.
+
+    Args:
+      field: name of the field, for messages.
+      text: a number of steps, epochs or images, such as "20 epochs".
+      batch_size: examples per step.
+      dataset_size: number of training examples.
 
     Raises:
-      UserError: no positive number followed by steps, epochs or images.
+      UserError: `text` is not a duration.
     """
     parsed = parse_duration(text)
     if parsed is None:
@@ -158,5 +184,5 @@ def to_steps(field: str, text: str, batch_size: int, dataset_size: int) -> int:
 
 
 def steps_per_epoch(batch_size: int, dataset_size: int) -> int:
-    """Whole batches in one pass over the data, at least 1."""
+    """Number of whole batches in the data, at least 1."""
     return max(dataset_size // batch_size, 1)

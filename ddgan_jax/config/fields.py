@@ -1,8 +1,8 @@
-"""Fields: the declared settings of a config, each with its default, its check and its meaning.
+"""`Field`: a declared setting of a config, with its default, its check and its meaning.
 
-The base config, every method and every space declare their fields as `{"section.name": Field}`.
-From these declarations come the default config (`defaults`), the fields that an older config lacks
-(`complete`), validation (`check_fields`) and the list that `ddgan fields` prints.
+The base config, every method and every space declare fields as `{"section.name": Field}`. These
+declarations give the default config (`defaults`), the fields that an older config lacks
+(`complete`), validation (`check_fields`) and the output of `ddgan fields`.
 """
 
 import math
@@ -14,17 +14,17 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError, nearest
 
-REQUIRED: Any = object()  # the default of a field that every config has to set itself
+REQUIRED: Any = object()  # default of a field that every config has to set
 
 
 class Field(NamedTuple):
     """One setting of a config.
 
     Attributes:
-      default: the value of a config that does not set it; `REQUIRED` if there is none.
-      accepts: whether a value is allowed.
-      allowed: what is allowed, in words that continue "config.x is 0; ... is needed".
-      help: what the field means.
+      default: value in configs that do not set the field; `REQUIRED` if there is no default.
+      accepts: value -> whether it is allowed.
+      allowed: description of the allowed values, for "config.x is 0; <allowed> is needed".
+      help: meaning of the field.
       may_change: whether a run may be resumed with another value.
     """
 
@@ -39,7 +39,7 @@ Fields = Mapping[str, Field]
 
 
 def integer(default: Any, low: int = 1, high: int = 10**12, *, help: str = "") -> Field:
-    """An integer in [low, high]."""
+    """A field for an integer in [low, high]."""
 
     def accepts(value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
@@ -57,7 +57,7 @@ def number(
     open_high: bool = False,
     help: str = "",
 ) -> Field:
-    """A finite number in [low, high]; `open_low` and `open_high` leave the ends out."""
+    """A field for a finite number in [low, high]; `open_low` and `open_high` exclude the ends."""
 
     def accepts(value: Any) -> bool:
         if not isinstance(value, int | float) or isinstance(value, bool):
@@ -81,24 +81,24 @@ def _at_most(high: float) -> str:
 
 
 def flag(default: Any, *, help: str = "") -> Field:
-    """True or false."""
+    """A field for true or false."""
     return Field(default, lambda value: isinstance(value, bool), "true or false", help)
 
 
 def text(default: Any, *, help: str = "") -> Field:
-    """Any text."""
+    """A field for any text."""
     return Field(default, lambda value: isinstance(value, str), "text", help)
 
 
 def choice(default: Any, *options: Any, help: str = "") -> Field:
-    """One of `options`."""
+    """A field for one of `options`, of the same type."""
     *first, last = map(repr, options)
     allowed = f"{', '.join(first)} or {last}" if first else last
     return Field(default, lambda v: type(v) in map(type, options) and v in options, allowed, help)
 
 
 def numbers(default: Any, *, low: float = -1e12, help: str = "") -> Field:
-    """A tuple of finite numbers, each at least `low`; it may be empty."""
+    """A field for a tuple, possibly empty, of finite numbers of at least `low`."""
     one = number(0.0, low)
 
     def accepts(value: Any) -> bool:
@@ -109,7 +109,7 @@ def numbers(default: Any, *, low: float = -1e12, help: str = "") -> Field:
 
 
 def texts(default: Any, *, help: str = "") -> Field:
-    """A tuple of texts."""
+    """A field for a tuple of texts."""
 
     def accepts(value: Any) -> bool:
         return isinstance(value, tuple | list) and all(isinstance(v, str) for v in value)
@@ -126,7 +126,7 @@ _DURATION_ALLOWED = (
 
 
 def parse_duration(value: Any) -> tuple[float, str] | None:
-    """`"20 epochs"` -> (20.0, "epoch"); None for whatever is no duration."""
+    """Parse a duration: "20 epochs" -> (20.0, "epoch"); None if `value` is not a duration."""
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     try:
         amount = float(match.group(1)) if match else 0.0
@@ -138,7 +138,7 @@ def parse_duration(value: Any) -> tuple[float, str] | None:
 
 
 def duration(default: Any, *, never: bool = False, help: str = "") -> Field:
-    """A duration such as "20 epochs"; with `never`, also "never"."""
+    """A field for a duration such as "20 epochs"; with `never`, also "never"."""
 
     def accepts(value: Any) -> bool:
         return parse_duration(value) is not None or (never and value == "never")
@@ -147,12 +147,12 @@ def duration(default: Any, *, never: bool = False, help: str = "") -> Field:
 
 
 def changeable(fields: Fields) -> dict[str, Field]:
-    """The same fields, which may have another value when a run is resumed."""
+    """The same fields with `may_change=True`."""
     return {name: field._replace(may_change=True) for name, field in fields.items()}
 
 
 def flatten(config: Mapping[str, Any] | ConfigDict, prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    """Flatten a nested config: {"a": {"b": 1}} -> {"a.b": 1}."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping | ConfigDict):
@@ -163,7 +163,7 @@ def flatten(config: Mapping[str, Any] | ConfigDict, prefix: str = "") -> dict[st
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """{"a.b": 1} -> {"a": {"b": 1}}."""
+    """The inverse of `flatten`: {"a.b": 1} -> {"a": {"b": 1}}."""
     result: dict[str, Any] = {}
     for name, value in flat.items():
         *parents, last = name.split(".")
@@ -175,12 +175,16 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def defaults(fields: Fields) -> dict[str, Any]:
-    """The nested defaults of `fields`, without those that are required."""
+    """The defaults of `fields` as nested dictionaries, without required fields."""
     return nested({name: f.default for name, f in fields.items() if f.default is not REQUIRED})
 
 
 def complete(config: ConfigDict, fields: Fields) -> ConfigDict:
-    """A copy of `config` with the defaults of the fields that it lacks."""
+    """A copy of `config` with the defaults of the fields that it lacks.
+
+    Raises:
+      UserError: a section of `fields` is a single value in `config`.
+    """
     own = flatten(config)
     missing = {
         name: field.default
@@ -200,13 +204,29 @@ def complete(config: ConfigDict, fields: Fields) -> ConfigDict:
 
 
 def check(config: Mapping[str, Any] | ConfigDict, field: str, ok: bool, allowed: str) -> None:
-    """Raise a UserError that names the field, its value and what is allowed, unless `ok`."""
+    """Raise a UserError unless `ok`.
+
+    Args:
+      config: the whole config.
+      field: dotted name of the field.
+      ok: whether its value is allowed.
+      allowed: description of the allowed values, see `Field`.
+
+    Raises:
+      UserError: "config.<field> is <value>; <allowed> is needed".
+    """
     if not ok:
         raise UserError(f"config.{field} is {flatten(config).get(field)!r}; {allowed} is needed")
 
 
 def require(config: ConfigDict, fields: Iterable[str], why: str) -> None:
-    """Raise a UserError for the first of `fields` that the config does not have."""
+    """Raise a UserError for the first of `fields` that the config lacks.
+
+    Args:
+      config: the whole config.
+      fields: dotted names.
+      why: what needs the fields, such as "method 'ddgan'".
+    """
     flat = flatten(config)
     for field in fields:
         if field not in flat:
@@ -214,15 +234,15 @@ def require(config: ConfigDict, fields: Iterable[str], why: str) -> None:
 
 
 def check_fields(config: ConfigDict, fields: Fields, why: str) -> None:
-    """Check that every field is there and allowed.
+    """Check that a config has all fields and that their values are allowed.
 
     Args:
       config: the whole config.
-      fields: those to look at.
-      why: who needs them, such as "method 'ddgan'".
+      fields: the fields to check.
+      why: what needs the fields, such as "method 'ddgan'".
 
     Raises:
-      UserError: the first field that is missing or has another value than is allowed.
+      UserError: names the first field that is missing or has a value that is not allowed.
     """
     require(config, fields, why)
     flat = flatten(config)

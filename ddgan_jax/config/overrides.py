@@ -1,6 +1,6 @@
-"""`--config=FILE.py[:VARIANT]` and `--config.FIELD=VALUE`: text from the command line -> config.
+"""Configs from the command line: `--config=FILE.py[:VARIANT]` and `--config.FIELD=VALUE`.
 
-An override has the type that the field has: the config file is the schema.
+The text of an override is converted to the type that the field has in the config file.
 """
 
 import runpy
@@ -16,13 +16,19 @@ from ddgan_jax.core.errors import UserError, nearest
 
 
 def load_config_file(spec: str) -> ConfigDict:
-    """What `get_config()` of a config file returns, or `get_config(variant)`.
+    """Run a config file and return its config.
 
-    Modules in the folder of the file can be imported, by the file and as "module:attribute" in its
-    fields, see `plugins`.
+    The folder of the file becomes importable: for the file itself, and for fields of the form
+    "module:attribute" (see `plugins`).
+
+    Args:
+      spec: "FILE.py", or "FILE.py:VARIANT" to call `get_config("VARIANT")`.
+
+    Returns:
+      The result of `get_config()`.
 
     Raises:
-      UserError: no such file, or it fails: it is a program of the user and may do anything.
+      UserError: there is no such file, it raises an exception, or it returns something else.
     """
     name, colon, variant = spec.partition(":")
     if not Path(name).is_file():
@@ -46,7 +52,7 @@ def load_config_file(spec: str) -> ConfigDict:
 
 
 def _line_in(name: str, error: BaseException) -> str:
-    """`" in line 7"` of the file `name`, where the error passed through it."""
+    """The last line of the file `name` in the traceback, as " in line 7"; "" if there is none."""
     lines, trace = [], error.__traceback__
     while trace:
         if trace.tb_frame.f_code.co_filename == name:
@@ -56,10 +62,14 @@ def _line_in(name: str, error: BaseException) -> str:
 
 
 def override(config: ConfigDict, changes: Mapping[str, str]) -> ConfigDict:
-    """A copy of `config` with the fields `{"a.b": text}` changed.
+    """A copy of a config with some fields changed.
+
+    Args:
+      config: the config.
+      changes: dotted name of a field -> text of its new value.
 
     Raises:
-      UserError: an unknown field, or a text that is not of the field's type.
+      UserError: the config has no such field, or the text does not convert to the field's type.
     """
     config = ConfigDict(config.to_dict())
     known = flatten(config)
@@ -77,6 +87,7 @@ def override(config: ConfigDict, changes: Mapping[str, str]) -> ConfigDict:
 
 
 def _parsed(field: str, text: str, old: Any) -> Any:
+    """`text` converted to the type of `old`; items of an empty tuple are integers."""
     if isinstance(old, tuple | list):
         items = [item.strip() for item in text.strip("()[] ").split(",") if item.strip()]
         return tuple(_parsed(field, item, old[0] if old else 0) for item in items)

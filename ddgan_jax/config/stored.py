@@ -1,7 +1,6 @@
-"""The config of a run folder: written, read, and compared when a run is resumed."""
+"""The config of a run folder: write it, read it, compare it with that of a resumed run."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -12,12 +11,12 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.io.run_folder import write_atomically
 from ddgan_jax.io.storage import AnyPath
 
-# Network attributes that have another name in configs written for version 0.1.
+# Old -> new names of network attributes that were renamed after version 0.1.
 RENAMED = {"equalised": "equalized", "normalise_z": "normalize_z"}
 
 
 def with_current_names(config: ConfigDict) -> ConfigDict:
-    """A copy of `config` in which the fields of version 0.1 have their names of today."""
+    """A copy of `config` with the field names of version 0.1 replaced by the current ones."""
 
     def renamed(value: Any) -> Any:
         if isinstance(value, dict):
@@ -28,14 +27,14 @@ def with_current_names(config: ConfigDict) -> ConfigDict:
 
 
 def save_config(workdir: AnyPath, config: ConfigDict) -> None:
-    """Write config.json."""
+    """Write config.json to a run folder."""
     write_atomically(workdir / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
 
 
 def read_config(workdir: AnyPath) -> ConfigDict:
-    """The config of a run folder, with the base fields that an older one lacks.
+    """Read config.json from a run folder.
 
-    Lists come back as tuples.
+    Base fields that an older config lacks get their defaults, and lists become tuples.
 
     Raises:
       UserError: the folder or its config.json is missing or damaged.
@@ -66,19 +65,19 @@ def _tuples(value: Any) -> Any:
 def check_same_run(
     workdir: AnyPath, saved: ConfigDict, config: ConfigDict, fields: Fields
 ) -> list[str]:
-    """Compare the config of a run folder with the one that a run is resumed or loaded with.
+    """Check that a config may be used with the run in a folder, to resume or to load it.
 
     Args:
       workdir: the run folder, for messages.
-      saved: its config, complete.
-      config: the new one, complete.
-      fields: those of the new config; `may_change` says which may differ.
+      saved: complete config of the run.
+      config: the new complete config.
+      fields: declared fields of the new config; `Field.may_change` says which values may differ.
 
     Returns:
-      The changes that are allowed, as "field: old -> new".
+      The changes, as "field: old -> new".
 
     Raises:
-      UserError: the folder holds a run of another model, data or seed.
+      UserError: a change that is not allowed: of the model, the data or the seed.
     """
     old, new = flatten(saved), flatten(config)
     changes = []
@@ -97,8 +96,3 @@ def check_same_run(
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def as_text(config: ConfigDict | Mapping[str, Any]) -> str:
-    """The config as lines "section.field: value", for people."""
-    return "\n".join(f"  {name}: {value!r}" for name, value in flatten(config).items())

@@ -26,6 +26,7 @@ from ddgan_jax.evaluation.reference import (
 )
 from ddgan_jax.inference.model import Model, load
 from ddgan_jax.inference.outputs import outputs_of
+from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.io import run_folder
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.profiling.benchmark import sampling_speed
@@ -176,8 +177,7 @@ def during_training(run: Run) -> Callable[[TrainState], dict[str, float]]:
     )
 
     def measure(state: TrainState) -> dict[str, float]:
-        average = state.ema if settings.weights == "ema" else {}
-        params = {**state.ema, **state.params, **average}
+        params = sampling_params(state, raw=settings.weights == "raw")
         metrics, _ = evaluate_samples(
             evaluator, lambda: eight_bits(outputs.batches(params)), outputs.count
         )

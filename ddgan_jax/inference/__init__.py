@@ -1,1 +1,1 @@
-"""A trained run as a value: load, sample, encode, decode, export, import published weights."""
+"""Inference: load a trained run, sample, encode, decode, export, import published weights."""

@@ -1,4 +1,4 @@
-"""`--mode=export`: a small copy of a run folder, enough to sample from."""
+"""`export`: copy what sampling needs from a run folder to a new, smaller one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +15,22 @@ FILES = ("config.json", "info.json", "metrics.jsonl")
 def export(
     workdir: Path, out: Path, step: int | None = None, say: Callable[[str], None] = print
 ) -> int:
-    """Write config, info, metrics and the moving average of one checkpoint to a new folder.
+    """Copy config, info, metrics and the moving averages of one checkpoint.
 
-    What training alone needs (the other weights, both optimizers) stays behind, four fifths of a
-    checkpoint; so the copy can be sampled from, but not trained on.
+    The other weights and the states of the optimizers, about four fifths of a checkpoint, are left
+    out: the copy can be sampled from and evaluated, but training cannot be resumed from it.
+
+    Args:
+      workdir: the run folder.
+      out: the folder to write, new or empty.
+      step: of the checkpoint; None: the last one.
+      say: prints a line.
+
+    Returns:
+      The exit status, 0.
 
     Raises:
-      UserError: see `model.load`; or `out` is not empty, or cannot be written to.
+      UserError: see `model.load`; or `out` is not empty or cannot be written to.
     """
     model = load(workdir, step)
     if out.exists() and any(out.iterdir()):

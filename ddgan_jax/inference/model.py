@@ -1,8 +1,12 @@
-"""A trained run as a value: restored weights and functions to sample from them."""
+"""`Model` and `load`: restore a trained run, then sample, encode, decode, edit and refine.
+
+`sample` works for every method that samples. The other methods of `Model` need a method that maps
+images to latents and back (`Method.inversion`), such as DDDG or the autoencoder.
+"""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,25 +17,37 @@ from ddgan_jax.config import plugins as plugin_code
 from ddgan_jax.config.stored import check_same_run, read_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, Method, Params, PyTree
-from ddgan_jax.inference.sampling import compiled_sampler, sample_batches
+from ddgan_jax.inference.sampling import averages, compiled_sampler, sample_batches
 from ddgan_jax.io import checkpoint, run_folder, storage
-from ddgan_jax.methods import METHODS, build_method, complete_config, fields_of, tracing, validate
+from ddgan_jax.methods import METHODS, build_method, complete_config, fields_of, validate
 from ddgan_jax.parallel import mesh as meshes
+from ddgan_jax.parallel.batching import in_batches
 from ddgan_jax.spaces import find_space
 
-Labels = np.ndarray | int | None  # one for each, one for all, or none
+Labels = np.ndarray | int | None  # one per example, one for all examples, or none
 
 
 class Model(NamedTuple):
-    """What `load` returns."""
+    """A trained run: its config, its method and its restored weights.
+
+    Attributes:
+      config: complete config of the run.
+      method: the method that the config describes.
+      params: parameters by role, replicated over the devices of `mesh`: moving averages, or with
+        `load(raw=True)` the weights of the last step.
+      step: number of train steps that the weights were trained for.
+      shape: shape of one example of the data, such as (H, W, C).
+      mesh: devices that `sample`, `encode`, `decode`, ... compute on.
+      frozen: parameters of frozen networks that sampling needs (the autoencoder of a latent space).
+    """
 
     config: ConfigDict
     method: Method
-    params: Params  # moving averages (or raw weights), replicated over the devices of `mesh`
-    step: int  # train steps that made them
-    shape: tuple[int, ...]  # of one example
+    params: Params
+    step: int
+    shape: tuple[int, ...]
     mesh: jax.sharding.Mesh
-    frozen: PyTree  # what sampling needs besides: a frozen autoencoder
+    frozen: PyTree
 
     def sample(
         self,
@@ -40,19 +56,24 @@ class Model(NamedTuple):
         batch_size: int | None = None,
         labels: Labels = None,
     ) -> np.ndarray:
-        """Draw `count` samples, float32 [count, ...], images in [-1, 1].
+        """Draw samples.
 
-        Image i depends on (key, i, labels[i]) alone, not on the batch or the number of devices.
+        Sample i depends on (key, i, labels[i]) only, for every batch size and number of devices.
 
         Args:
           key: typed PRNG key, `jax.random.key(seed)`.
-          count: any number.
-          batch_size: images per compiled call; `config.sample.batch_size` if None. Rounded up to
-            a multiple of the devices.
-          labels: of a class-conditional model, one for all or int32 [count]; None: drawn evenly.
+          count: number of samples.
+          batch_size: samples per compiled call, rounded up to a multiple of the devices; None:
+            `config.sample.batch_size`.
+          labels: classes for a class-conditional model: one for all samples, or int32 [count];
+            None: drawn uniformly.
+
+        Returns:
+          Float32 [count, *shape]; images are in [-1, 1].
 
         Raises:
-          UserError: labels that the model does not know, or a number below 1.
+          UserError: the method does not sample, the model does not know the labels, or `count` or
+            `batch_size` is below 1.
         """
         return np.concatenate(list(self.batches(key, count, batch_size, labels)), axis=0)
 
@@ -63,7 +84,17 @@ class Model(NamedTuple):
         batch_size: int | None = None,
         labels: Labels = None,
     ) -> Iterator[np.ndarray]:
-        """What `sample` draws, a batch at a time: any number of images fits in memory."""
+        """Iterate over the samples of `sample` in batches, for more than fit in memory.
+
+        Args:
+          key, count, batch_size, labels: see `sample`.
+
+        Returns:
+          Iterator of float32 [b, *shape] with b <= batch_size.
+
+        Raises:
+          UserError: see `sample`.
+        """
         if count < 1:
             raise UserError(f"{count} images were asked for; a positive number is needed")
         if batch_size is not None and batch_size < 1:
@@ -73,30 +104,44 @@ class Model(NamedTuple):
         if labels is not None and not self.classes:
             raise UserError("a class was asked for; this model is unconditional (config.classes=0)")
         asked = None if labels is None else self._labels(labels, count)
-        compiled = compiled_sampler(self.method, self.mesh, of_classes=asked is not None)
+        compiled = compiled_sampler(self.method, self.mesh, with_labels=asked is not None)
         return sample_batches(compiled, self.params, self.frozen, key, count, size, asked)
 
     def encode(self, images: np.ndarray, labels: Labels = None) -> np.ndarray:
-        """Latents of images, float32 [N, t_max, d_z], by the encoder alone.
+        """Map images to latents with the method's encoder.
 
         Args:
           images: uint8, or float32 in [-1, 1], [N, H, W, C].
-          labels: of a class-conditional model, one for all or int32 [N]; None for others.
+          labels: classes for a class-conditional model: one for all images, or int32 [N]; None for
+            an unconditional model.
+
+        Returns:
+          Latents float32 [N, ...]; [N, t_max, d_z] for DDDG.
 
         Raises:
-          UserError: the method has no inversion, images of another shape, or labels that are
-            missing or not known to the model.
+          UserError: the method has no encoder, images have another shape, or labels are missing or
+            not known to the model.
         """
         encode = self._inversion("encode")
-        return self._map(encode, self._images(images), self._labels(labels, len(images)))
+        latents = self._map(encode, self._images(images), self._labels(labels, len(images)))
+        return cast(np.ndarray, latents)
 
     def decode(self, latents: np.ndarray, labels: Labels = None) -> np.ndarray:
-        """Images float32 [N, H, W, C] in [-1, 1] of latents [N, t_max, d_z]; labels as in `encode`.
+        """Map latents to images.
+
+        Args:
+          latents: float32 [N, ...], as `encode` returns them.
+          labels: see `encode`.
+
+        Returns:
+          Images float32 [N, H, W, C] in [-1, 1].
 
         Raises:
-          UserError: the method has no inversion, or labels that are missing or not known.
+          UserError: the method has no decoder, or labels are missing or not known to the model.
         """
-        return self._map(self._inversion("decode"), latents, self._labels(labels, len(latents)))
+        decode = self._inversion("decode")
+        images = self._map(decode, latents, self._labels(labels, len(latents)))
+        return cast(np.ndarray, images)
 
     def interpolate(
         self,
@@ -105,19 +150,21 @@ class Model(NamedTuple):
         labels: Labels = None,
         steps: int = 8,
     ) -> np.ndarray:
-        """Images on the way from one row of latents to another, float32 [N, steps, H, W, C].
+        """Decode latents on the straight lines between two sets of latents.
 
         Args:
-          first, second: latents [N, t_max, d_z]; the first and the last image are what they decode
-            to.
-          labels: as in `encode`.
-          steps: at least 2, evenly spaced.
+          first, second: latents [N, ...], as `encode` returns them: the two ends of each line.
+          labels: see `encode`.
+          steps: number of evenly spaced latents on each line, both ends included; at least 2.
+
+        Returns:
+          Images float32 [N, steps, H, W, C] in [-1, 1].
 
         Raises:
-          UserError: see `decode`; or fewer steps.
+          UserError: see `decode`; or `steps` is below 2.
         """
         if steps < 2:
-            raise UserError(f"steps is {steps}; both ends, 2, are the least")
+            raise UserError(f"steps is {steps}; an integer >= 2 (both ends) is needed")
         share = np.linspace(0, 1, steps, dtype=np.float32)
         between = np.stack([(1 - s) * first + s * second for s in share], axis=1)
         return self._decode_each(between, labels)
@@ -130,17 +177,20 @@ class Model(NamedTuple):
         values: np.ndarray,
         labels: Labels = None,
     ) -> np.ndarray:
-        """Images of latents with one number changed, float32 [N, K, H, W, C].
+        """Decode latents with one of their numbers replaced by several values.
 
         Args:
           latents: [N, t_max, d_z].
-          t, index: which number; `model.params["latent"]["variance"]` [t_max, d_z] says how much of
-            each the encoder finds in images.
-          values: float32 [K], what it becomes; in training it is N(0, 1).
-          labels: as in `encode`.
+          t, index: position of the number in [t_max, d_z]. `model.params["latent"]["variance"]`
+            [t_max, d_z] has the mean square of each number as the encoder predicts it.
+          values: float32 [K], the values to set; during training the number is N(0, 1).
+          labels: see `encode`.
+
+        Returns:
+          Images float32 [N, K, H, W, C] in [-1, 1].
 
         Raises:
-          UserError: see `decode`; or there is no such number.
+          UserError: see `decode`; or the latents have no number at (t, index).
         """
         if not (0 <= t < latents.shape[1] and 0 <= index < latents.shape[2]):
             raise UserError(f"t is {t}, index {index}; latents are {latents.shape}")
@@ -163,39 +213,62 @@ class Model(NamedTuple):
         steps: int = 100,
         learning_rate: float = 0.05,
     ) -> np.ndarray:
-        """Latents that decode to something closer to `images`, by gradient descent from `latents`.
+        """Move latents by gradient descent so that they decode to something closer to images.
 
-        Each image is refined alone; the result is never worse than `latents`.
+        Every image is refined on its own. The result is the best step of each, so it is never worse
+        than `latents`.
+
+        Args:
+          images: uint8, or float32 in [-1, 1], [N, H, W, C].
+          latents: where the descent starts, such as `encode(images)`.
+          labels: see `encode`.
+          steps: number of gradient steps.
+          learning_rate: of the gradient steps.
+
+        Returns:
+          Latents float32, of the same shape as `latents`.
 
         Raises:
-          UserError: the method has no inversion, or images of another shape.
+          UserError: the method has no refinement, images have another shape, or labels are missing
+            or not known to the model.
         """
         refine = self._inversion("refine")
 
-        def refined(params: Params, x: Array, y: Array, z: Array) -> Array:
+        def refined(params: Params, x: Array, y: Array, z: Array) -> Any:
             return refine(params, x, y, z, steps, learning_rate)
 
         x, y = self._images(images), self._labels(labels, len(images))
-        return self._map(refined, x, y, latents, jit=False)  # it compiles its own step
+        # `refine` is a Python loop that compiles its own step.
+        return cast(np.ndarray, self._map(refined, x, y, latents, jit=False))
 
     def path(self, latents: np.ndarray, labels: Labels = None) -> tuple[np.ndarray, ...]:
-        """What `decode` passes through: x'_0..x'_{t_max} and x^norm_1..x^norm_{t_max}.
+        """The intermediate images of `decode`.
+
+        Args:
+          latents: see `decode`.
+          labels: see `encode`.
 
         Returns:
-          Two arrays float32 [N, t_max + 1, H, W, C] and [N, t_max, H, W, C].
+          For DDDG, x'_0..x'_{t_max} float32 [N, t_max + 1, H, W, C] and x^norm_1..x^norm_{t_max}
+          float32 [N, t_max, H, W, C].
 
         Raises:
-          UserError: the method has no inversion.
+          UserError: the method shows no intermediate images, or labels are missing or not known.
         """
         path = self._inversion("path")
 
         def over_time(params: Params, z: Array, y: Array) -> tuple[Array, ...]:
             return tuple(jnp.moveaxis(x, 0, 1) for x in path(params, z, y))
 
-        return self._map(over_time, latents, self._labels(labels, len(latents)))
+        images = self._map(over_time, latents, self._labels(labels, len(latents)))
+        return cast(tuple[np.ndarray, ...], images)
 
     def _inversion(self, name: str) -> Callable[..., Any]:
-        """The function `name` of the method's `Inversion`."""
+        """The function `name` of the method's `Inversion`.
+
+        Raises:
+          UserError: the method has no such function.
+        """
         function: Callable[..., Any] | None = getattr(self.method.inversion, name, None)
         if function is None:
             able = ", ".join(sorted(name for name, entry in METHODS.items() if entry.inverts))
@@ -206,11 +279,11 @@ class Model(NamedTuple):
 
     @property
     def classes(self) -> int:
-        """How many; 0: the model is unconditional."""
+        """Number of classes; 0: the model is unconditional."""
         return int(self.config.get("classes", 0))
 
     def _labels(self, labels: Labels, count: int) -> np.ndarray:
-        """Int32 [count]; zeros for a model that does not look at them."""
+        """Checked labels, int32 [count]; zeros for an unconditional model."""
         classes = self.classes
         if labels is None and not classes:
             return np.zeros(count, np.int32)
@@ -228,6 +301,7 @@ class Model(NamedTuple):
         return np.broadcast_to(given, (count,)).astype(np.int32)
 
     def _images(self, images: np.ndarray) -> np.ndarray:
+        """The same images, with their shape checked."""
         if images.ndim != 4 or images.shape[1:] != self.shape:
             raise UserError(
                 f"images are {images.shape}; [N, *{self.shape}] is what this model knows"
@@ -235,18 +309,25 @@ class Model(NamedTuple):
         return images
 
     def _map(self, function: Callable[..., Any], *arrays: np.ndarray, jit: bool = True) -> Any:
-        """`function(params, *arrays)` batch by batch, split over the devices, on the host."""
-        count = len(arrays[0])
-        size = meshes.round_up(min(self.config.sample.batch_size, count), self.mesh)
+        """Call `function(params, *arrays)` in batches split over the devices.
+
+        Args:
+          function: params and one batch of each array -> pytree of arrays [b, ...].
+          *arrays: [N, ...] each.
+          jit: whether to compile `function`.
+
+        Returns:
+          The pytree of `function`'s results, numpy arrays [N, ...].
+        """
+        size = meshes.round_up(min(self.config.sample.batch_size, len(arrays[0])), self.mesh)
         split = meshes.over_batch(self.mesh)
         compiled = jax.jit(function) if jit else function
-        parts = []
-        for start in range(0, count, size):
-            rows = [np.asarray(a[start : start + size]) for a in arrays]
-            padded = [np.resize(a, (size, *a.shape[1:])) for a in rows]  # repeats: one compilation
-            out = compiled(self.params, *(jax.device_put(a, split) for a in padded))
-            parts.append(jax.device_get(out))
-        return jax.tree.map(lambda *xs: np.concatenate(xs)[:count], *parts)
+
+        def on_devices(*rows: np.ndarray) -> PyTree:
+            return compiled(self.params, *(jax.device_put(array, split) for array in rows))
+
+        parts = in_batches(on_devices, [np.asarray(array) for array in arrays], size)
+        return jax.tree.map(lambda *xs: np.concatenate(xs), *parts)
 
 
 def load(
@@ -298,19 +379,3 @@ def load(
     for change in plugin_code.changes(workdir, config):
         warnings.warn(change, stacklevel=2)
     return Model(config, method, params, step, shape, mesh, frozen)
-
-
-def averages(method: Method, config: ConfigDict) -> dict[str, PyTree]:
-    """Shapes and dtypes of the moving averages, and of what else is stored for sampling.
-
-    Raises:
-      UserError: sizes that the networks cannot have.
-    """
-
-    def create(key: Array) -> dict[str, PyTree]:
-        params, carry = method.init(key), method.carry_init(key)
-        return {role: params[role] for role in method.ema_roles} | method.learned(carry)
-
-    with tracing(config):
-        shapes: dict[str, PyTree] = jax.eval_shape(create, jax.random.key(0))
-    return shapes

@@ -1,6 +1,6 @@
-"""The images of a method that people and metrics look at: samples, or reconstructions.
+"""`Outputs`: the images of a method for grids and metrics, either samples or reconstructions.
 
-This is the only place that distinguishes methods that sample from methods that only reconstruct.
+Only this module distinguishes methods that sample from methods that only reconstruct.
 """
 
 from collections.abc import Callable, Iterator
@@ -55,7 +55,7 @@ def outputs_of(
       source: real images to reconstruct.
       mesh: devices to compute on.
       frozen: frozen networks that sampling needs.
-      key: of the samples.
+      key: typed PRNG key of the samples.
       count: number of images; at most `source.size` are reconstructed.
     """
     if method.sample is None:

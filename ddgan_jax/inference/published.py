@@ -1,7 +1,7 @@
-"""Published PyTorch checkpoints -> run folders to sample from, and run folders -> such checkpoints.
+"""`convert`: import published PyTorch checkpoints as run folders, and export runs as checkpoints.
 
-`SOURCES` says whose checkpoints are known. A further one is one line there and, if its network is
-new, a function that returns its entries, see `convert.names`.
+`SOURCES` has one entry per published network. A new entry needs, if its network is new, a function
+that pairs names of PyTorch arrays with our parameters (`interop.names`).
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,8 @@ from ddgan_jax.config import check, flatten
 from ddgan_jax.config.stored import read_config, save_config
 from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.data import data_shape
-from ddgan_jax.inference.model import averages, load
+from ddgan_jax.inference.model import load
+from ddgan_jax.inference.sampling import averages
 from ddgan_jax.interop import wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.ddgan import generator_entries
@@ -28,19 +29,19 @@ from ddgan_jax.methods import build_method, complete_config
 from ddgan_jax.spaces import find_space
 
 Say = Callable[[str], None]
-WRAPPER = "module."  # what PyTorch's parallel training puts before every name
+WRAPPER = "module."  # prefix of every name that PyTorch's DistributedDataParallel adds
 
 
 class Source(NamedTuple):
-    """Where checkpoints come from.
+    """A published network whose checkpoints can be imported and exported.
 
     Attributes:
-      file: what is published, for people.
-      role: of our method, whose moving average the arrays are.
-      entries: our parameters of that role, or their shapes -> which array is which.
-      needs: {field of the config: values that it may have} for the network to be the published one.
-      inside: names under which a file that holds more than the network has its arrays.
-      without: beginnings of the names of arrays that are of other networks.
+      file: name of the published file, for messages.
+      role: role of our method whose moving average the checkpoint holds.
+      entries: parameters of that role, or their shapes -> pairs of PyTorch and our names.
+      needs: field of the config -> values for which our network is the published one.
+      inside: keys of the dictionaries that hold the arrays, in files that hold more than them.
+      without: prefixes of array names that belong to other networks and are skipped.
     """
 
     file: str
@@ -51,7 +52,7 @@ class Source(NamedTuple):
     without: tuple[str, ...] = ()
 
 
-# What a config means by not having a field.
+# Values of fields that a config does not have.
 _ABSENT = {
     "classes": 0,
     "space.kind": "pixels",
@@ -75,17 +76,17 @@ SOURCES: dict[str, Source] = {
     "ddgan": Source("netG_N.pth", "gen", generator_entries, _DDGAN, ("netG_dict",)),
     "wddgan": Source("netG_N.pth", "gen", wddgan.generator_entries, _WDDGAN, ("netG_dict",)),
     "lddgan": Source("netG_N.pth", "gen", generator_entries, _LDDGAN, ("netG_dict",)),
-    "ldm_autoencoder": Source(  # beside it lie the networks of its loss
+    "ldm_autoencoder": Source(  # the file also has the networks of its loss, "loss.*"
         "model.ckpt", "autoencoder", autoencoder_entries, _LDM, ("state_dict",), ("loss.",)
     ),
 }
 
 
 def find_source(name: str) -> Source:
-    """The source called `name`.
+    """The entry of `SOURCES` called `name`.
 
     Raises:
-      UserError: there is none.
+      UserError: there is no such entry.
     """
     if name not in SOURCES:
         raise UserError(
@@ -95,7 +96,7 @@ def find_source(name: str) -> Source:
 
 
 def _mismatch(source: Source, config: ConfigDict) -> str:
-    """The first field that makes the config's network another than the published; "" if none."""
+    """A message about the first field that differs from the published network; "" if none does."""
     flat = {**_ABSENT, **flatten(config)}
     for field, allowed in source.needs.items():
         if flat.get(field) not in allowed:
@@ -105,16 +106,16 @@ def _mismatch(source: Source, config: ConfigDict) -> str:
 
 
 def check_network(name: str, config: ConfigDict) -> None:
-    """Raise a UserError unless `config` describes a network like those of the source `name`."""
+    """Raise a UserError unless `config` describes the network of the source `name`."""
     if reason := _mismatch(find_source(name), config):
         raise UserError(f"{reason} for --source={name}")
 
 
 def source_of(config: ConfigDict) -> str:
-    """The name of the source whose networks are like that of `config`.
+    """The name of the source with the network that `config` describes.
 
     Raises:
-      UserError: there is none.
+      UserError: there is no such source.
     """
     found = [name for name, source in SOURCES.items() if not _mismatch(source, config)]
     if not found:
@@ -129,18 +130,22 @@ def source_of(config: ConfigDict) -> str:
 def import_checkpoint(
     source: str, file: Path, config: ConfigDict, workdir: AnyPath, step: int = 0, say: Say = print
 ) -> int:
-    """Write a run folder that can be sampled from and evaluated, but not trained on.
+    """Write a run folder that can be sampled from and evaluated, but not trained further.
 
     Args:
-      source: a key of SOURCES.
+      source: a key of `SOURCES`.
       file: the PyTorch file. It is read without PyTorch, and nothing in it is executed.
-      config: of the same network.
-      workdir: the folder to make.
-      step: what to call the checkpoint; the file does not say it in steps.
+      config: config that describes the same network.
+      workdir: the run folder to create.
+      step: step to store the checkpoint under; the file does not have its own.
       say: prints a line.
 
+    Returns:
+      The exit status, 0.
+
     Raises:
-      UserError: the file, the config or the folder is not as it should be, in one line.
+      UserError: the config describes another network, the file is damaged or has other arrays, or
+        `workdir` is not empty.
     """
     published = find_source(source)
     check_network(source, config)
@@ -187,18 +192,21 @@ def export_checkpoint(
     wrapped: bool = False,
     say: Say = print,
 ) -> int:
-    """Write the moving average of a run folder as the published code saves it.
+    """Write the moving average of a run as a PyTorch file that the published code loads.
 
     Args:
       workdir: the run folder.
       file: the PyTorch file to write; `torch.load(file, weights_only=True)` reads it.
-      source: a key of SOURCES; found by the config if "".
-      step: of the checkpoint; the last one if None.
+      source: a key of `SOURCES`; "": the one that fits the config.
+      step: of the checkpoint; None: the last one.
       wrapped: begin every name with "module.".
       say: prints a line.
 
+    Returns:
+      The exit status, 0.
+
     Raises:
-      UserError: see `model.load`; a network that was never published; or `file` is there.
+      UserError: see `model.load`; the network has no published counterpart; or `file` exists.
     """
     config = complete_config(read_config(workdir))
     source = source or source_of(config)

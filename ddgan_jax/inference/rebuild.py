@@ -1,4 +1,4 @@
-"""Reconstruction of images by a method's `encode` and `decode`, in compiled batches."""
+"""Reconstruction of images by encoding and decoding them, in compiled batches."""
 
 from collections.abc import Callable, Iterator
 
@@ -17,7 +17,7 @@ def rebuilder(method: Method, mesh: jax.sharding.Mesh, batch_size: int) -> Rebui
     """Compile `decode(encode(images))` of a method, with label 0 for all images.
 
     Args:
-      method: a method that encodes.
+      method: a method with an `inversion`.
       mesh: devices; batches are split over them.
       batch_size: images per compiled call, rounded up to a multiple of the devices.
 

@@ -1,4 +1,4 @@
-"""`--mode=sample`: a PNG and an npz of any number of images from a run folder."""
+"""`sample`: draw samples from a run folder and write them as samples.png and samples.npz."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from ddgan_jax.inference.model import load
 from ddgan_jax.io import run_folder
 from ddgan_jax.plotting import grids as plots
 
-GRID_LIMIT = 1024  # images in the picture; the npz has them all
+GRID_LIMIT = 1024  # images shown in samples.png; samples.npz has all of them
 
 
 def sample_to_folder(
@@ -29,10 +29,23 @@ def sample_to_folder(
     config: ConfigDict | None = None,
     say: Callable[[str], None] = print,
 ) -> int:
-    """Write `samples.png` and `samples.npz`: "images" (uint8; points: float32), "seed", "step".
+    """Write `samples.png` and `samples.npz`.
 
-    Of a class-conditional model also "labels", int32: all `label`, or if that is None each class in
-    turn.
+    The npz has "images" (uint8; points are float32), "seed", "step" and, for a class-conditional
+    model, "labels" int32.
+
+    Args:
+      workdir: the run folder.
+      out: folder to write to.
+      count: number of samples.
+      seed: of the samples; sample i depends on (seed, i) and its label only.
+      label: class of all samples; None: each class in turn.
+      step: of the checkpoint; None: the last one.
+      config: see `model.load`.
+      say: prints a line.
+
+    Returns:
+      The exit status, 0.
 
     Raises:
       UserError: see `model.load`; the model does not know `label`; or `out` cannot be written to.
@@ -42,9 +55,9 @@ def sample_to_folder(
     if labels is None and model.classes:
         labels = np.arange(count, dtype=np.int32) % model.classes
     if jax.process_index() == 0:
-        run_folder.check_writable("--out", out)  # before the work, not after it
+        run_folder.check_writable("--out", out)  # before the long computation
     start = time.perf_counter()
-    # To uint8 batch by batch: a quarter of the memory.
+    # Converted to uint8 batch by batch, which needs a quarter of the memory.
     batches = model.batches(jax.random.key(seed), count, labels=labels)
     stored = np.concatenate([to_uint8(b) if b.ndim == 4 else b for b in batches])
     seconds = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Sampling any number of images: fixed-size compiled batches, one key per image."""
+"""Sampling in batches of one compiled size, with one random key per sample."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,21 +6,63 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.random import sample_keys
-from ddgan_jax.core.types import Array, Method, Params, PyTree
+from ddgan_jax.core.types import Array, Method, Params, PyTree, TrainState
+from ddgan_jax.methods import tracing
+from ddgan_jax.parallel.batching import in_batches
 from ddgan_jax.parallel.mesh import over_batch, replicated
 
 
-def compiled_sampler(method: Method, mesh: jax.sharding.Mesh, of_classes: bool = False) -> Any:
-    """`method.sample`, jitted: keys split over the devices, samples on all of them.
+def sampling_params(state: TrainState, raw: bool = False) -> dict[str, PyTree]:
+    """The parameters that a train state samples with, by role.
 
-    Parameters may come split, as training leaves them with `config.train.fsdp`. `of_classes`: it
-    takes labels too.
+    Args:
+      state: a train state, or its shapes.
+      raw: use the current weights instead of their moving averages. What the method learns
+        otherwise (`Method.learned`) is the same.
+    """
+    return {**state.ema, **state.params} if raw else {**state.params, **state.ema}
+
+
+def averages(method: Method, config: ConfigDict) -> dict[str, PyTree]:
+    """Shapes and dtypes of the parameters that sampling uses and checkpoints store for it.
+
+    Args:
+      method: the method.
+      config: its config, for error messages.
+
+    Returns:
+      By role, the moving averages and `Method.learned`.
 
     Raises:
-      UserError: the method draws no samples.
+      UserError: the networks cannot have the sizes that the config asks for.
+    """
+
+    def create(key: Array) -> dict[str, PyTree]:
+        params, carry = method.init(key), method.carry_init(key)
+        return {role: params[role] for role in method.ema_roles} | method.learned(carry)
+
+    with tracing(config):
+        shapes: dict[str, PyTree] = jax.eval_shape(create, jax.random.key(0))
+    return shapes
+
+
+def compiled_sampler(method: Method, mesh: jax.sharding.Mesh, with_labels: bool = False) -> Any:
+    """Jit `method.sample` with keys split over the devices and replicated samples.
+
+    Args:
+      method: a method that samples.
+      mesh: the devices. Parameters may be sharded over them (`config.train.fsdp`).
+      with_labels: whether the function takes labels as a fourth argument.
+
+    Returns:
+      (params, keys [B], frozen[, labels int32 [B]]) -> samples float32 [B, *data].
+
+    Raises:
+      UserError: the method does not sample.
     """
     if method.sample is None:
         raise UserError("this method draws no samples; --mode=reconstruct shows what it rebuilds")
@@ -29,7 +71,7 @@ def compiled_sampler(method: Method, mesh: jax.sharding.Mesh, of_classes: bool =
     def sample(params: Params, keys: Array, frozen: PyTree, *labels: Array) -> Array:
         return draw(jax.lax.with_sharding_constraint(params, same), keys, frozen, *labels)
 
-    layouts = (None, split, same) + of_classes * (split,)
+    layouts = (None, split, same) + with_labels * (split,)
     return jax.jit(sample, in_shardings=layouts, out_shardings=same)
 
 
@@ -42,14 +84,24 @@ def sample_batches(
     batch_size: int,
     labels: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yield `count` samples in all, on the host, float32, in batches of at most `batch_size`.
+    """Draw samples in batches.
 
-    `sample` is compiled for `batch_size` only: the last batch is filled up and cut. `labels`: int32
-    [count], the classes asked for.
+    Args:
+      sample: from `compiled_sampler`; called with `batch_size` keys each time.
+      params: parameters by role.
+      frozen: frozen networks that sampling needs.
+      key: typed PRNG key; sample i gets `fold_in(key, i)`.
+      count: number of samples.
+      batch_size: samples per call, a multiple of the devices.
+      labels: int32 [count] for a sampler `with_labels`.
+
+    Returns:
+      Iterator of float32 [b, *data] on the host; b is `batch_size` for all but the last batch.
     """
-    for start in range(0, count, batch_size):
-        asked: tuple[Array, ...] = ()
-        if labels is not None:
-            asked = (jnp.asarray(np.resize(labels[start : start + batch_size], batch_size)),)
-        images = sample(params, sample_keys(key, start, batch_size), frozen, *asked)
-        yield np.asarray(images)[: count - start]
+
+    def draw(indices: np.ndarray, *labels: np.ndarray) -> Array:
+        keys = sample_keys(key, int(indices[0]), batch_size)
+        return sample(params, keys, frozen, *map(jnp.asarray, labels))
+
+    arrays = [np.arange(count)] + ([] if labels is None else [labels])
+    return in_batches(draw, arrays, batch_size)

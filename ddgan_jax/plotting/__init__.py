@@ -1,1 +1,1 @@
-"""Pictures: grids of images, scatter plots, curves, explanatory figures."""
+"""Plotting: grids of images, scatter plots, curves of metrics, explanatory figures."""

@@ -1,33 +1,33 @@
-"""Figures of metrics over training, by matplotlib."""
+"""Curves of metrics over training, drawn with matplotlib."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ddgan_jax.io.run_folder import atomically
 
-Lines = Sequence[Mapping[str, float]]  # of a JSONL file
+Lines = Sequence[Mapping[str, float]]  # of a JSONL file, name -> value
 AXES = {"images": "training images", "seconds": "seconds of training"}
 NOT_METRICS = ("step", "images", "seconds", "images_per_second")
 
 
 def metrics_of(lines: Lines) -> list[str]:
-    """What can be drawn of these lines: their metrics, without standard deviations."""
+    """Names of the metrics in the lines, without standard deviations."""
     names = dict.fromkeys(name for line in lines for name in line)
     return [name for name in names if name not in NOT_METRICS and "_std" not in name]
 
 
 def draw(path: Path, runs: Mapping[str, Lines], axis: str) -> None:
-    """Write a PNG: a panel for every metric, in it a curve for every run that has it.
+    """Write a PNG with a panel per metric and, in each panel, a curve per run.
 
     Args:
-      path: of the PNG.
-      runs: name -> lines, each with `axis` and metrics.
-      axis: "images" or "seconds".
+      path: path of the PNG.
+      runs: name of the run -> lines of its metrics, which also have the value of `axis`.
+      axis: horizontal axis, a key of `AXES`.
 
     Raises:
-      OSError: it cannot be written.
+      OSError: the file cannot be written.
     """
-    # The object-oriented interface: no global state, no display.
+    # matplotlib's object-oriented interface needs no display and has no global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

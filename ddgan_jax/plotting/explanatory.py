@@ -1,4 +1,4 @@
-"""Figures that explain the methods: densities of one denoising step, images over time."""
+"""Figures that explain the methods: densities of a denoising step, rows of images over time."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,28 +13,31 @@ from ddgan_jax.plotting import grids
 def draw_densities(
     path: Path, data: Mixture, x_t: float, betas: Sequence[float], grid: np.ndarray
 ) -> None:
-    """Write a PNG: the density of the data and, for every step size, q(x_{t-1} | x_t).
+    """Write a PNG with the density of the data and, per step size, q(x_{t-1} | x_t).
 
     Args:
-      path: the PNG.
-      data: q(x_{t-1}).
-      x_t: where the noisy sample is.
+      path: path of the PNG.
+      data: the distribution q(x_{t-1}).
+      x_t: value of the noisy sample.
       betas: variances of the step, one panel each.
-      grid: increasing x, float64 [K].
+      grid: increasing values of x, float64 [K].
+
+    Raises:
+      OSError: the file cannot be written.
     """
-    # The object-oriented interface: no global state, no display.
+    # matplotlib's object-oriented interface needs no display and has no global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3 * (len(betas) + 1), 2.6), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(betas) + 1)
-    panels[0].fill_between(grid, density(data, grid), color="tab:grey", alpha=0.6)
+    panels[0].fill_between(grid, density(data, grid), color="tab:gray", alpha=0.6)
     panels[0].set_title("data, $q(x_{t-1})$", fontsize=10)
     for panel, beta in zip(panels[1:], betas, strict=True):
         panel.fill_between(grid, denoising_density(data, grid, x_t, beta), alpha=0.6)
         noisy = density(diffused(data, 1 - beta), grid)
-        panel.plot(grid, noisy * panel.get_ylim()[1] / noisy.max() / 4, "--", color="tab:grey")
+        panel.plot(grid, noisy * panel.get_ylim()[1] / noisy.max() / 4, "--", color="tab:gray")
         panel.axvline(x_t, color="black", linewidth=0.8)
         panel.set_title(rf"$q(x_{{t-1}}\,|\,x_t = {x_t})$, $\beta_t = {beta}$", fontsize=10)
     for panel in panels:
@@ -47,7 +50,15 @@ def draw_densities(
 
 
 def draw_rows(path: Path, over_time: np.ndarray) -> None:
-    """Write a PNG of images [K, N, H, W, C]: a row for each of the N, time to the right."""
+    """Write a PNG of images over time: a row per image, with time to the right.
+
+    Args:
+      path: path of the PNG.
+      over_time: [K, N, H, W, C], uint8 or floats in [-1, 1]; K times of N images.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
     rows = np.moveaxis(np.asarray(over_time), 0, 1)
     picture = grids.image_grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
     with atomically(path) as temporary:

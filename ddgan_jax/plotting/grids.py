@@ -1,4 +1,4 @@
-"""Pictures: a grid of images, a scatter of points; what `samples/` is filled with."""
+"""Pictures of samples as uint8 arrays: grids of images, scatter plots of points."""
 
 from pathlib import Path
 
@@ -7,14 +7,21 @@ from PIL import Image
 
 from ddgan_jax.core.images import to_uint8
 
-BORDER = 96  # grey between the images: neither black background nor white stroke
+BORDER = 96  # gray level between the images, unlike black background and white strokes
 
 
 def image_grid(images: np.ndarray, columns: int = 0, min_side: int = 64) -> np.ndarray:
-    """Images [N, H, W, 1 or 3], uint8 or in [-1, 1] -> one uint8 picture [., ., 3], row by row.
+    """Arrange images in a grid, row by row, with a border between them.
 
-    Small images are enlarged by a whole factor, pixels kept square, until their side is at least
-    `min_side`; a border lies between them. `columns` 0: as square as it can be.
+    Small images are enlarged by an integer factor, so that pixels stay square.
+
+    Args:
+      images: uint8, or floats in [-1, 1], [N, H, W, C] with C 1 or 3.
+      columns: images per row; 0: the grid is as square as possible.
+      min_side: the larger side of an image in the picture has at least so many pixels.
+
+    Returns:
+      Uint8 [height, width, 3].
     """
     count, height, width, channels = images.shape
     columns = columns or int(np.ceil(np.sqrt(count)))
@@ -33,25 +40,32 @@ def image_grid(images: np.ndarray, columns: int = 0, min_side: int = 64) -> np.n
 
 
 def scatter(points: np.ndarray, size: int = 640) -> np.ndarray:
-    """Points [N, D] -> one uint8 picture [size, size, 3] of the first two axes (D = 1: one line).
+    """Plot the first two coordinates of points; the color is darker where there are more points.
 
-    Darker where there are more.
+    Args:
+      points: floats [N, D]. Those outside [-2, 2] are not shown; the toy data have unit variance.
+        With D = 1 the second coordinate is 0.
+      size: height and width of the picture in pixels, even.
+
+    Returns:
+      Uint8 [size, size, 3].
     """
     points = np.pad(points, ((0, 0), (0, max(2 - points.shape[1], 0))))
-    extent = 2.0  # the toy data have unit variance
+    extent = 2.0
     bins, _, _ = np.histogram2d(
         points[:, 1], points[:, 0], bins=size // 2, range=[[-extent, extent]] * 2
     )
     ink = 1 - np.exp(-bins[::-1])
     paper = np.array([255, 255, 255]) - ink[..., None] * (255 - np.array([24, 60, 140]))
-    return paper.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    pixels: np.ndarray = paper.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    return pixels
 
 
 def picture(samples: np.ndarray) -> np.ndarray:
-    """A uint8 [H, W, 3] picture of samples: a grid of images, or a scatter of points."""
+    """A uint8 [H, W, 3] picture of samples: a grid of images [N, H, W, C], or points [N, D]."""
     return image_grid(samples) if samples.ndim == 4 else scatter(samples)
 
 
 def save_png(path: Path, pixels: np.ndarray) -> None:
-    """Write a uint8 [H, W, 3] picture."""
+    """Write a uint8 [H, W, 3] picture as a PNG file."""
     Image.fromarray(pixels).save(path)

@@ -1,1 +1,1 @@
-"""Speed, FLOPs and memory: measured on this machine, and predicted for others."""
+"""Speed, FLOPs and memory, measured on this machine and predicted for others."""

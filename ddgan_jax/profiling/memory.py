@@ -1,4 +1,4 @@
-"""What a train step will need in memory, before anything compiles."""
+"""Memory of the activations of a train step, counted by tracing, before anything compiles."""
 
 import functools
 from collections.abc import Mapping
@@ -13,20 +13,22 @@ from ddgan_jax.core.types import Array, Context, Method, Params, Phase, PyTree, 
 def activation_bytes(
     method: Method, state: TrainState, batch: Mapping[str, Any], frozen: PyTree, accumulate: int
 ) -> int:
-    """Bytes that the hungriest phase keeps between its forward and its backward pass.
+    """Bytes that the largest phase keeps between its forward and its backward pass.
 
-    Of the whole batch, or of one of the `accumulate` parts that it is split in: on n devices each
-    has 1/n of them. Counted by tracing alone, as what `jax.vjp` remembers beside the parameters,
-    with the regularizer where there is one. XLA may keep less (what fuses is not kept) and needs a
-    little more (buffers of the convolutions).
+    Counted by tracing, as the arrays that `jax.vjp` keeps besides its arguments, with the
+    regularizer of the phase if it has one. XLA may keep less (fused operations keep nothing) and
+    needs some more (buffers of convolutions).
 
     Args:
-      method: what is trained.
+      method: the method that is trained.
       state, batch, frozen: arguments of the train step, or their shapes.
-      accumulate: see `train_step`.
+      accumulate: number of parts that the batch is split into, see `train_step`.
+
+    Returns:
+      Bytes for one part of the batch, over all devices together.
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
-    per_phase = []
+    per_phase: list[int] = []
     for phase in method.phases:
         kept = functools.partial(_kept, phase)
         shapes = jax.eval_shape(
@@ -37,7 +39,7 @@ def activation_bytes(
 
 
 def _kept(phase: Phase, params: Params, context: Context) -> list[Array]:
-    """What the backward pass of `phase` reads, but for the arguments."""
+    """The arrays that the backward pass of `phase` reads, without params and context."""
     loss = with_regularizer(phase.loss, phase.regularizer)
 
     def of_role(role_params: PyTree) -> tuple[Array, Any]:

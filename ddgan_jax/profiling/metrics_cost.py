@@ -1,7 +1,7 @@
-"""Time and memory of the metrics, on two sets of uniformly distributed features.
+"""Measure time and memory of the metrics on two sets of uniformly distributed features.
 
-Each metric runs in a process of its own, so that its peak of memory, which includes the features,
-is its own; drawing them is not timed.
+Each metric runs in a process of its own, so that its peak memory, which includes the features, is
+not that of another metric. Drawing the features is not timed.
 """
 
 import json
@@ -18,7 +18,7 @@ import numpy as np
 
 from ddgan_jax.core.errors import UserError
 
-BLOCK = 1000  # samples drawn at a time
+BLOCK = 1000  # samples per random block
 PARTS = ("imports", "frechet", "kid", "precision_recall")
 SHIFT = 0.05  # added to the second set
 
@@ -49,12 +49,12 @@ def random_set(which: int, count: int, features: int) -> np.ndarray:
 
 
 def peak_gigabytes() -> float:
-    """Peak of this process's memory in 10^9 bytes."""
+    """Peak memory of this process in 10^9 bytes."""
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, else in KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
-def seconds_of(part: str, count: int, features: int) -> dict[str, float]:
+def time_part(part: str, count: int, features: int) -> dict[str, float]:
     """Time one part in this process.
 
     Args:
@@ -65,7 +65,7 @@ def seconds_of(part: str, count: int, features: int) -> dict[str, float]:
     Returns:
       {description: seconds}.
     """
-    # Imports are local, so that they do not add to the peak of another part.
+    # Local imports, so that they do not add to the peak memory of another part.
     if part == "frechet":
         return _frechet(count, features)
     if part == "imports":
@@ -103,12 +103,21 @@ def _frechet(count: int, features: int) -> dict[str, float]:
 
 
 def run_part(part: str, count: int, features: int) -> dict[str, Any]:
-    """Measure one part in this process: seconds, peak of memory, versions and devices."""
+    """Measure one part in this process.
+
+    Args:
+      part: one of `PARTS`.
+      count: samples of each set.
+      features: features per sample.
+
+    Returns:
+      "seconds" (see `time_part`), "peak_gigabytes", "versions" and "device" (texts).
+    """
     import jax
 
     devices = jax.devices()
     return {
-        "seconds": seconds_of(part, count, features),
+        "seconds": time_part(part, count, features),
         "peak_gigabytes": peak_gigabytes(),
         "versions": f"python {platform.python_version()}, numpy {np.__version__}, "
         f"jax {jax.__version__}",
@@ -125,11 +134,11 @@ print(json.dumps(run_part(part, int(count), int(features))))
 """
 
 
-def in_a_process(part: str, count: int, features: int) -> dict[str, Any]:
+def run_in_process(part: str, count: int, features: int) -> dict[str, Any]:
     """`run_part` in a new process.
 
     Raises:
-      UserError: the process failed; the message has the last line that it wrote.
+      UserError: the process failed; the message has the last line of its stderr.
     """
     command = [sys.executable, "-c", _PRINT_PART, part, str(count), str(features)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -141,18 +150,18 @@ def in_a_process(part: str, count: int, features: int) -> dict[str, Any]:
 
 
 def report(count: int, features: int) -> Iterator[str]:
-    """Lines of a table of all `PARTS`, each as soon as it is measured.
+    """Yield the lines of a table of all `PARTS`, each as soon as it is measured.
 
     Args:
       count: samples of each of the two sets, at least 4.
-      features: numbers per sample.
+      features: features per sample.
 
     Raises:
       UserError: a part failed.
     """
     yield f"2 x {count} samples of {features} features ({8 * count * features / 1e9:.2f} GB)"
     for i, part in enumerate(PARTS):
-        found = in_a_process(part, count, features)
+        found = run_in_process(part, count, features)
         if not i:
             yield f"{found['versions']}; {found['device']}"
             yield f"{'':<24}{'seconds':>10}{'peak GB':>10}"

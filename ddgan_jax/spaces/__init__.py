@@ -1,4 +1,4 @@
-"""Spaces that methods work in: pixels, Haar bands, latents; and the registry that names them."""
+"""Spaces that methods work in (pixels, Haar bands, latents) and their registry, `SPACES`."""
 
 from ml_collections import ConfigDict
 
@@ -17,7 +17,7 @@ SPACES: dict[str, SpaceEntry] = {
 
 
 def find_space(config: ConfigDict) -> SpaceEntry:
-    """The entry of `config.space.kind`; pixels without that field.
+    """The registry entry of `config.space.kind`; "pixels" if the config has no such field.
 
     Raises:
       UserError: there is no such space.
@@ -30,6 +30,6 @@ def build_space(config: ConfigDict, shape: Shape) -> Space:
     """The space that `config.space` describes, for data of `shape`.
 
     Raises:
-      UserError: unknown space, or what it needs is missing or does not fit.
+      UserError: the space is unknown, does not fit the data, or its autoencoder is missing.
     """
     return find_space(config).build(config, shape)

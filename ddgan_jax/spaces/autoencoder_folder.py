@@ -1,8 +1,8 @@
-"""The run folder of a frozen autoencoder: its network, its weights, and the scale of its latents.
+"""Read the autoencoder of a latent space from its run folder, and copy it into others.
 
-`config.space.autoencoder` names the run folder of a trained autoencoder. When training in its
-latents begins, `adopt` copies what decoding needs into the new run folder, as `autoencoder/`, with
-the scale of the latents in scale.json. From then on that copy is used.
+`config.space.autoencoder` names the run folder of a trained autoencoder. At the start of training
+in its latents, `adopt` copies its config, info and averaged weights into the new run folder, as
+`autoencoder/`, with the scale of the latents in scale.json. From then on the copy is used.
 """
 
 import json
@@ -30,7 +30,7 @@ FOLDER, SCALE = "autoencoder", "scale.json"
 
 
 def own(config: ConfigDict, workdir: AnyPath) -> ConfigDict:
-    """`config` naming the run folder's own copy of the autoencoder, if there is one."""
+    """`config` with the path of the run folder's own copy of the autoencoder, if there is one."""
     if not (workdir / FOLDER / SCALE).exists():
         return config
     result = ConfigDict(config.to_dict())
@@ -39,14 +39,18 @@ def own(config: ConfigDict, workdir: AnyPath) -> ConfigDict:
 
 
 def build_autoencoder(config: ConfigDict, shape: Shape) -> Any:
-    """The network of the autoencoder that `config.space.autoencoder` names.
+    """Build the network of the autoencoder that `config.space.autoencoder` names.
 
     Args:
-      config: of the run in its latents.
-      shape: of one image.
+      config: config of the run in latents.
+      shape: (H, W, C) of an image.
+
+    Returns:
+      The Flax module, see `core.types.Autoencoder`.
 
     Raises:
-      UserError: no run folder of an autoencoder, or one of images of another shape.
+      UserError: the folder is not the run folder of an autoencoder, or its images have another
+        shape.
     """
     name = config.space.autoencoder
     folder = place(name)
@@ -63,7 +67,7 @@ def build_autoencoder(config: ConfigDict, shape: Shape) -> Any:
 
 
 def check_trained(config: ConfigDict) -> None:
-    """Raise a UserError if the autoencoder's folder has no checkpoint."""
+    """Raise a UserError if the folder of the autoencoder has no checkpoint."""
     newest(place(config.space.autoencoder))
 
 
@@ -76,10 +80,17 @@ def shapes(config: ConfigDict) -> dict[str, Any]:
 
 
 def load(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Any]:
-    """{"autoencoder": averaged weights, "scale": of the folder, or 1}, on all devices.
+    """Load the frozen parameters of the latent space, replicated over the devices.
+
+    Args:
+      config: config of the run in latents.
+      mesh: the devices.
+
+    Returns:
+      {"autoencoder": averaged weights, "scale": the number in scale.json, or 1 without that file}.
 
     Raises:
-      UserError: no checkpoint in the autoencoder's folder, or a damaged one.
+      UserError: the folder of the autoencoder has no checkpoint, or a damaged one.
     """
     folder, same = place(config.space.autoencoder), replicated(mesh)
     wanted = checkpoint.with_sharding({"autoencoder": shapes(config)["autoencoder"]}, same)
@@ -107,10 +118,10 @@ def read_scale(folder: AnyPath) -> float | None:
 
 
 def newest(folder: AnyPath) -> str:
-    """Name of the last checkpoint; unlike orbax's, callable by one process alone.
+    """Name of the last checkpoint; can be called by a single process, unlike orbax's manager.
 
     Raises:
-      UserError: there is none.
+      UserError: there is no checkpoint.
     """
     checkpoints = folder / "checkpoints"
     names = [path.name for path in checkpoints.iterdir()] if checkpoints.is_dir() else []
@@ -121,19 +132,24 @@ def newest(folder: AnyPath) -> str:
 
 
 def adopt(config: ConfigDict, frozen: Mapping[str, Any], workdir: AnyPath) -> None:
-    """Copy what decoding needs of the autoencoder into the run folder, once, with the scale.
+    """Copy the autoencoder and the scale of its latents into a run folder; called by one process.
 
-    Called by one process.
+    Does nothing if the run folder has a complete copy.
+
+    Args:
+      config: config of the run in latents.
+      frozen: from `load`, with the final "scale".
+      workdir: the run folder.
     """
     source, copy = place(config.space.autoencoder), workdir / FOLDER
     if (copy / SCALE).exists():
         return
-    epath.Path(copy).rmtree(missing_ok=True)  # left by a run that was killed here
+    epath.Path(copy).rmtree(missing_ok=True)  # an incomplete copy of a run that was killed
     step = newest(source)
     copy_tree(source / "checkpoints" / step, copy / "checkpoints" / step, ("state", "window"))
     for name in ("config.json", "info.json"):
         (copy / name).write_bytes((source / name).read_bytes())
-    # Written last: it marks the copy as complete.
+    # Written last, because it marks the copy as complete.
     scale = {"scale": float(frozen["scale"])}
     write_atomically(copy / SCALE, json.dumps(scale) + "\n")
 
@@ -141,15 +157,16 @@ def adopt(config: ConfigDict, frozen: Mapping[str, Any], workdir: AnyPath) -> No
 def untrained(
     config: ConfigDict, autoencoder: ConfigDict, shape: Shape, folder: Path
 ) -> ConfigDict:
-    """`config` in the latents of an autoencoder without weights, described in `folder`.
-
-    For what depends on shapes only: FLOPs, bytes, speed.
+    """Describe an autoencoder without weights in a folder, to count FLOPs and measure speed.
 
     Args:
-      config: of a method in latents.
+      config: config of a method in latents.
       autoencoder: config of the autoencoder.
-      shape: of one image.
-      folder: where config.json and info.json are written.
+      shape: (H, W, C) of an image.
+      folder: folder to write config.json and info.json to.
+
+    Returns:
+      A copy of `config` whose `space.autoencoder` is `folder`.
     """
     save_config(folder, autoencoder)
     save_info(folder, {"data": {"shape": list(shape)}})

@@ -16,14 +16,17 @@ class FrozenNetworks(NamedTuple):
     """The frozen networks of a space, stored in the run folder that uses them.
 
     Attributes:
-      own: (config, workdir) -> the config that names the run folder's own copy, if there is one.
+      own: (config, workdir) -> the config with the path of the run folder's own copy of the
+        networks; the same config if there is no copy yet.
       check: config -> None; raises a UserError unless the networks can be loaded.
       shapes: config -> shapes and dtypes of what `load` returns.
       load: (config, mesh) -> parameters by name, replicated over the devices.
-      feed: (config, data, frozen) -> (the data as the train step sees them, frozen with what was
-        measured on them). Collective.
-      adopt: (config, frozen, workdir) -> None; copies what sampling needs into the run folder.
-      batch: (key, config, shape, count) -> a random batch like those of `feed`.
+      feed: (config, data, frozen) -> (the data as the train step sees them, `frozen` updated with
+        values measured on the data). Collective: every process has to call it.
+      adopt: (config, frozen, workdir) -> None; copies the networks into the run folder, for
+        sampling and for resumed runs.
+      batch: (key, config, shape of one example of the data, count) -> a random batch with the
+        shapes and dtypes of those of `feed`.
       folder: name of the copy in the run folder.
     """
 
@@ -38,7 +41,7 @@ class FrozenNetworks(NamedTuple):
 
 
 class SpaceEntry(NamedTuple):
-    """A space as configs name it.
+    """A registered space, which configs name by `config.space.kind`.
 
     Attributes:
       build: (complete config, shape of one example of the data) -> Space.

@@ -1,4 +1,4 @@
-"""Latent space: the scaled latents of a frozen autoencoder, roughly in [-1, 1] (LDDGAN)."""
+"""Latent space: scaled latents of a frozen autoencoder, roughly in [-1, 1] (LDDGAN)."""
 
 from typing import Any
 
@@ -19,15 +19,16 @@ from ddgan_jax.spaces.pixels import KIND, pixels
 
 
 def latent(autoencoder: Autoencoder, image_shape: Shape, shape: Shape) -> Space:
-    """The space encode(x) = E(x) / scale, decode(z) = clip(D(scale z), -1, 1); E, D are frozen.
+    """Latent space: encode(x) = E(x) / scale, decode(z) = clip(D(scale z), -1, 1).
 
-    Both read `frozen`: {"autoencoder": parameters, "scale": float32 scalar}. uint8 data are images
-    and are encoded; float32 data are latents from the cache and are only scaled.
+    The frozen parameters are {"autoencoder": parameters of E and D, "scale": float32 scalar}.
+    `encode` treats uint8 data as images; float32 data are latents from the cache, E(x), and are
+    only divided by the scale.
 
     Args:
-      autoencoder: with the methods `encode` and `decode`.
-      image_shape: of one image.
-      shape: of its latents.
+      autoencoder: the network with E and D.
+      image_shape: (H, W, C) of an image.
+      shape: (h, w, c) of its latents.
     """
     images = pixels(image_shape)
 
@@ -35,11 +36,12 @@ def latent(autoencoder: Autoencoder, image_shape: Shape, shape: Shape) -> Space:
         if data.dtype == jnp.uint8:
             x = images.encode(data, frozen)
             data, _ = autoencoder.apply({"params": frozen["autoencoder"]}, x, method="encode")
-        return data / frozen["scale"]
+        scaled: Array = data / frozen["scale"]
+        return scaled
 
     def decode(x: Array, frozen: PyTree) -> Array:
         params = {"params": frozen["autoencoder"]}
-        image = autoencoder.apply(params, x * frozen["scale"], method="decode")
+        image: Array = autoencoder.apply(params, x * frozen["scale"], method="decode")
         return jnp.clip(image, -1.0, 1.0)
 
     return Space(shape, encode, decode)
@@ -59,7 +61,7 @@ def _feed(
     space = _from_config(config, source.shape)
     feed, measured = agreed(lambda: latent_cache.encoded(config, space, source, frozen))
     if autoencoder_folder.read_scale(place(config.space.autoencoder)) is None:
-        # Every host measured its own latents, which may differ in the last bit.
+        # Hosts may have measured scales that differ in the last bit; all use that of process 0.
         scale = np.float32(config.space.scale or of_first(measured))
         frozen = {**frozen, "scale": jax.device_put(scale, frozen["scale"].sharding)}
     return feed, frozen
@@ -74,7 +76,7 @@ SPACE = SpaceEntry(
     {
         "space.kind": KIND,
         "space.autoencoder": text(REQUIRED, help="run folder of a trained autoencoder"),
-        "space.scale": number(0.0, help="latents are divided by it; 0: measured"),
+        "space.scale": number(0.0, help="divisor of the latents; 0: measured on the data"),
         "space.unit": choice(
             "largest",
             "largest",

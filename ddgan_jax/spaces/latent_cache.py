@@ -1,4 +1,4 @@
-"""Training data as latents: encoded once, kept in the cache folder, read as they are needed."""
+"""Cache of encoded training data: encode a data set once, then read its latents from a file."""
 
 import hashlib
 import os
@@ -22,28 +22,32 @@ from ddgan_jax.io.cache import cache_folder
 from ddgan_jax.io.storage import place
 from ddgan_jax.parallel import mesh as meshes
 
-CHUNK = 256  # images encoded at a time
+CHUNK = 256  # images encoded per call
 
 
 def encoded(
     config: ConfigDict, space: Space, source: Source, frozen: Mapping[str, Any]
 ) -> tuple[Source, float]:
-    """The latents of all images of `source` as a source, and their measured scale.
+    """Encode all images of a source, or read their latents from the cache.
 
-    The scale is the largest absolute latent, or with `config.space.unit` "deviation" the root mean
-    square. With `config.data.flip` the mirrored images are encoded too, since the latents of a
-    mirrored image are not the mirrored latents: the source is then twice as long.
+    With `config.data.flip` the mirrored images are encoded too, because the latents of a mirrored
+    image are not the mirrored latents; they follow the others, and the source is twice as long.
 
-    The file in the cache folder is named by a hash of images, weights and architecture.
+    The name of the file in the cache folder is a hash of the images, the weights and the
+    architecture of the autoencoder.
 
     Args:
-      config: of the run in latents.
+      config: config of the run in latents.
       space: the latent space.
       source: the images.
       frozen: the autoencoder's weights, see `autoencoder_folder.load`.
 
+    Returns:
+      The latents as a source, unscaled, and their scale: the largest absolute latent, or with
+      `config.space.unit` "deviation" the root mean square.
+
     Raises:
-      UserError: the cache folder cannot be written to, or its file is damaged.
+      UserError: the cache folder cannot be written to, or the file is damaged.
     """
     weights = {
         "/".join(path): np.asarray(leaf)
@@ -61,7 +65,7 @@ def encoded(
         latents = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{path} cannot be read ({error}); delete it, and it will be made again"
+            f"{path} cannot be read ({error}); delete it, and it will be written again"
         ) from None
     labels = all_labels(source)
 
@@ -80,6 +84,7 @@ def encoded(
 
 
 def _scale_of(latents: np.ndarray, unit: str) -> float:
+    """The largest absolute latent, or with `unit` "deviation" the root mean square."""
     chunks = [latents[i : i + CHUNK] for i in range(0, len(latents), CHUNK)]  # memory-mapped
     if unit == "largest":
         return max(float(np.abs(chunk).max()) for chunk in chunks)
@@ -90,7 +95,7 @@ def _scale_of(latents: np.ndarray, unit: str) -> float:
 def _write(
     path: Path, space: Space, source: Source, frozen: Mapping[str, Any], halves: int
 ) -> None:
-    """Encode on the devices of this process; the file appears complete or not at all."""
+    """Encode on the devices of this process and write the file atomically."""
     mesh = meshes.make_mesh(jax.local_devices())
     same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
     size = meshes.round_up(CHUNK, mesh)
@@ -117,13 +122,13 @@ def _write(
     except OSError as error:
         raise UserError(
             f"{path.parent} cannot be written to: {error.strerror or error}; latents of the data "
-            "are kept there, $DDGAN_CACHE names another folder"
+            "are cached there, $DDGAN_CACHE names another folder"
         ) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
 def random_latents(key: jax.Array, shape: Shape, count: int) -> dict[str, jax.Array]:
-    """A batch of noise of the shape of latents, for measuring speed."""
+    """A batch of Gaussian noise with the shape of latents, to measure speed with."""
     noise = jax.random.normal(key, (count, *shape))
     return {"image": noise, "label": jax.numpy.zeros(count, jax.numpy.int32)}

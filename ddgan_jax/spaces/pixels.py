@@ -1,9 +1,10 @@
-"""Pixel space: images scaled to [-1, 1]; points are unchanged."""
+"""Pixel space: images scaled to [-1, 1], points unchanged."""
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from ddgan_jax.config.fields import text
+from ddgan_jax.core.images import to_float
 from ddgan_jax.core.types import Array, PyTree, Shape, Space
 from ddgan_jax.spaces.entry import SpaceEntry
 
@@ -11,12 +12,16 @@ KIND = text("pixels", help="pixels, wavelet (Haar bands) or latent (of an autoen
 
 
 def pixels(shape: Shape) -> Space:
-    """The space of images, x / 127.5 - 1 for uint8 images in 0..255, and of float32 points."""
+    """Pixel space. `encode` maps uint8 images to [-1, 1] and casts other data to float32.
+
+    Args:
+      shape: of one example of the data: (H, W, C) of an image, (D,) of a point.
+    """
 
     def encode(data: Array, frozen: PyTree) -> Array:
         del frozen
         if data.dtype == jnp.uint8:
-            return data.astype(jnp.float32) / 127.5 - 1
+            return to_float(data)
         return data.astype(jnp.float32)
 
     def decode(x: Array, frozen: PyTree) -> Array:

@@ -1,4 +1,4 @@
-"""Wavelet space: Haar bands on channels, scaled to [-1, 1] (WDDGAN, Phung et al. 2023)."""
+"""Wavelet space: Haar bands stacked on channels, scaled to [-1, 1] (WDDGAN, Phung et al. 2023)."""
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -12,18 +12,18 @@ from ddgan_jax.spaces.pixels import KIND, pixels
 
 
 def wavelet(shape: Shape, levels: int) -> Space:
-    """The bands of `haar.dwt`, divided by 2 for every level.
+    """Wavelet space: encode(x) = dwt(x) / 2^levels, decode(y) = clip(idwt(2^levels y), -1, 1).
 
-    One level: [H, W, C] -> [H/2, W/2, 4 C], in the order LL, LH, HL, HH. Pixels in [-1, 1] give
-    bands in [-1, 1] at any number of levels, and LL is the mean of a block. Bands in [-1, 1] may
-    decode to pixels outside of [-1, 1]; `decode` clips them.
+    One level maps [H, W, C] to [H/2, W/2, 4 C], in the order LL, LH, HL, HH. With the factor
+    1/2 per level, pixels in [-1, 1] have bands in [-1, 1], and LL is the mean of a block. Bands in
+    [-1, 1] may decode to pixels outside [-1, 1], which `decode` clips.
 
     Args:
       shape: (H, W, C) of an image.
-      levels: how often every band is split; 2^levels divides H and W.
+      levels: number of levels; every level splits all bands of the one before.
 
     Raises:
-      UserError: data that are no images, or a size that 2^levels does not divide.
+      UserError: the data are not images, or H or W is not a multiple of 2^levels.
     """
     if len(shape) != 3:
         raise UserError(f"config.space.kind is 'wavelet', which needs images; data are {shape}")
@@ -51,5 +51,5 @@ def _from_config(config: ConfigDict, shape: Shape) -> Space:
 
 SPACE = SpaceEntry(
     _from_config,
-    {"space.kind": KIND, "space.levels": integer(1, 1, 16, help="of the Haar transform")},
+    {"space.kind": KIND, "space.levels": integer(1, 1, 16, help="levels of the Haar transform")},
 )

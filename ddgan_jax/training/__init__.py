@@ -1,1 +1,1 @@
-"""Training: setup of a run, the loop, its logs and signals, and our classifiers."""
+"""Training: setup of a run, the loop, metrics logs, stop signals, and our image classifiers."""

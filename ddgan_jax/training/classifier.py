@@ -1,11 +1,11 @@
-"""Training of the project's classifiers of small gray images (`features/classifier.py`).
+"""Training of the classifiers of small gray images that serve as feature networks.
 
-The two that are part of the package were trained by these commands:
-  python -m ddgan_jax.metrics.classifier --data=tfds:mnist --size=32 --out=mnist.npz
-  python -m ddgan_jax.metrics.classifier --data=digits --out=digits.npz
+The two classifiers in the package (`features/classifier.py`) were trained by these commands:
+  python -m ddgan_jax classifier --data=tfds:mnist --size=32 --out=mnist.npz
+  python -m ddgan_jax classifier --data=digits --out=digits.npz
 
-Training images are resized to the network's input in every way that a config can resize them, then
-zoomed and shifted at random.
+Training images are brought to the size of the network in every way that configs allow
+(`config.data.fit`), then zoomed and shifted at random.
 """
 
 import functools
@@ -81,14 +81,14 @@ def train_classifier(
       source: uint8 images [S, S, 1] with labels, S in `SIZES`.
       classes: number of classes.
       steps: number of steps of the optimizer.
-      seed: of initialization, data order, jitter and dropout.
+      seed: seed of initialization, data order, jitter and dropout.
       say: prints a progress line.
 
     Returns:
       Parameters of a `Classifier`.
 
     Raises:
-      UserError: images of another shape, or a loss that is not finite.
+      UserError: the images have another shape, or the loss is not finite.
     """
     if source.shape not in [(size, size, 1) for size in SIZES]:
         raise UserError(
@@ -143,7 +143,7 @@ def accuracy(extractor: Extractor, source: Source) -> float:
 
 
 def _sets(data: str, split: str, data_dir: str, size: int) -> dict[str, Source]:
-    """The images as stored and, for another `size`, resized in every way that a config can."""
+    """The data by how they reach `size`: as stored, padded, resized."""
     stored = _source(data, split, data_dir, 0, "pad")
     if not size or stored.shape[:2] == (size, size):
         return {"as stored": stored}
@@ -154,6 +154,7 @@ def _sets(data: str, split: str, data_dir: str, size: int) -> dict[str, Source]:
 
 
 def _together(sources: Iterable[Source]) -> Source:
+    """The examples of several sources as one source."""
     sets = [source.take(np.arange(source.size)) for source in sources]
     image, label = (np.concatenate([s[key] for s in sets]) for key in ("image", "label"))
     return array_source("the training set", image, label)
@@ -176,20 +177,20 @@ def make_classifier(
     seed: int = 0,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Train on all ways in which images reach the network's size, test each, write the weights.
+    """Train a classifier, measure its test accuracy and write its weights.
 
     Args:
-      data: `data.name` of a set with labels and a test split.
-      out: the .npz to write.
-      data_dir: where TFDS data lies.
-      size: height and width of the network's images; 0: those of the data.
-      steps: training steps of `BATCH` images.
+      data: `config.data.name` of a data set with labels and a test split.
+      out: the .npz file to write.
+      data_dir: `config.data.dir`, the folder of prepared TFDS data.
+      size: height and width of the network's input; 0: those of the data.
+      steps: number of training steps with `BATCH` images each.
       seed: in [0, 2^32).
-      say: is given lines for people.
+      say: prints a line.
 
     Raises:
-      UserError: a size that is not allowed, data that is not there or does not suit, or `out`
-        cannot be written to.
+      UserError: the size is not allowed, the data are missing or of another kind, or `out` cannot
+        be written to.
     """
     if size and size not in SIZES:
         raise UserError(f"--size is {size}; an integer in [{SIZES[0]}, {SIZES[-1]}] is needed")

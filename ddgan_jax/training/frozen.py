@@ -1,5 +1,6 @@
-"""The frozen networks that a run needs: those of its space, and those that its losses name."""
+"""Load the frozen networks of a run: those of its space, and those that its losses use (LPIPS)."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -12,25 +13,30 @@ from ddgan_jax.spaces import find_space
 
 
 class Loader(NamedTuple):
-    """How a frozen network of `Method.frozen` is found.
+    """How a frozen network that `Method.frozen` names is loaded.
 
     Attributes:
       shapes: () -> shapes and dtypes of its parameters.
       load: () -> its parameters, on the host.
     """
 
-    shapes: Any
-    load: Any
+    shapes: Callable[[], PyTree]
+    load: Callable[[], PyTree]
 
 
-LOADERS = {"lpips": Loader(lpips_shapes, lambda: jax.device_get(load_lpips("").params))}
+LOADERS: dict[str, Loader] = {
+    "lpips": Loader(lpips_shapes, lambda: jax.device_get(load_lpips("").params))
+}
 
 
 def load_host(method: Method) -> dict[str, PyTree]:
-    """Parameters of the networks in `method.frozen`, on the host.
+    """Load the networks in `method.frozen` to the host.
+
+    Returns:
+      Parameters by name.
 
     Raises:
-      UserError: the weights of one are not there.
+      UserError: the weights of a network are missing.
     """
     return {name: LOADERS[name].load() for name in method.frozen}
 
@@ -38,15 +44,18 @@ def load_host(method: Method) -> dict[str, PyTree]:
 def load_frozen(
     config: ConfigDict, mesh: jax.sharding.Mesh, of_losses: dict[str, PyTree]
 ) -> dict[str, Any]:
-    """All frozen parameters of a run by name, replicated over the devices.
+    """Load the networks of the space and add those of the losses.
 
     Args:
-      config: complete, naming the run folder's own copies.
+      config: complete config; `config.space` names the run folder's own copy if there is one.
       mesh: the devices.
-      of_losses: see `load_host`.
+      of_losses: from `load_host`.
+
+    Returns:
+      Parameters by name, replicated over the devices.
 
     Raises:
-      UserError: weights that are missing or damaged.
+      UserError: weights are missing or damaged.
     """
     networks = find_space(config).frozen
     frozen = networks.load(config, mesh) if networks else {}
@@ -54,7 +63,7 @@ def load_frozen(
 
 
 def frozen_shapes(config: ConfigDict, method: Method) -> dict[str, Any]:
-    """Shapes and dtypes of what `load_frozen` returns, without loading it."""
+    """Shapes and dtypes of what `load_frozen` returns, without reading any weights."""
     networks = find_space(config).frozen
     shapes = networks.shapes(config) if networks else {}
     return {**shapes, **{name: LOADERS[name].shapes() for name in method.frozen}}

@@ -1,4 +1,4 @@
-"""The training loop: batches in; checkpoints, metrics, sample grids and evaluations out."""
+"""The training loop: train steps, logs, sample grids, evaluations and checkpoints."""
 
 import contextlib
 import os
@@ -17,6 +17,7 @@ from ddgan_jax.core.train_step import Regularize, which_regularize
 from ddgan_jax.core.types import Array, TrainState
 from ddgan_jax.data.pipeline import batches
 from ddgan_jax.inference.outputs import outputs_of
+from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.storage import AnyPath, spooled
 from ddgan_jax.methods import complete_config, fields_of
@@ -38,7 +39,7 @@ from ddgan_jax.training.setup import Run, compiled_steps, describe, first_state,
 from ddgan_jax.training.stop_signal import StopSignal
 
 Say = Callable[[str], None]
-Evaluate = Callable[[TrainState], dict[str, float]]  # averaged or raw weights -> metrics
+Evaluate = Callable[[TrainState], dict[str, float]]  # train state -> metrics by name
 
 
 def train(
@@ -62,7 +63,7 @@ def train(
       The exit status: 0, or 128 + the signal that ended the run (after a checkpoint).
 
     Raises:
-      UserError: one line for whatever the user can correct.
+      UserError: a mistake in the config or the data, or a run folder that cannot be used.
     """
     if jax.process_index() != 0:
         say = _silent
@@ -117,10 +118,10 @@ def _description(run: Run, info: Mapping[str, Any]) -> list[str]:
 
 
 def changes_since(workdir: AnyPath, config: ConfigDict) -> list[str]:
-    """Allowed changes of the config since the run in `workdir` began, as lines.
+    """Changes of the config since the run in `workdir` began, as lines.
 
     Raises:
-      UserError: `workdir` holds another run.
+      UserError: a change that is not allowed, so that `workdir` holds another run.
     """
     if (workdir / "config.json").exists():
         saved = complete_config(read_config(workdir))
@@ -128,8 +129,8 @@ def changes_since(workdir: AnyPath, config: ConfigDict) -> list[str]:
     folder = workdir / "checkpoints"
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(
-            f"--workdir={workdir} has checkpoints but no config.json to tell which run they are "
-            "of; choose another --workdir"
+            f"--workdir={workdir} has checkpoints but no config.json, so their run is unknown; "
+            "choose another --workdir"
         )
     return []
 
@@ -153,6 +154,7 @@ def _loop(
     manager: Any,
     say: Say,
 ) -> int:
+    """Train from `state` to the end of the run, or to a stop signal; returns the exit status."""
     plan, batch_size = run.plan, run.config.train.batch_size
     start = int(state.step)
     if start >= plan.total:
@@ -197,7 +199,7 @@ def _loop(
                 if log:
                     log.write(step, scalars)
             if step % plan.sample == 0 or last:  # before the checkpoint, so that none is skipped
-                window.settle(advice)  # the clock stops when the step is done
+                window.settle(advice)  # waits for the step, which is part of the training time
                 with clock.pause():
                     grid = plots.picture(draw(state))
                     if log:
@@ -214,10 +216,10 @@ def _loop(
                         line = {run.config.method: read_lines(log.evaluations)}
                         curves.draw(folder / "evaluation.png", line, "images")
             if step % plan.checkpoint == 0 or last or stopping:
-                window.settle(advice)  # what is saved is finite
+                window.settle(advice)  # only finite states are saved
                 with clock.pause():
                     if send:
-                        send()  # before the checkpoint, so that no line of it is missing
+                        send()  # before the checkpoint, so that the logs are complete up to it
                     checkpoint.save(manager, state, window.sums())
             if stopping and not last:
                 checkpoint.wait(manager)
@@ -229,7 +231,7 @@ def _loop(
 
 
 def feed_batches(run: Run, start: int) -> Generator[dict[str, Array]]:
-    """Global batches on the devices from step `start` on; the next one is always in transfer."""
+    """Yield global batches on the devices from step `start` on, one of them ahead in transfer."""
     config, mesh = run.config, run.mesh
     threads = os.cpu_count() or 2  # for decoding on demand
     local = batches(
@@ -237,7 +239,7 @@ def feed_batches(run: Run, start: int) -> Generator[dict[str, Array]]:
         config.train.batch_size,
         seed=config.seed,
         start=start,
-        flip=config.data.flip and run.feed is run.source,  # latents hold mirrored images already
+        flip=config.data.flip and run.feed is run.source,  # latents include mirrored images
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         prefetch=max(4, threads),
@@ -250,7 +252,11 @@ def feed_batches(run: Run, start: int) -> Generator[dict[str, Array]]:
 
 
 def grid_sampler(run: Run) -> Callable[[TrainState], np.ndarray]:
-    """state -> the images of a grid, from the same noise each time and with averaged weights."""
+    """Images of a sample grid as a function of the train state, from the same noise each time.
+
+    Returns:
+      state -> images [n, ...], made with the averaged weights.
+    """
     outputs = outputs_of(
         run.method,
         run.config,
@@ -260,8 +266,9 @@ def grid_sampler(run: Run) -> Callable[[TrainState], np.ndarray]:
         jax.random.key(run.config.seed + 1),
         run.config.train.grid,
     )
-    return lambda state: outputs.grid({**state.params, **state.ema})
+    return lambda state: outputs.grid(sampling_params(state))
 
 
 def _silent(text: str) -> None:
+    """Print nothing; used by all processes but the first."""
     del text

@@ -1,4 +1,7 @@
-"""Metrics to JSONL, TensorBoard and the terminal; exact to resume."""
+"""Metrics of training as JSONL files, TensorBoard events and progress lines.
+
+A resumed run writes the same files as one that was never interrupted.
+"""
 
 import contextlib
 import json
@@ -20,17 +23,25 @@ Metrics = Mapping[str, Array]
 
 
 class MetricsLog:
-    """Writes `metrics.jsonl`, `evaluation.jsonl` and TensorBoard events into a run folder.
+    """Writer of `metrics.jsonl`, `evaluation.jsonl` and TensorBoard events of a run folder.
 
-    Opened at step s it first drops the lines after s, which a killed run wrote beyond its last
-    checkpoint: the files always are those of one uninterrupted run. What is written is on its way
-    to the disk when a method returns, and what goes wrong is raised there: tensorboardX's usual
-    writer has a thread, which would die alone on a full disk and leave the loop waiting for it.
+    Lines after step `start`, which a killed run wrote after its last checkpoint, are deleted first.
 
-    `seconds` is how long the run had trained at step s.
+    Every method passes its data to the operating system before it returns, and raises what fails.
+    tensorboardX's own writer uses a thread, which ends on a full disk and leaves the training loop
+    waiting for it.
+
+    Args:
+      workdir: the run folder.
+      start: step at which the run begins or resumes.
+
+    Attributes:
+      path: of `metrics.jsonl`.
+      evaluations: path of `evaluation.jsonl`.
+      seconds: seconds of training before step `start`.
 
     Raises:
-      OSError: whatever the disk has to say, from every method.
+      OSError: a file cannot be written; raised by every method.
     """
 
     def __init__(self, workdir: Path, start: int):
@@ -44,21 +55,21 @@ class MetricsLog:
         for folder in ("tensorboard", "samples"):
             (workdir / folder).mkdir(exist_ok=True)
         with contextlib.ExitStack() as files:
-            # Unbuffered: nothing is left over that closing the file could fail to write.
+            # Unbuffered, so that closing the file writes nothing and cannot fail.
             self._file = files.enter_context(self.path.open("ab", buffering=0))
             self._board = EventsWriter(str(workdir / "tensorboard" / "events"), f".{start}")
             files.callback(self._board.close)
-            # TensorBoard then hides the points of a killed run beyond its last checkpoint.
+            # TensorBoard then hides the points that a killed run wrote after its last checkpoint.
             self._event(Event(session_log=SessionLog(status=SessionLog.START)), start + 1)
             self._close = files.pop_all().close
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """One line and one TensorBoard point per scalar."""
+        """Write a line to `metrics.jsonl` and a TensorBoard point per scalar."""
         self._file.write(_line(step, scalars))
         self._points(step, scalars)
 
     def evaluation(self, step: int, scalars: Mapping[str, float]) -> None:
-        """The same for an evaluation, in `evaluation.jsonl` and below "eval/" in TensorBoard."""
+        """Write a line to `evaluation.jsonl` and a TensorBoard point "eval/<name>" per scalar."""
         with self.evaluations.open("ab", buffering=0) as file:
             file.write(_line(step, scalars))
         self._points(step, {f"eval/{name}": value for name, value in scalars.items()})
@@ -71,7 +82,7 @@ class MetricsLog:
         self._event(Event(summary=Summary(value=points)), step)
 
     def image(self, name: str, step: int, picture: np.ndarray) -> None:
-        """A uint8 [H, W, 3] picture for TensorBoard."""
+        """Write a uint8 [H, W, 3] picture to TensorBoard."""
         from tensorboardX import summary
         from tensorboardX.proto.event_pb2 import Event
 
@@ -88,7 +99,7 @@ class MetricsLog:
 
 
 def read_lines(path: Path) -> list[dict[str, float]]:
-    """The whole lines of a JSONL file; none if there is no file, those cut short left out."""
+    """The lines of a JSONL file, [] if there is no file; incomplete lines are skipped."""
     lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
     return [json.loads(line) for line in lines if line.endswith("\n") and _is_line(line)]
 
@@ -106,6 +117,7 @@ def _is_line(line: str) -> bool:
 
 
 def _drop_after(path: Path, start: int) -> None:
+    """Delete the lines after step `start` from a JSONL file."""
     if path.is_file():
         kept = [line for line in read_lines(path) if line["step"] <= start]
         text = "".join(json.dumps(line) + "\n" for line in kept)
@@ -114,7 +126,7 @@ def _drop_after(path: Path, start: int) -> None:
 
 
 def _seconds_at(path: Path, start: int) -> float:
-    """Seconds of training until step `start`: of the last line, carried on at its speed."""
+    """Seconds of training until step `start`, extrapolated from the last line."""
     lines = [line for line in read_lines(path) if "seconds" in line]
     if not lines:
         return 0.0
@@ -123,12 +135,14 @@ def _seconds_at(path: Path, start: int) -> float:
 
 
 class Window:
-    """Metrics of the steps since the last log line; on the devices until `settle` asks for them.
+    """Sums of the metrics of the steps since the last log line.
+
+    Metrics stay on the devices until `settle`, so that the loop does not wait for every step.
 
     Args:
-      roles: of the phases, in their order, which is that of blame.
-      sums: what `sums` gave when a checkpoint was saved within a window: a resumed run writes the
-        same means as one that was never stopped.
+      roles: roles of the phases, in order. The earliest phase with a non-finite metric is reported.
+      sums: result of the method `sums` that was saved in a checkpoint, so that a resumed run
+        writes the same means as an uninterrupted one.
     """
 
     def __init__(
@@ -139,14 +153,17 @@ class Window:
         self._sums = {name: (float(s), int(n)) for name, (s, n) in (sums or {}).items()}
 
     def add(self, step: int, metrics: Metrics) -> None:
-        """Remember the metrics of a step, without waiting for them."""
+        """Add the metrics of a step without waiting for them."""
         self._pending.append((step, metrics))
 
     def settle(self, advice: Callable[[], str]) -> None:
-        """Wait for all metrics so far and check them: the only host sync of the loop.
+        """Fetch the metrics added so far and check them. The only host sync of the loop.
+
+        Args:
+          advice: () -> end of the error message, for the user.
 
         Raises:
-          UserError: one is NaN or infinite; names the first such step, its phase and the metric.
+          UserError: a metric is NaN or infinite. Names the first such step, phase and metric.
         """
         fetched = jax.device_get([metrics for _, metrics in self._pending])
         for (step, _), metrics in zip(self._pending, fetched, strict=True):
@@ -161,24 +178,27 @@ class Window:
         self._pending.clear()
 
     def sums(self) -> dict[str, tuple[float, int]]:
-        """(sum, number of steps) of every metric, over the settled steps of the open window."""
+        """Name -> (sum, number of steps) over the settled steps since the last `means`."""
         return dict(self._sums)
 
     def means(self) -> dict[str, float]:
-        """Means over the settled steps, by name; starts a new window."""
+        """Means over the settled steps by name; starts a new window."""
         means = {name: total / count for name, (total, count) in sorted(self._sums.items())}
         self._sums.clear()
         return means
 
 
 class Clock:
-    """Images/s, time left and seconds of training so far, pauses left out.
+    """Clock of training time: images/s, time left and total seconds, without pauses.
 
     Args:
-      step: where the run begins, or goes on.
+      step: step at which the run begins or resumes.
       total: steps of the run.
-      batch_size: images of a step.
-      seconds: of training before `step`.
+      batch_size: images per step.
+      seconds: seconds of training before `step`.
+
+    Attributes:
+      seconds: seconds of training until the last `read`.
     """
 
     def __init__(self, step: int, total: int, batch_size: int, seconds: float = 0.0):
@@ -186,22 +206,22 @@ class Clock:
         self.forget(step)
 
     def forget(self, step: int) -> None:
-        """Start anew at `step`: what came before (a compilation) counts for nothing."""
+        """Restart at `step`, so that the time since the last `read` (a compilation) is ignored."""
         self.step, self._window, self._since = step, 0.0, time.perf_counter()
 
     @contextlib.contextmanager
     def pause(self) -> Iterator[None]:
-        """Around what is not training: a grid, a checkpoint, an evaluation."""
+        """Context manager for work that is not training: a grid, a checkpoint, an evaluation."""
         self._window += time.perf_counter() - self._since
         yield
         self._since = time.perf_counter()
 
     def now(self) -> float:
-        """Seconds of training until the pause that this is asked in."""
+        """Seconds of training so far; to be called within a `pause`."""
         return self.seconds + self._window
 
     def read(self, step: int) -> tuple[float, float]:
-        """(images per second since the last reading, seconds left)."""
+        """(images per second since the last `read` or `forget`, estimated seconds left)."""
         window = max(self._window + time.perf_counter() - self._since, 1e-9)
         each = window / max(step - self.step, 1)
         self.seconds += window
@@ -210,7 +230,7 @@ class Clock:
 
 
 def duration(seconds: float) -> str:
-    """3725 -> "1h 02m"; 65 -> "1m 05s"."""
+    """Format seconds: 3725 -> "1h 02m", 65 -> "1m 05s"."""
     minutes, secs = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -219,7 +239,13 @@ def duration(seconds: float) -> str:
 
 
 def progress_line(step: int, total: int, scalars: Mapping[str, float], left: float) -> str:
-    """What a person watches: step, losses, images/s, time left."""
+    """A progress line for the terminal: step, losses, images/s, time left.
+
+    Args:
+      step, total: steps done, and steps of the run.
+      scalars: "<role>/loss" of every role, "images_per_second", and others that are not shown.
+      left: estimated seconds left.
+    """
     losses = "  ".join(
         f"{name.partition('/')[0]} {value:.3f}"
         for name, value in scalars.items()
@@ -232,5 +258,5 @@ def progress_line(step: int, total: int, scalars: Mapping[str, float], left: flo
 
 
 def evaluation_line(step: int, metrics: Mapping[str, float]) -> str:
-    """The line that is printed after an evaluation during training."""
+    """A line for the terminal after an evaluation during training: step and metrics."""
     return f"step {step}  " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())

@@ -37,18 +37,33 @@ Create = Callable[[Array], TrainState]
 
 
 class Plan(NamedTuple):
-    """The durations of a config, in steps."""
+    """The durations of a config, in steps.
+
+    Attributes:
+      total: length of the run.
+      epoch: one pass over the data.
+      log, checkpoint, sample: steps between two log lines, checkpoints and sample grids.
+      eval: steps between two evaluations; 0: never.
+    """
 
     total: int
     epoch: int
     log: int
     checkpoint: int
     sample: int
-    eval: int  # 0: never
+    eval: int
 
 
 def make_plan(config: ConfigDict, dataset_size: int) -> Plan:
-    """Resolve the durations of `config.train` for a dataset of `dataset_size` examples."""
+    """Convert the durations of a config to steps.
+
+    Args:
+      config: complete config.
+      dataset_size: number of training examples.
+
+    Raises:
+      UserError: a duration is not valid, or the batch is larger than the data.
+    """
     batch = config.train.batch_size
     check(config, "train.batch_size", batch <= dataset_size, f"at most the data's {dataset_size}")
 
@@ -67,11 +82,11 @@ def make_plan(config: ConfigDict, dataset_size: int) -> Plan:
 
 
 class Assembled(NamedTuple):
-    """A method with all that its train step needs, before anything is on devices.
+    """A method with its optimizers and the shapes of its train state; nothing is on devices yet.
 
     Attributes:
-      method: of the config.
-      optimizers: by role.
+      method: the method.
+      optimizers: optimizers by role.
       create: key -> the state before the first step.
       shapes: shapes and dtypes of that state.
     """
@@ -83,17 +98,17 @@ class Assembled(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Everything that a run needs, made before anything compiles or is written.
+    """Everything that the training loop needs; nothing is compiled or written yet.
 
     Attributes:
-      config: complete.
-      source: the data.
-      feed: the data as the train step sees them: the same, or their latents.
+      config: complete config.
+      source: the training data.
+      feed: the data as the train step sees them: `source`, or its latents.
       plan: durations in steps.
       method, optimizers, create: see `Assembled`.
       mesh: the devices.
       abstract: shapes, dtypes and shardings of the train state, see `mesh.lay_out`.
-      frozen: `Context.frozen`, on the devices.
+      frozen: parameters of frozen networks by name, on the devices.
     """
 
     config: ConfigDict
@@ -111,18 +126,18 @@ class Run(NamedTuple):
 def prepare(
     config: ConfigDict, devices: Sequence[jax.Device] | None = None, workdir: AnyPath | None = None
 ) -> Run:
-    """Check everything that can be checked, then build what the training loop needs.
+    """Check the config, load the data and build what the training loop needs.
 
-    What can fail in a single process happens before anything is put on devices, which takes all
-    processes.
+    The parts that may fail in a single process come first; their errors are shared, so that no
+    process waits for another in the collectives that follow.
 
     Args:
-      config: of the run.
-      devices: to use; all if None.
-      workdir: the run folder, which may hold copies of frozen networks.
+      config: config of the run.
+      devices: devices to use; None: all.
+      workdir: the run folder, which may have copies of frozen networks.
 
     Raises:
-      UserError: one line for whatever the user can correct.
+      UserError: a mistake in the config or the data.
     """
     mesh = meshes.make_mesh(devices)
     config, source, plan, own, assembled, of_losses = agreed(
@@ -139,7 +154,7 @@ def prepare(
 def _checked(
     config: ConfigDict, mesh: jax.sharding.Mesh, workdir: AnyPath | None
 ) -> tuple[ConfigDict, Source, Plan, ConfigDict, Assembled, dict[str, PyTree]]:
-    """The config, data, plan, config with the run folder's own networks, method, loss networks."""
+    """Config, data, plan, config with the run folder's own networks, method, loss networks."""
     config = validate(config)
     batch_size, parts = config.train.batch_size, config.train.accumulate
     meshes.check_divides("train.batch_size", batch_size, mesh)
@@ -158,15 +173,15 @@ def _checked(
 
 
 def assemble(config: ConfigDict, shape: Shape, total: int, epoch: int) -> Assembled:
-    """The method of a config with its optimizers and the shapes of its train state.
+    """Build the method of a config, its optimizers and the shapes of its train state.
 
     Args:
-      config: valid.
-      shape: of one example of the data.
+      config: complete, valid config.
+      shape: shape of one example of the data.
       total, epoch: steps of the run and of one pass over the data.
 
     Raises:
-      UserError: one line for whatever does not fit together.
+      UserError: the networks do not fit the data or each other.
     """
     method = build_method(config, shape, Length(total, epoch))
     roles = tuple(phase.role for phase in method.phases)
@@ -178,7 +193,7 @@ def assemble(config: ConfigDict, shape: Shape, total: int, epoch: int) -> Assemb
 
 
 def describe(run: Run) -> dict[str, Any]:
-    """Sizes, counts, devices and versions: the contents of info.json."""
+    """The contents of info.json: sizes of networks and data, devices and versions."""
     source, plan = run.source, run.plan
     count = {
         role: sum(leaf.size for leaf in jax.tree.leaves(tree))
@@ -192,7 +207,7 @@ def describe(run: Run) -> dict[str, Any]:
         "steps_per_epoch": plan.epoch,
         "devices": [str(d.device_kind) for d in run.mesh.devices.flat],
         "batch_per_device": run.config.train.batch_size // run.mesh.size,
-        # Parameters, averages, moments and carry; activations come on top.
+        # Parameters, averages, moments and carry, without activations.
         "state_bytes_per_device": meshes.bytes_per_device(run.abstract),
         "processes": jax.process_count(),
         "cores": _cores(),
@@ -202,14 +217,16 @@ def describe(run: Run) -> dict[str, Any]:
 
 
 def _cores() -> int:
-    """CPU cores that this process may use; XLA splits the sums of a CPU over as many threads."""
+    """CPU cores that this process may use. XLA sums on a CPU with as many threads."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def first_state(create: Create, abstract: TrainState, seed: int) -> TrainState:
     """The state before the first step, created with its shardings."""
-    return jax.jit(create, out_shardings=meshes.shardings_of(abstract))(jax.random.key(seed))
+    sharded = jax.jit(create, out_shardings=meshes.shardings_of(abstract))
+    state: TrainState = sharded(jax.random.key(seed))
+    return state
 
 
 def compiled_steps(
@@ -219,7 +236,17 @@ def compiled_steps(
     mesh: jax.sharding.Mesh,
     abstract: TrainState,
 ) -> Callable[[Regularize], Any]:
-    """Train steps by variant (see `which_regularize`), jitted over the mesh with donated state."""
+    """Jit the train step over the mesh, with donated state.
+
+    Args:
+      method, optimizers: see `Assembled`.
+      config: complete config.
+      mesh: the devices.
+      abstract: from `mesh.lay_out`.
+
+    Returns:
+      result of `which_regularize` -> compiled (state, batch, frozen) -> (state, metrics).
+    """
     same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
     state = meshes.shardings_of(abstract)
     if config.train.fsdp:
@@ -246,10 +273,10 @@ def compiled_steps(
 
 
 def _gathering(phase: Phase, same: jax.sharding.Sharding) -> Phase:
-    """A phase that gathers sharded parameters before its loss (FSDP).
+    """The same phase with sharded parameters gathered before its losses (FSDP).
 
-    Without the constraint XLA may split activations along the parameters' axis instead of the
-    batch.
+    Without this constraint XLA may shard activations along an axis of the parameters instead of
+    the batch.
     """
 
     def whole(loss: LossFn) -> LossFn:

@@ -82,14 +82,14 @@ def test_nothing_heavy_is_imported_for_help_and_mistakes():
 
 def test_what_help_says_without_importing_it_is_so():
     from ddgan_jax.inference.published import SOURCES
+    from ddgan_jax.profiling.hardware import CHIPS
     from ddgan_jax.profiling.metrics_cost import PARTS
-    from ddgan_jax.profiling.scaling import KINDS
     from ddgan_jax.training.classifier import BATCH, STEPS
 
     texts = {name: " ".join(parser_of(name).format_help().split()) for name in COMMANDS}
     assert all(name in texts["convert"] for name in SOURCES)
     assert ", ".join(PARTS) in texts["metrics_cost"]
-    assert ", ".join(KINDS) in texts["scaling"]
+    assert ", ".join(CHIPS) in texts["scaling"]
     assert f"of {BATCH} images; default: {STEPS}" in texts["classifier"]
     parser = parser_of("classifier")
     assert parser.get_default("steps") == STEPS

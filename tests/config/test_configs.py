@@ -1,4 +1,4 @@
-"""Every config builds, and takes one step, nearly always abstractly."""
+"""Every config builds a method and takes one train step, in most cases traced only."""
 
 import functools
 import importlib.util
@@ -15,12 +15,13 @@ from flax import traverse_util
 from ddgan_jax.config.stored import save_config
 from ddgan_jax.core.optimizers import make_optimizers
 from ddgan_jax.core.train_step import create_state, train_step
+from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.interop.lpips import shapes as lpips_shapes
 from ddgan_jax.io import run_folder
 from ddgan_jax.methods import build_method, validate
 from ddgan_jax.spaces import build_space
 
-# The large ones last: of configs that differ in sizes alone, the first one's step is traced.
+# Large configs last: of configs that differ only in sizes, the step of the first is traced.
 CONFIGS = sorted(
     (Path(__file__).resolve().parents[2] / "configs").glob("*.py"),
     key=lambda path: (("cifar10" in path.stem) + 2 * ("256" in path.stem), path.stem),
@@ -28,7 +29,7 @@ CONFIGS = sorted(
 HEADER = ("Command:", "Hardware:", "Time:", "Expected:", "Source:")
 PARAMETERS = {  # exact, as published
     "autoencoder_cifar10": {"autoencoder": 14_646_759},
-    # Published with 50 numbers in z, printed with 25.
+    # The published generator has 50 numbers in z, the paper says 25.
     "lddgan_cifar10": {"gen": 33_329_668 - 25 * 256},
     "ddgan_cifar10": {"gen": 48_432_515, "disc": 12_741_633},
     "ddgan_celebahq256": {"gen": 39_726_979, "disc": 27_737_217},
@@ -37,7 +38,7 @@ PARAMETERS = {  # exact, as published
     "wddgan_celebahq256": {"gen": 31_485_452},
     "wddgan_lsun_church256": {"gen": 31_485_452},
 }
-# With convolutions a config takes seconds to trace: one is enough for the quick tests.
+# Configs with convolutions take seconds to trace; the quick tests have one of them.
 SLOW = {p.stem for p in CONFIGS if re.search("_mnist|_cifar10|256", p.stem)} - {"ddgan_mnist"}
 SHAPES = {p.stem: (2,) for p in CONFIGS if p.stem.endswith("_toy2d")} | {
     p.stem: (8, 8, 1) for p in CONFIGS if p.stem.endswith("_digits")
@@ -56,7 +57,7 @@ def compiled(module, flags, options):
 
 
 def apply_traced_once(module, variables, *args, rngs=None, **options):
-    """`module.apply`, whose arguments are arrays and then flags, by way of `jax.jit`."""
+    """`module.apply` through `jax.jit`; its arguments are arrays, then flags."""
     flags = tuple(arg for arg in args if isinstance(arg, bool))
     arrays = args[: len(args) - len(flags)]
     return compiled(module, flags, tuple(options.items()))(variables, arrays, rngs)
@@ -64,7 +65,7 @@ def apply_traced_once(module, variables, *args, rngs=None, **options):
 
 @pytest.fixture(autouse=True)
 def networks_are_traced_once(monkeypatch):
-    """However often a step applies a network, and however many configs have it: it takes long."""
+    """Tracing takes long, and steps and configs apply the same networks many times."""
     monkeypatch.setattr(nn.Module, "apply", apply_traced_once)
 
 
@@ -76,7 +77,7 @@ def load(path):
 
 
 def kind_of(config, accumulate):
-    """What one step does another way than the step of a config that differs in sizes alone."""
+    """All settings of a step except sizes: configs of the same kind have the same step."""
     kinds = {"accumulate": accumulate > 1}
     for name, value in traverse_util.flatten_dict(config.to_dict(), sep=".").items():
         if not re.match(r"data\.|eval\.|sample\.|train\.|space\.autoencoder", name):
@@ -88,9 +89,9 @@ traced = set()
 
 
 def frozen_shapes(config, shape, path, tmp_path):
-    """Of the frozen networks of a config, and of what the train step is fed.
+    """Shapes of the frozen networks of a config, and shape of an example that the step gets.
 
-    In latent space, of those of the autoencoder_*.py config for the same data.
+    The autoencoder of a latent space is that of the autoencoder_*.py config for the same data.
     """
     if config.method == "autoencoder" and config.loss.lpips > 0:
         arrays = {k: jax.ShapeDtypeStruct(v, jnp.float32) for k, v in lpips_shapes().items()}
@@ -126,7 +127,7 @@ def test_config(path, tmp_path):
     shape = SHAPES.get(path.stem) or (size, size, channels)
     frozen, seen = frozen_shapes(config, shape, path, tmp_path)
     build_method(config, shape)
-    # From here on with as few images as all others: networks are traced once for every shape.
+    # The same small batch for all configs, because networks are traced once per shape.
     batch_size = config.train.batch_size = 16 * config.train.accumulate
     method = build_method(config, shape)
     roles = tuple(phase.role for phase in method.phases)
@@ -140,12 +141,12 @@ def test_config(path, tmp_path):
         "image": jax.ShapeDtypeStruct((batch_size, *seen), dtype),
         "label": jax.ShapeDtypeStruct((batch_size,), jnp.int32),
     }
-    params = {**state.params, **state.ema}
+    params = sampling_params(state)
     if method.sample is not None:
         keys = jax.random.split(jax.random.key(0), 2)
         samples = jax.eval_shape(method.sample, params, keys, frozen)
         assert samples.shape == (2, *shape)
-    # Sizes are all seen by now; the gradients of a network do not depend on them.
+    # The forward passes have checked all sizes; gradients do not depend on them.
     kind = kind_of(config, config.train.accumulate)
     if path.stem in SLOW and kind in traced:
         return
@@ -164,8 +165,7 @@ def test_config(path, tmp_path):
             lambda x: (x.shape, x.dtype), state
         )
         assert {m.shape for m in metrics.values()} == {()}
-    # For real on points. The shared suite takes enough real steps of methods, and tiny runs of the
-    # command line take them from the configs of digits.
+    # A real step on points only: the suite of methods and tiny runs take real steps on images.
     if path.stem == "ddgan_toy2d":
         state = jax.jit(create)(jax.random.key(0))
         batch = jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), batch)

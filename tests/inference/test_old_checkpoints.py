@@ -1,8 +1,8 @@
-"""A run folder of version 0.1.0, kept as it was: checkpoints stay readable.
+"""A run folder of version 0.1.0 can be read, sampled from and resumed.
 
 tests/data/run_of_0_1_0.zip is TINY_DDDG of tests/tiny_runs.py after 6 steps on one CPU device, with
---config.train.log_every="1 steps", without its pictures and TensorBoard files. DDDG, because its
-checkpoints hold everything that any has: carried samples, shared values, what is learned.
+--config.train.log_every="1 steps", without its pictures and TensorBoard files. It is a run of DDDG,
+whose checkpoints have all parts: carried samples, shared values, learned values.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from ddgan_jax.config.stored import read_config
 from ddgan_jax.training.loop import train
 
 HASH = "0ceb1210a668a8660cd81b14a95af0ffb1e6ac3fb962a9fac4d25bb1a425bbec"
-# Of the steps after, as that version went on.
+# Metrics of the next steps, computed by version 0.1.0.
 NEXT = [
     {"step": 7, "disc/loss": 2.52813, "disc/encoder": 1.15058, "gen/loss": 1.83813},
     {"step": 8, "disc/loss": 2.22577, "disc/encoder": 0.832664, "gen/loss": 1.51993},

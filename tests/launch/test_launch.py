@@ -1,4 +1,4 @@
-"""What starts runs on clusters: valid, and starting one and the same command."""
+"""The launch scripts are valid and start the same command."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import tiny_runs as runs
 LAUNCH = runs.ROOT / "launch"
 SCRIPTS = sorted(LAUNCH.glob("*.sh"))
 COMMAND = "-m ddgan_jax.main"
-# gcloud that writes down what it is asked, and says that the slice is there.
+# A fake gcloud that records its arguments and reports an active slice.
 GCLOUD = """#!/usr/bin/env bash
 printf '%s\\n' "$*" >>"$CALLS"
 case "$*" in *describe*) echo ACTIVE ;; esac
@@ -29,7 +29,9 @@ def test_all_are_there():
     for path in (*SCRIPTS, LAUNCH / "gke.yaml", LAUNCH / "Dockerfile"):
         text = path.read_text()
         assert len(text.splitlines()) < 80, "short"
-        assert any(line.startswith("# ") for line in text.splitlines()[:2]), "says what it is"
+        assert any(line.startswith("# ") for line in text.splitlines()[:2]), (
+            "the header says what the file is for"
+        )
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -57,7 +59,7 @@ def stand_in(folder, name, text):
 
 
 def run(script, *args, folder, **variables):
-    """Run a script with stand-ins from `folder`; what they were asked."""
+    """Run a script with the fake programs in `folder`; returns the process and their calls."""
     calls = folder / "calls"
     env = os.environ | variables | {"PATH": f"{folder}:{os.environ['PATH']}", "CALLS": str(calls)}
     done = subprocess.run(
@@ -79,7 +81,7 @@ def test_tpu_pod(tmp_path, verb):
     if verb == "run":
         assert "--worker=all" in calls and f"python {COMMAND} --config=configs" in calls
         assert "kill -0" in calls  # a second run is refused
-        assert r"--config.train.duration=5\ steps" in calls  # quoted for the other side
+        assert r"--config.train.duration=5\ steps" in calls  # quoted for the remote shell
     if verb == "copy":
         sent, installed = calls.splitlines()[0], calls.splitlines()[1:]
         assert " scp " in sent and sent.endswith("--worker=all") and "ddgan_jax[tpu]" in calls
@@ -139,7 +141,7 @@ def test_jobset():
         "operator": "In",
         "values": [1],
     }
-    # `kubectl logs` in the header, and the coordinator, name what is below.
+    # The names in the header are those of the JobSet below.
     text = (LAUNCH / "gke.yaml").read_text()
     name = jobset["metadata"]["name"]
     assert f"jobset-name={name}" in text

@@ -1,4 +1,4 @@
-"""launch/compare.sh: which commands it runs, in which order, and not twice."""
+"""launch/compare.sh: which commands it runs, in which order, and which it skips when resumed."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def launch(*args, methods="", path=None):
 
 
 def test_which_commands_are_run(tmp_path):
-    """By a `python` that only says how it was called, and leaves an evaluation behind."""
+    """With a fake `python` that prints its arguments and creates an evaluation."""
     fake = tmp_path / "bin" / "python"
     fake.parent.mkdir()
     fake.write_text(
@@ -43,7 +43,7 @@ def test_which_commands_are_run(tmp_path):
     images = "--config.train.duration=1e6 images"
     out = tmp_path / "two words"
     lines = said("digits", out, 3, 5, images, methods="gan ddgan")
-    assert len(lines) == 4 * 2 + 1  # training and evaluation of each, and the page
+    assert len(lines) == 4 * 2 + 1  # training and evaluation of each run, and the page
     config = runs.ROOT / "configs" / "gan_digits.py"
     run = out / "gan_digits_seed3"
     assert lines[0] == (
@@ -67,7 +67,7 @@ def test_which_commands_are_run(tmp_path):
     [("mnist", {"ddgan_stacked"}), ("digits", {"autoencoder", "lddgan"})],
 )
 def test_every_method_has_its_turn(data, left_out, tmp_path):
-    """But other data, and what takes two runs."""
+    """Configs of other data, and methods that need two runs, are left out."""
     configs = (runs.ROOT / "configs").glob(f"*_{data}.py")
     known = {p.stem.removesuffix(f"_{data}") for p in configs}
     fake = tmp_path / "python"

@@ -8,6 +8,7 @@ from tiny_methods import CASES, STEPS, Case
 
 from ddgan_jax.core.random import sample_keys
 from ddgan_jax.core.train_step import which_regularize
+from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.parallel import mesh as meshes
 
 CONV = {name for name in CASES if name.endswith("conv")}  # seconds for every compilation
@@ -138,7 +139,7 @@ def test_samples_depend_on_their_own_key_alone(case):
     if case.method.sample is None:
         pytest.skip("it draws no samples")
     sample = jax.jit(case.method.sample)
-    params = {**case.start.params, **case.start.ema}
+    params = sampling_params(case.start)
     key = jax.random.key(3)
     first = sample(params, sample_keys(key, 0, 7), case.frozen)
     assert first.shape == (7, *case.shape) and first.dtype == jnp.float32

@@ -1,4 +1,4 @@
-"""The figures' numbers: Bayes' rule, the chain's moments, and what the command writes."""
+"""Explanatory figures: Bayes' rule, moments of the chains, and the files of the command."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from ddgan_jax.diffusion.denoising_density import (
 )
 from ddgan_jax.diffusion.forward_views import chain, discriminator_views
 from ddgan_jax.diffusion.instance_noise import InstanceNoise
-from ddgan_jax.inference.sampling import sample_keys
+from ddgan_jax.inference.sampling import sample_keys, sampling_params
 
 GRID = EXAMPLE.grid
 
@@ -38,12 +38,12 @@ def test_densities_integrate_to_one(beta):
 @pytest.mark.parametrize("alpha_bar", [1.0, 0.4])
 @pytest.mark.parametrize("beta", [0.01, 0.5, 0.9])
 def test_one_gaussian_has_a_closed_form(beta, alpha_bar):
-    """A Gaussian prior and a Gaussian step: precisions add."""
+    """With a Gaussian prior and a Gaussian step, precisions add."""
     mean, std, x_t = 0.7, 0.5, -0.2
     prior_mean, prior_var = alpha_bar**0.5 * mean, alpha_bar * std**2 + 1 - alpha_bar
     precision = 1 / prior_var + (1 - beta) / beta
-    centre = (prior_mean / prior_var + (1 - beta) ** 0.5 * x_t / beta) / precision
-    exact = np.exp(-0.5 * precision * (GRID - centre) ** 2) * np.sqrt(precision / (2 * np.pi))
+    center = (prior_mean / prior_var + (1 - beta) ** 0.5 * x_t / beta) / precision
+    exact = np.exp(-0.5 * precision * (GRID - center) ** 2) * np.sqrt(precision / (2 * np.pi))
     one = Mixture(np.ones(1), np.array([mean]), np.array([std]))
     found = denoising_density(one, GRID, x_t, beta, alpha_bar)
     np.testing.assert_allclose(found, exact, atol=1e-3 * exact.max())
@@ -97,12 +97,12 @@ def test_views_of_the_discriminator():
 
 
 def test_intermediate_images_end_in_the_sample():
-    """Of DifGAN, whose path begins with noise."""
+    """DifGAN's trajectory starts from noise."""
     case = tiny_methods.Case(*tiny_methods.CASES["difgan-mlp"])
 
     class Model:
         method, config, frozen = case.method, case.config, ()
-        params = {**case.start.params, **case.start.ema}
+        params = sampling_params(case.start)
 
     x = figures.intermediate_images(Model, 3)
     assert x.shape == (3, 3, 4, 4, 1)

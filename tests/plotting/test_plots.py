@@ -1,4 +1,4 @@
-"""Pictures: places, borders, ranges."""
+"""Grids and scatter plots: positions, borders, ranges."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def test_grid_puts_every_image_in_its_place_with_a_border_between():
     assert (grid[gap + 64 : 2 * gap + 64] == plots.BORDER).all()
 
 
-def test_grid_keeps_colour_and_large_images_as_they_are():
+def test_grid_keeps_color_and_large_images_as_they_are():
     images = np.zeros((2, 64, 64, 3), np.float32)
     images[..., 0] = 1
     grid = plots.image_grid(images, columns=2)

@@ -1,4 +1,4 @@
-"""The command that says what the metrics cost."""
+"""Time and memory of the metrics: random features, parts, the command."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_features_do_not_depend_on_how_they_are_drawn():
 
 
 def test_parts_measure_themselves():
-    """In this process: what each runs, and that the clock is not that of the drawing."""
+    """Every part runs in this process and reports seconds, memory and versions."""
     for part in cost.PARTS:
         found = cost.run_part(part, 8, 2)
         assert found["seconds"] and all(s >= 0 for s in found["seconds"].values())

@@ -1,4 +1,4 @@
-"""The model of time, what it is told, and the collectives that compiled steps have."""
+"""The scaling model, the work that it counts, and the collectives of compiled steps."""
 
 import re
 
@@ -11,9 +11,11 @@ import tiny_runs as runs
 from ddgan_jax.cli import main
 from ddgan_jax.core.types import Aux, Carry, Method, Phase, TrainState
 from ddgan_jax.parallel import mesh as meshes
-from ddgan_jax.profiling import scaling
-from ddgan_jax.profiling.benchmark import random_batch
+from ddgan_jax.profiling import scaling_model as model
+from ddgan_jax.profiling.hardware import Chip
 from ddgan_jax.profiling.memory import activation_bytes
+from ddgan_jax.profiling.scaling_measurement import collectives, measure
+from ddgan_jax.profiling.timing import random_batch
 from ddgan_jax.training.setup import assemble, compiled_steps
 
 PROGRAM = """
@@ -30,7 +32,7 @@ def config_of(*args):
 
 
 def test_collectives_of_a_text():
-    assert scaling.collectives(PROGRAM) == {
+    assert collectives(PROGRAM) == {
         "all-reduce": (2, 256 + 32 + 12),
         "all-gather": (1, 5),
         "collective-permute": (1, 4),
@@ -38,35 +40,35 @@ def test_collectives_of_a_text():
 
 
 def test_the_model():
-    work = scaling.Work(4e9, 0.0, (8_000_000, 4_000_000), 10_000_000, 0, 0)
-    chip = scaling.Chip(1e12 / scaling.UTILISATION, 1e9, 1e-6, 4, 1e8)
-    assert scaling.predicted(work, 1, chip) == (4e-3, 0)
-    compute, sent = scaling.predicted(work, 4, chip)
+    work = model.Work(4e9, 0.0, (8_000_000, 4_000_000), 10_000_000, 0, 0)
+    chip = Chip(1e12 / model.UTILIZATION, 1e9, 1e-6, 4, 1e8)
+    assert model.predicted(work, 1, chip) == (4e-3, 0)
+    compute, sent = model.predicted(work, 4, chip)
     assert compute == pytest.approx(1e-3)
-    # 2 (n-1)/n G / bandwidth and 2 (n-1) hops, for either phase
+    # 2 (n-1)/n G / bandwidth and 2 (n-1) hops for each phase
     assert sent == pytest.approx(1.5 * 12e6 / 1e9 + 2 * 6e-6)
-    _, split = scaling.predicted(work, 4, chip, fsdp=True)
+    _, split = model.predicted(work, 4, chip, fsdp=True)
     assert split == pytest.approx(0.75 * (12e6 + 20e6) / 1e9 + 2 * 6e-6)
-    _, far = scaling.predicted(work, 8, chip)
+    _, far = model.predicted(work, 8, chip)
     assert far == pytest.approx(1.75 * 12e6 / 1e8 + 2 * 14e-6)
 
 
 @pytest.mark.slow
 def test_work_of_a_step():
-    """R1 at every fourth step costs its quarter; twice the batch is twice the work."""
-    work = scaling.work_of(config_of())
-    without = scaling.work_of(config_of("--config.r1.gamma=0.0"))
-    always = scaling.work_of(config_of("--config.r1.every=1"))
+    """R1 in every fourth step counts a quarter; twice the batch is twice the work."""
+    work = model.work_of(config_of())
+    without = model.work_of(config_of("--config.r1.gamma=0.0"))
+    always = model.work_of(config_of("--config.r1.every=1"))
     share = (work.flops - without.flops) / (always.flops - without.flops)
     assert share == pytest.approx(1 / 4) and always.flops > 1.2 * without.flops
-    twice = scaling.work_of(config_of("--config.r1.gamma=0.0", "--config.train.batch_size=32"))
+    twice = model.work_of(config_of("--config.r1.gamma=0.0", "--config.train.batch_size=32"))
     assert twice.flops == pytest.approx(2 * without.flops, rel=0.05)
     assert work.gradients == (4 * 2770, 4 * 2880)  # parameters of disc and gen
     assert work.state > 4 * (3 * 2770 + 4 * 2880)  # with two moments each, and one average
 
 
 def test_activations_are_what_the_backward_pass_keeps():
-    """Of y = sum tanh(w x)^2: tanh(w x), its slope, and x is given."""
+    """For sum tanh(w x)^2 they are tanh(w x) and its derivative; x is an argument."""
 
     def loss(params, context):
         y = jnp.tanh(params["net"] * context.batch["image"])
@@ -88,7 +90,7 @@ def test_activations_are_about_what_xla_allocates():
     method, optimizers, _, shapes = assemble(config, (8, 8, 1), total=1, epoch=1)
     mesh = meshes.make_mesh(jax.devices()[:1])
     abstract = meshes.lay_out(shapes, mesh)
-    batch = jax.eval_shape(lambda k: random_batch(k, 512, (8, 8, 1)), jax.random.key(0))
+    batch = jax.eval_shape(lambda k: random_batch(k, config, (8, 8, 1)), jax.random.key(0))
     step = compiled_steps(method, optimizers, config, mesh, abstract)((True, False))
     allocated = step.lower(abstract, batch, ()).compile().memory_analysis().temp_size_in_bytes
     assert 0.5 < activation_bytes(method, abstract, batch, (), 1) / allocated < 2
@@ -96,7 +98,7 @@ def test_activations_are_about_what_xla_allocates():
 
 @pytest.mark.slow
 def test_work_in_latents_and_with_lpips_needs_no_weights(capsys):
-    """Side by side, and each as alone."""
+    """Two configs side by side."""
     names = ("lddgan_digits", "autoencoder_cifar10", "autoencoder_digits")
     configs = [f"{runs.ROOT}/configs/{name}.py" for name in names]
     args = [*configs[:2], f"--autoencoder={configs[2]}", "--chip=H100"]
@@ -108,7 +110,7 @@ def test_work_in_latents_and_with_lpips_needs_no_weights(capsys):
         strong, weak = (column.strip(" |%").split(", ") for column in row[-2:])
         assert row[1] == "32" and strong[2:] == ["-", "-"]  # 32 does not divide by 64 or 256
         assert all(int(a) >= int(b) for a, b in zip(weak, strong[:2], strict=False))
-    assert int(strong[0]) > 50  # of 4 chips: convolutions are worth them
+    assert int(strong[0]) > 50  # on 4 chips
 
 
 @pytest.mark.slow
@@ -122,25 +124,25 @@ def test_one_config_in_detail(capsys):
 
 @pytest.mark.slow
 def test_what_is_sent_is_what_the_model_says():
-    """The gradients, and little else: some floats of the minibatch deviation, scalars.
+    """The bytes of the collectives are those of the gradients, plus less than 10 %.
 
-    The CPU's compiler sums the discriminator's for real and for fake images apart.
+    The CPU compiler reduces the discriminator's gradients of real and of fake images separately.
     """
-    rows = [scaling.measure(config_of(), jax.devices()[:n], trials=2) for n in (1, 8)]
+    rows = [measure(config_of(), jax.devices()[:n], trials=2) for n in (1, 8)]
     gradients = 4 * (2 * 2770 + 2880)
-    assert rows[0].collectives == {} and rows[0].alone == 0
+    assert rows[0].collectives == {} and rows[0].all_reduce_seconds == 0
     kinds = rows[1].collectives
     assert gradients <= kinds["all-reduce"][1] < 1.1 * gradients
     assert sum(size for _, size in kinds.values()) < 1.1 * gradients
     assert rows[1].state == rows[0].state
-    assert all(row.seconds > 0 for row in rows) and rows[1].alone > 0
+    assert all(row.seconds > 0 for row in rows) and rows[1].all_reduce_seconds > 0
 
 
 @pytest.mark.slow
-def test_carried_images_are_shared_out():
-    """On 8 devices a step of DDDG is an eighth of the work on each, but for the optimizers."""
+def test_carried_images_are_split_over_devices():
+    """On 8 devices a step of DDDG is about an eighth of the work on each."""
     config = runs.config_of(*runs.TINY_DDDG, "--config.train.batch_size=512")
-    one, many = (scaling.measure(config, jax.devices()[:n], trials=1) for n in (1, 8))
+    one, many = (measure(config, jax.devices()[:n], trials=1) for n in (1, 8))
     assert one.flops / many.flops > 5
     assert many.state < one.state
 

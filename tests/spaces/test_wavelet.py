@@ -1,4 +1,4 @@
-"""The Haar transform by its definition and its identities; the space of its bands."""
+"""The Haar transform: its definition and identities; the space of Haar bands."""
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ def test_one_level_is_the_definition():
 def test_two_levels_are_bands_of_bands():
     x = images(1, 4, 8, 2)
     once = np.asarray(dwt(x))
-    # The 2 x 4 bands of the second level, for each of the 4 * 2 channels of the first.
+    # The second level splits each of the 4 * 2 channels of the first into 4 bands.
     expected = dwt(jnp.asarray(once))
     assert expected.shape == (1, 1, 2, 32)
     np.testing.assert_array_equal(dwt(x, 2), expected)
@@ -56,7 +56,7 @@ def test_the_inverse_rebuilds(levels):
 
 @LEVELS
 def test_it_is_orthogonal(levels):
-    """It keeps the energy, and its inverse is its adjoint, which is also what autodiff finds."""
+    """The transform keeps the energy, and its inverse is its adjoint, as autodiff computes it."""
     x, y = images(2, 8, 16, 3), images(2, 8 // 2**levels, 16 // 2**levels, 3 * 4**levels, seed=1)
     bands = forward(x, levels)
     np.testing.assert_allclose(dot(bands, bands), dot(x, x), rtol=1e-6)
@@ -90,12 +90,12 @@ def test_sizes_that_cannot_be_halved_are_refused():
 
 @LEVELS
 def test_bands_of_the_space_fill_the_range(levels):
-    """[-1, 1] for every image in [-1, 1], and no smaller: each band reaches both ends."""
+    """Images in [-1, 1] have bands in [-1, 1], and every band attains -1 and 1."""
     space = wavelet((8, 8, 1), levels)
     assert space.shape == (8 // 2**levels, 8 // 2**levels, 4**levels)
     encode = jax.jit(lambda x: space.encode(x, ()))
     assert float(np.abs(encode(np.sign(images(64, 8, 8, 1)))).max()) <= 1
-    # The image that a band likes best: the sign of its basis function.
+    # A band is largest for the sign of its basis function.
     count = 4**levels
     one = np.broadcast_to(np.eye(count, dtype=np.float32)[:, None, None], (count, *space.shape))
     best = np.sign(jax.jit(lambda x: space.decode(x, ()))(one))

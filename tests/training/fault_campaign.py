@@ -1,10 +1,10 @@
-"""Random faults upon tiny runs, each of which has to end as if nothing had happened.
+"""Inject random faults into tiny runs and check that they end as an undisturbed run does.
 
-  python -m tests.fault_campaign --count=100
+  python -m tests.training.fault_campaign --count=100
 
-A trial begins a run, does it harm at a random moment, mends what a person would mend (room on the
-disk, a folder that was moved away), and starts the same command again. The end is the same
-parameters, optimizer states, averages and metrics, bit for bit, as those of an undisturbed run.
+A trial starts a run, injects a fault at a random moment, repairs what a person would repair (a full
+disk, a folder that was moved away) and starts the same command again. Parameters, optimizer
+states, averages and metrics at the end have to equal those of an undisturbed run bit for bit.
 --first=25 --count=25 is the second quarter of 100; --log collects the trials of several parts.
 """
 
@@ -31,8 +31,8 @@ import tiny_runs as runs
 STEPS = 60
 RUN = [*runs.TINY, f"--config.train.duration={STEPS} steps", "--config.train.keep=3"]
 RUN += ["--config.train.checkpoint_every=2 steps", "--config.train.sample_every=40 steps"]
-BOUND = 120  # seconds in which a run whose other process is gone has to end
-# A file system that takes its time over everything that Python asks of it.
+BOUND = 120  # seconds within which a run has to end after the loss of its other process
+# Code that simulates a slow file system.
 SLOW = """
 import os, time
 def slowly(call):
@@ -46,9 +46,9 @@ for name in ("rename", "replace", "mkdir", "fsync", "unlink", "rmdir", "listdir"
 
 
 class Trial(NamedTuple):
-    """Where a run lives, and its random moments."""
+    """The folders of a trial and its random numbers."""
 
-    disk: Path  # an own file system if mounted
+    disk: Path  # a file system of its own for faults of the disk
     workdir: Path
     moments: random.Random
 
@@ -56,7 +56,7 @@ class Trial(NamedTuple):
         return [*RUN, f"--workdir={self.workdir}"]
 
     def until_hit(self, process, step=2):
-        """Wait for the random moment after a checkpoint of `step` or later."""
+        """Wait until a random moment after the first checkpoint of `step` or later."""
         runs.until_saved(self.workdir, step, process)
         time.sleep(self.moments.uniform(0, 0.8))
 
@@ -102,7 +102,7 @@ def _files_of_the_newest(trial):
 
 
 def truncated(trial):
-    killed(trial, after=4)  # there is another one
+    killed(trial, after=4)  # so that there is an older checkpoint
     for path in trial.moments.sample(_files_of_the_newest(trial), 3):
         os.truncate(path, trial.moments.randrange(path.stat().st_size))
 
@@ -150,7 +150,7 @@ def vanished(trial):
     trial.workdir.rename(away)
     code, out, err = runs.finish(process)
     assert code in (0, 1) and "Traceback" not in out + err, (code, err)
-    if trial.workdir.exists():  # what the run had begun to write anew
+    if trial.workdir.exists():  # files that the run wrote after the folder vanished
         shutil.rmtree(trial.workdir)
     away.rename(trial.workdir)
 
@@ -165,7 +165,7 @@ def slow_disk(trial):
 def started_twice(trial):
     first = runs.start(*trial.command(), "--config.train.checkpoint_every=1 steps")
     runs.until_saved(trial.workdir, 1, first)
-    first.send_signal(signal.SIGSTOP)  # or it may be done before the second one looks
+    first.send_signal(signal.SIGSTOP)  # so that it is not done before the second one starts
     try:
         _fails(runs.start(*trial.command()), "in use", str(trial.workdir))
     finally:
@@ -180,7 +180,7 @@ def one_of_two_killed(trial):
     processes[which].kill()
     code, _, err = runs.finish(processes[1 - which], BOUND)
     runs.finish(processes[which])
-    # 75 and our line, or jax's own watchdog was first.
+    # 75 and our message, unless jax's watchdog ended the process first.
     assert code in (0, 75, -signal.SIGABRT), (code, err)
     assert code == 0 or "process of this run is gone" in err or "another task died" in err, err
 
@@ -194,7 +194,7 @@ def one_of_two_asked_to_stop(trial):
     assert codes in ([143, 143], [0, 0]), codes
 
 
-# (kind, what it does, number of 100, processes, whether on a file system of its own)
+# (kind, function, number of 100 trials, processes, whether it needs a file system of its own)
 FAULTS = (
     ("kill -9", killed, 18, 1, False),
     ("kill -9 while it starts", killed_at_the_start, 8, 1, False),
@@ -214,14 +214,14 @@ FAULTS = (
 
 
 def order():
-    """The 100 faults, mixed; the same every time."""
+    """The 100 faults in a random order that is always the same."""
     kinds = [fault for fault in FAULTS for _ in range(fault[2])]
     random.Random(0).shuffle(kinds)
     return kinds
 
 
 def complete(workdir, processes):
-    """Start the run until it is done; returns what it said."""
+    """Run to the end and return the output of the first process."""
     command = [*RUN, f"--workdir={workdir}"]
     several = runs.start_many(processes, *command) if processes > 1 else [runs.start(*command)]
     ends = [runs.finish(process) for process in several]
@@ -230,12 +230,12 @@ def complete(workdir, processes):
 
 
 def trial(fault, seed, undisturbed):
-    """One fault, and the run that follows; raises AssertionError if anything is lost.
+    """Run one fault and resume from it; raises AssertionError if the result differs.
 
     Args:
-      fault: of `FAULTS`.
-      seed: of its random moments.
-      undisturbed: {number of processes: run folder}.
+      fault: an entry of `FAULTS`.
+      seed: seed of the random moments.
+      undisturbed: number of processes -> folder of the undisturbed run.
     """
     _, act, _, processes, own_disk = fault
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
@@ -250,7 +250,7 @@ def trial(fault, seed, undisturbed):
 
 
 def table(lines):
-    """Kinds of faults, how many, how many ended as they should."""
+    """A Markdown table: trials and successes per kind of fault."""
     counts, good = collections.Counter(), collections.Counter()
     for line in lines:
         counts[line["kind"]] += 1
@@ -261,13 +261,13 @@ def table(lines):
 
 
 def main():
-    """The command."""
-    parser = argparse.ArgumentParser("python -m tests.fault_campaign", description=__doc__)
+    """Run the trials and print the table; returns the exit status."""
+    parser = argparse.ArgumentParser("python -m tests.training.fault_campaign", description=__doc__)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--log", type=Path, default=None, help="JSONL that trials are added to")
     flags = parser.parse_args()
-    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax, about reading what we compare
+    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax logs every restore
     with tempfile.TemporaryDirectory() as name:
         log = flags.log or Path(name) / "log.jsonl"
         undisturbed = {}

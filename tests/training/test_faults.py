@@ -1,4 +1,4 @@
-"""A few trials of the fault campaign, and the bookkeeping of all hundred."""
+"""A few trials of the fault campaign, and its order and table."""
 
 import collections
 

@@ -1,4 +1,4 @@
-"""Latent space: encode, decode, scale, the cache of latents, and whole runs by the command line."""
+"""Latent space: encode, decode, scale, cache of latents, and whole runs from the command line."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ from ddgan_jax.spaces.latent import latent
 
 @pytest.fixture(scope="module")
 def autoencoder(tmp_path_factory):
-    """The run folder of a trained autoencoder, not to be changed."""
+    """The run folder of a trained autoencoder; tests must not change it."""
     folder = tmp_path_factory.mktemp("autoencoder") / "run"
     ok(*TINY_AUTOENCODER, f"--workdir={folder}")
     return folder
@@ -47,7 +47,7 @@ def autoencoder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(autoencoder, tmp_path_factory):
-    """A run in its latents: 8 steps, checkpoints at 4 and 8; the autoencoder's folder is gone."""
+    """A run in its latents with checkpoints at 4 and 8; the autoencoder's folder was deleted."""
     base = tmp_path_factory.mktemp("lddgan")
     named = shutil.copytree(autoencoder, base / "named")
     args = tiny_lddgan(named, "train.checkpoint_every=4 steps")
@@ -57,7 +57,7 @@ def finished(autoencoder, tmp_path_factory):
 
 
 class Halves:
-    """E(x) = x + 1 and D(z) = z - 1, with a weight so that there is something frozen."""
+    """E(x) = x + 1 and D(z) = z - 1, with one frozen weight."""
 
     def apply(self, params, x, method):
         one = params["params"]["one"]
@@ -120,7 +120,7 @@ def test_cached_latents_are_fresh_ones(autoencoder, flip, tmp_path, monkeypatch)
 
 @pytest.mark.slow
 def test_the_run_folder_suffices(finished, tmp_path):
-    """Going on, sampling and export, when the autoencoder that was named is gone."""
+    """Resuming, sampling and export work after the named autoencoder was deleted."""
     args, run = finished
     scale = json.loads((run / "autoencoder" / "scale.json").read_text())["scale"]
     model = load(run)
@@ -185,7 +185,7 @@ def test_resume_is_bit_exact(finished, tmp_path):
 
 @pytest.mark.slow
 def test_evaluation_in_both_ways(autoencoder, finished, tmp_path):
-    """Of the autoencoder, how test images come back; of the GAN, its samples."""
+    """The autoencoder is evaluated by reconstructions of test images, the GAN by samples."""
     out = f"--out={tmp_path}"
     ok("--mode=evaluate", f"--workdir={autoencoder}", out, "--config.eval.split=test")
     report = json.loads((tmp_path / "evaluation.json").read_text())
@@ -231,7 +231,9 @@ def test_bad_input_is_one_line(autoencoder, finished, tmp_path, capfd):
     fails(capfd, ["--mode=sample", f"--workdir={broken}"], "scale.json cannot be read")
     sample = ["--mode=sample", f"--workdir={autoencoder}"]
     fails(capfd, sample, "draws no samples", "--mode=reconstruct")
-    fails(capfd, ["--mode=reconstruct", f"--workdir={finished[1]}"], "method 'ddgan'", "inversion")
+    fails(
+        capfd, ["--mode=reconstruct", f"--workdir={finished[1]}"], "method is 'ddgan'", "inversion"
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -242,7 +244,7 @@ def convert(source, config, fields, *args):
 
 @pytest.mark.slow
 def test_published_checkpoints(tmp_path, capfd):
-    """An autoencoder, then a GAN in its latents, with the scale that it was trained with."""
+    """Import an autoencoder, then a GAN in its latents with the scale of its training."""
     fields = ["autoencoder.width=4", "autoencoder.blocks=1", "disc.width=4", "data.image_size=16"]
     config = load_config_file(f"{ROOT}/configs/autoencoder_cifar10.py")
     config = override(config, dict(field.split("=") for field in fields))
@@ -273,8 +275,8 @@ def test_published_checkpoints(tmp_path, capfd):
     x, t, z = jnp.zeros((1, 8, 8, 4)), jnp.zeros(1, jnp.int32), jnp.zeros((1, 4))
     generator = build_network(config, "gen", GENERATORS, (8, 8, 4))
     tree = jax.eval_shape(generator.init, jax.random.key(0), x, t, z)["params"]
-    arrays = to_arrays(jax.tree.map(lambda x: np.ones(x.shape, np.float32), tree),
-                       generator_entries(tree))  # fmt: skip
+    ones = jax.tree.map(lambda x: np.ones(x.shape, np.float32), tree)
+    arrays = to_arrays(ones, generator_entries(tree))
     write_torch(tmp_path / "netG.pth", arrays, stream=False)
     place = (f"--checkpoint={tmp_path / 'netG.pth'}", f"--workdir={tmp_path / 'gan'}")
     assert convert("lddgan", "lddgan_cifar10", fields, *place) == 1

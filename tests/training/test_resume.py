@@ -1,4 +1,4 @@
-"""A run that was stopped, crashed or killed and started again is the run that never was."""
+"""A run that was stopped, crashed or killed equals an uninterrupted run once it is resumed."""
 
 import json
 import random
@@ -34,7 +34,7 @@ def same(one, other, step=8):
     runs.assert_same_state(one, other, step)
     assert runs.metrics(one) == runs.metrics(other)
     pictures = [{p.name for p in (run / "samples").iterdir()} for run in (one, other)]
-    assert pictures[1] <= pictures[0]  # a part that ended early has a last one of its own
+    assert pictures[1] <= pictures[0]  # a part that ended early has an additional last grid
 
 
 @pytest.mark.slow
@@ -51,7 +51,7 @@ def test_the_comparison_sees_a_difference(tmp_path):
 
 @pytest.mark.slow
 def test_stopped_by_a_signal_within_a_window_of_metrics(tmp_path):
-    """Saved at step 4 for the signal came in step 3; the means of steps 4..6 are those of all."""
+    """The signal comes in step 3, so step 4 is saved; the means of steps 4..6 include step 4."""
     stop = acting_on("step 3/8", lambda: signal.raise_signal(signal.SIGTERM))
     config, workdir = config_of(), tmp_path / "run"
     assert train(config, workdir, say=stop) == 128 + signal.SIGTERM
@@ -67,16 +67,19 @@ def test_crashed_after_lines_beyond_the_checkpoint(tmp_path):
     with pytest.raises(RuntimeError, match="crash"):
         train(config, workdir, say=acting_on("step 8/8", crash))
     assert runs.steps_saved(workdir) == [4]
-    assert [line["step"] for line in runs.metrics(workdir)] == [3, 6]  # 6 will be written again
+    assert [line["step"] for line in runs.metrics(workdir)] == [
+        3,
+        6,
+    ]  # the line of step 6 is written again
     with (workdir / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 8, "gen/lo')  # cut short by the crash
+        file.write('{"step": 8, "gen/lo')  # an incomplete line
     assert train(config, workdir, say=lambda text: None) == 0
     same(workdir, runs.trained(tmp_path / "whole"))
 
 
 @pytest.mark.slow
 def test_parts_of_a_run_with_longer_duration(tmp_path):
-    """To 8 and then, with a constant rate, to 12 is to 12 at once."""
+    """With a constant rate, training to 9 and then to 12 steps equals training to 12 at once."""
     flat = [f"--config.optim.{r}.final_learning_rate=5e-4" for r in ("gen", "disc")]
     flat += [f"--config.optim.{r}.learning_rate=5e-4" for r in ("gen", "disc")]
     parts, whole = f"--workdir={tmp_path / 'parts'}", f"--workdir={tmp_path / 'whole'}"
@@ -113,7 +116,7 @@ def uninterrupted(tmp_path_factory):
 
 @pytest.mark.slow
 def test_killed_at_random_moments_and_then_terminated(tmp_path, uninterrupted):
-    """With a checkpoint at every step, most moments are in the middle of saving one."""
+    """With a checkpoint at every step, most kills happen while one is being saved."""
     workdir = tmp_path / "run"
     command = [*LONG, f"--workdir={workdir}", EVERY + "1 steps", "--config.train.keep=3"]
     moments, kills, half_saved = random.Random(0), 0, 0
@@ -127,7 +130,7 @@ def test_killed_at_random_moments_and_then_terminated(tmp_path, uninterrupted):
         assert code in (0, -signal.SIGKILL), err
         kills += code != 0
         half_saved += bool(list((workdir / "checkpoints").glob("*tmp*")))
-        assert max(runs.steps_saved(workdir)) > before  # what was whole stays
+        assert max(runs.steps_saved(workdir)) > before  # complete checkpoints are kept
     assert kills >= 4 and half_saved >= 1, "the run was too short to be killed"
 
     process = runs.start(*command)
@@ -140,7 +143,7 @@ def test_killed_at_random_moments_and_then_terminated(tmp_path, uninterrupted):
     assert before + 10 <= step < 140 and f"stopped at step {step} and saved" in out
     code, out, err = runs.finish(runs.start(*command, EVERY + "100 steps"))
     assert code == 0 and f"resumed at step {step}\n" in out, err
-    assert not list((workdir / "checkpoints").glob("*tmp*"))  # what was cut short is cleared away
+    assert not list((workdir / "checkpoints").glob("*tmp*"))  # incomplete checkpoints are deleted
     same(workdir, uninterrupted, 140)
 
 

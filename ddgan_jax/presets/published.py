@@ -1,0 +1,180 @@
+"""Networks, rates and data that several configs of published settings share.
+
+The constants are keyword arguments of the presets of the methods. The header of each config names
+the paper that the numbers are from.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+# 256x256: DDGAN in pixels, WDDGAN in Haar bands of 128x128x12, LDDGAN in latents of 64x64 or 32x32.
+
+DDGAN_AT_256: dict[str, Any] = dict(
+    latent_size=100,
+    gen=dict(
+        network="ncsnpp",
+        width=64,
+        multipliers=(1, 1, 2, 2, 4, 4),
+        blocks=2,
+        attention=(16,),
+        z_width=256,
+        z_layers=3,
+        dropout=0.0,
+        remat=False,
+    ),
+    disc=dict(
+        network="resblock",
+        width=64,
+        multipliers=(4, 8, 8, 8, 8, 8),
+        downsample=(True,) * 6,
+        t_width=256,
+        final_scale=1.0,
+    ),
+    lr_disc=1e-4,
+    r1_every=10,
+)
+WDDGAN_AT_256: dict[str, Any] = DDGAN_AT_256 | dict(
+    gen=DDGAN_AT_256["gen"] | dict(network="wavelet_ncsnpp", multipliers=(1, 2, 2, 2, 4)),
+    disc=DDGAN_AT_256["disc"] | dict(multipliers=(4, 8, 8, 8, 8), downsample=(True,) * 5),
+)
+LDDGAN_AT_256: dict[str, Any] = DDGAN_AT_256 | dict(
+    latent_size=25,
+    gen=DDGAN_AT_256["gen"] | dict(width=128, multipliers=(1, 2, 2, 2), z_layers=4),
+    disc=DDGAN_AT_256["disc"] | dict(multipliers=(4, 8, 8, 8), downsample=(True,) * 4),
+)
+
+# Autoencoders of LDDGAN: `CONV_AUTOENCODER` is a network without its resolutions.
+
+CONV_AUTOENCODER: dict[str, Any] = dict(
+    network="conv",
+    width=128,
+    blocks=2,
+    gaussian=True,  # the log-variance is used only if config.loss.kl is
+    codes=0,
+    tanh=False,
+)
+AUTOENCODER_AT_256: dict[str, Any] = dict(
+    disc=dict(network="patch", width=64, layers=3),
+    lpips=1.0,
+    adversarial=0.5,
+    adversarial_start=50_000,
+    learning_rate=4.5e-5,
+)
+
+# CIFAR-10: rates and R1 of DDGAN, WDDGAN and LDDGAN, and the networks of the last two, which work
+# at 16x16.
+
+CIFAR10: dict[str, Any] = dict(
+    num_steps=4, lr_gen=1.6e-4, lr_disc=1.25e-4, r1_gamma=0.02, r1_every=15
+)
+CIFAR10_AT_16: dict[str, Any] = CIFAR10 | dict(
+    gen=dict(
+        network="ncsnpp",
+        width=128,
+        multipliers=(1, 2, 2),
+        blocks=2,
+        attention=(),
+        z_width=256,
+        z_layers=4,
+        dropout=0.0,
+        remat=False,
+    ),
+    disc=dict(
+        network="resblock",
+        width=64,
+        multipliers=(2, 4, 8),
+        downsample=(False, True, True),
+        t_width=256,
+        final_scale=0.0,
+    ),
+)
+
+# DDDG on MNIST at 32x32: the degradation of the paper, and our networks.
+
+DDDG_MNIST: dict[str, Any] = dict(
+    degradation="blur",
+    levels=(6, 5, 4, 3, 2),
+    latent_size=64,
+    classes=10,
+    gen=dict(
+        network="ncsnpp",
+        width=64,
+        multipliers=(1, 2, 2),
+        blocks=1,
+        attention=(8,),
+        z_width=256,
+        z_layers=2,
+        tanh=False,  # equation 2 adds x'_t to the output of the network
+        normalize_z=False,  # the encoder predicts the length of z too
+        coordinates=True,  # x_0 is constant, so positions have to be given
+        equalized=True,
+        remat=False,
+    ),
+    disc=dict(
+        network="resblock",
+        width=32,
+        multipliers=(2, 4, 8, 8),
+        downsample=(False, True, True, True),
+        t_width=128,
+        group=4,
+        equalized=True,
+    ),
+)
+
+
+def at_256(
+    config: ConfigDict,
+    data: str,
+    *,
+    batch_size: int,
+    duration: str,
+    every: str = "5 epochs",
+    num_samples: int = 50_000,
+) -> ConfigDict:
+    """Set the data to color images of 256x256 with random flips.
+
+    Args:
+      config: the config to change.
+      data: `config.data.name`.
+      batch_size, duration: of training.
+      every: between two checkpoints, and between two sample grids.
+      num_samples: images for the evaluation.
+
+    Returns:
+      `config`.
+    """
+    _color_images(config, data, 256)
+    config.train.batch_size = batch_size
+    config.train.duration = duration
+    config.train.checkpoint_every = config.train.sample_every = every
+    config.eval.num_samples = num_samples
+    return config
+
+
+def on_cifar10(
+    config: ConfigDict, *, duration: str, batch_size: int = 256, num_samples: int = 50_000
+) -> ConfigDict:
+    """Set the data to CIFAR-10 with random flips, with a checkpoint and a grid every 5 epochs.
+
+    Args:
+      config: the config to change.
+      duration, batch_size: of training.
+      num_samples: images for the evaluation.
+
+    Returns:
+      `config`.
+    """
+    _color_images(config, "tfds:cifar10", 32)
+    config.train.batch_size = batch_size
+    config.train.duration = duration
+    config.train.checkpoint_every = config.train.sample_every = "5 epochs"
+    config.eval.num_samples = num_samples
+    return config
+
+
+def _color_images(config: ConfigDict, data: str, size: int) -> None:
+    config.data.name = data
+    config.data.image_size = size
+    config.data.channels = 3
+    config.data.flip = True

@@ -1,0 +1,199 @@
+"""An analytic model of how the time of a train step scales over chips.
+
+`predict` and `side_by_side` trace one step, compile nothing, and predict for n = 1 to 256 chips
+
+  seconds(n) = F / (n u peak) + sum over collectives of (S(n) / bandwidth + hops(n) latency)
+
+F: FLOPs of a step as XLA counts them before optimization, averaged over steps with and without
+regularizers. u: the fraction of the peak that compiled networks reach, `UTILIZATION`. A collective
+is a ring over all chips, and nothing overlaps with computation. S: bytes that a chip sends, with G
+the bytes of a role's gradient and P those of the big parameters:
+
+                     collectives of a phase                               S              hops
+  data parallel      all-reduce of the gradient                       2 (n-1)/n G      2 (n-1)
+  config.train.fsdp  all-gather of all big parameters,                  (n-1)/n P        n-1
+                     reduce-scatter of the gradient                     (n-1)/n G        n-1
+
+`scaling_measurement` compiles and times steps instead.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from ddgan_jax.core.train_step import which_regularize
+from ddgan_jax.data import data_shape
+from ddgan_jax.methods import validate
+from ddgan_jax.parallel import mesh as meshes
+from ddgan_jax.profiling.hardware import CHIPS, Chip
+from ddgan_jax.profiling.markdown import header, row
+from ddgan_jax.profiling.memory import activation_bytes
+from ddgan_jax.profiling.timing import random_batch
+from ddgan_jax.training.frozen import frozen_shapes
+from ddgan_jax.training.setup import assemble, compiled_steps
+
+UTILIZATION = 0.4  # fraction of the peak; an assumption, `benchmark` measures it on a chip
+COUNTS = (1, 4, 16, 64, 256)  # numbers of chips in the tables
+
+
+class Work(NamedTuple):
+    """The work of one train step on the whole batch, independent of the hardware.
+
+    Attributes:
+      flops: FLOPs.
+      bytes_accessed: bytes that operations read and write before fusion, an upper bound far above
+        the real traffic.
+      gradients: bytes of the gradient of each phase.
+      gathered: bytes of the parameters that `config.train.fsdp` shards.
+      state: bytes of the train state.
+      activations: bytes, see `memory.activation_bytes`.
+    """
+
+    flops: float
+    bytes_accessed: float
+    gradients: tuple[int, ...]
+    gathered: int
+    state: int
+    activations: int
+
+
+def work_of(config: ConfigDict) -> Work:
+    """Count the work of a train step by tracing it, without compiling and without data.
+
+    Raises:
+      UserError: a mistake in the config.
+    """
+    config = validate(config)
+    mesh = meshes.make_mesh(jax.devices()[:1])
+    shape = data_shape(config.data)
+    method, optimizers, _, shapes = assemble(config, shape, total=1000, epoch=1000)
+    abstract = meshes.lay_out(shapes, mesh)
+    step_fn = compiled_steps(method, optimizers, config, mesh, abstract)
+    batch = jax.eval_shape(
+        functools.partial(random_batch, config=config, shape=shape), jax.random.key(0)
+    )
+    frozen = frozen_shapes(config, method)
+    every = math.lcm(*(p.regularize_every for p in method.phases if p.regularizer))
+    variants = [which_regularize(method, step) for step in range(every)]
+    costs = {
+        v: step_fn(v).lower(abstract, batch, frozen).cost_analysis() or {} for v in set(variants)
+    }
+
+    def mean(name: str) -> float:
+        return sum(float(costs[v].get(name, 0.0)) for v in variants) / every
+
+    big = [x for x in jax.tree.leaves(abstract.params) if x.size >= meshes.SMALL]
+    return Work(
+        mean("flops"),
+        mean("bytes accessed"),
+        tuple(meshes.bytes_per_device(abstract.params[p.role]) for p in method.phases),
+        meshes.bytes_per_device(big),
+        meshes.bytes_per_device(abstract),
+        activation_bytes(method, abstract, batch, frozen, config.train.accumulate),
+    )
+
+
+def predicted(work: Work, chips: int, chip: Chip, fsdp: bool = False) -> tuple[float, float]:
+    """The model of the module docstring.
+
+    Args:
+      work: the work of a step.
+      chips: n, number of chips.
+      chip: their data sheet.
+      fsdp: whether parameters are sharded.
+
+    Returns:
+      Seconds of computation and seconds of communication of a step.
+    """
+    bandwidth = chip.bandwidth if chips <= chip.domain else chip.bandwidth_beyond
+    part, hops = (chips - 1) / chips, chips - 1
+    sent = 0.0
+    for gradient in work.gradients:
+        bytes_sent = part * (gradient + (work.gathered if fsdp else gradient))
+        sent += bytes_sent / bandwidth + 2 * hops * chip.latency
+    return work.flops / (chips * UTILIZATION * chip.flops), sent
+
+
+def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None] = print) -> None:
+    """Print the work of a step and a table of predictions.
+
+    Efficiency is seconds(1) / (n seconds(n)): in strong scaling with the batch of the config over
+    all chips, in weak scaling with that batch on each chip.
+
+    Args:
+      config: config of a run.
+      kinds: keys of `CHIPS`.
+      say: prints a line.
+
+    Raises:
+      UserError: see `work_of`.
+    """
+    work, size = work_of(config), config.train.batch_size
+    sums = ", ".join(f"{gradient / 1e6:.1f}" for gradient in work.gradients)
+    say(
+        f"batch {size}: {work.flops / 1e9:.1f} GFLOP, at most {work.bytes_accessed / 1e9:.1f} GB "
+        f"accessed per step; gradients {sums} MB, state {work.state / 1e6:.1f} MB, activations of "
+        f"the whole batch {work.activations / 1e6:.1f} MB"
+    )
+    say(
+        header(
+            *("chip", "chips", "batch per chip", "ms per step", "communication"),
+            *("efficiency, strong scaling", "weak scaling", "strong scaling with fsdp"),
+        )
+    )
+    for kind in kinds:
+        chip = CHIPS[kind]
+        alone = sum(predicted(work, 1, chip))
+        for chips in COUNTS:
+            if size % chips:
+                continue
+            compute, sent = predicted(work, chips, chip)
+            total, split = compute + sent, sum(predicted(work, chips, chip, fsdp=True))
+            shares = (
+                *(sent / total, alone / (chips * total)),
+                *(alone / (alone + sent), alone / (chips * split)),
+            )
+            percent = [f"{100 * share:.0f} %" for share in shares]
+            say(row(kind, chips, size // chips, f"{1e3 * total:.3g}", *percent))
+
+
+def side_by_side(
+    configs: Mapping[str, ConfigDict], kinds: Sequence[str], say: Callable[[str], None] = print
+) -> None:
+    """Print a table with the work of a step and its predicted efficiency, a row per config.
+
+    Args:
+      configs: config file -> config.
+      kinds: keys of `CHIPS`.
+      say: prints a line.
+
+    Raises:
+      UserError: see `work_of`.
+    """
+    many = ", ".join(map(str, COUNTS[1:]))
+    columns = ["config", "batch", "GFLOP", "GB accessed", "MB of gradients", "MB of state"]
+    columns.append("GB of activations")
+    for kind in kinds:
+        columns += [f"{kind}: ms on 1", f"strong scaling on {many}", "weak scaling"]
+    say(header(*columns))
+    for name, config in configs.items():
+        work, size = work_of(config), config.train.batch_size
+        sizes = (
+            *(work.flops / 1e9, work.bytes_accessed / 1e9, sum(work.gradients) / 1e6),
+            *(work.state / 1e6, work.activations / 1e9),
+        )
+        cells = [f"`{Path(name).stem}`", str(size), *(f"{number:.3g}" for number in sizes)]
+        for kind in kinds:
+            alone, strong, weak = sum(predicted(work, 1, CHIPS[kind])), [], []
+            for chips in COUNTS[1:]:
+                compute, sent = predicted(work, chips, CHIPS[kind])
+                share = alone / (chips * (compute + sent))
+                strong.append(f"{100 * share:.0f}" if size % chips == 0 else "-")
+                weak.append(f"{100 * alone / (alone + sent):.0f}")
+            cells += [f"{1e3 * alone:.3g}", f"{', '.join(strong)} %", f"{', '.join(weak)} %"]
+        say(row(*cells))
