@@ -10,8 +10,7 @@ Expected:  published: FID 4.67, recall 0.42 (of VGG16 features, unlike ours). No
 Source:    Trinh and Hamagami 2024, tables 1, 8, 9, 10; R1 as in Xiao et al. 2022
 
 The latents are 32x32x3. The generator of table 8 has 48.4 million parameters; table 2 counts 40.92
-million with the decoder. The released command has
-other settings, see docs/reproduction.md.
+million with the decoder. The released command has other settings, see docs/reproduction.md.
 """
 
 from ddgan_jax.presets import lddgan
