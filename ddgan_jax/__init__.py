@@ -1,4 +1,4 @@
-"""Denoising diffusion GANs and their family in JAX and Flax.
+"""Denoising diffusion GANs and related methods in JAX and Flax.
 
 model = ddgan_jax.load("runs/digits")
 images = model.sample(jax.random.key(0), 64)
