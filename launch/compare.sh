@@ -24,7 +24,7 @@ if [ -z "${METHODS:-}" ]; then
         method=$(basename "$config" "_$data.py")
         case $method in
             *_stacked) continue ;;           # of other data
-            autoencoder | lddgan) continue ;; # two runs that belong together, see README
+            autoencoder | lddgan) continue ;; # two runs that belong together, see docs/guide.md
         esac
         [ ! -f "$config" ] || METHODS="${METHODS:-} $method"
     done
