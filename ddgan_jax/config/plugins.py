@@ -8,14 +8,22 @@ never adds a folder by itself; it keeps a copy of the modules it used, and their
 
 import hashlib
 import importlib
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from ml_collections import ConfigDict
+
+from ddgan_jax.config.fields import flatten
 from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.io.run_folder import write_atomically
+from ddgan_jax.io.storage import AnyPath
 
 T = TypeVar("T")
+
+FOLDER, HASHES = "plugins", "hashes.json"  # in a run folder
 
 _folders: list[Path] = []  # that the user named, the newest first
 _used: dict[str, Path] = {}  # module -> file, of all members that were looked up
@@ -93,11 +101,61 @@ def _module(field: str, name: str, module: str) -> object:
     return loaded
 
 
-def used() -> dict[str, Path]:
-    """The files of all members from outside that were looked up, by module."""
-    return dict(_used)
+def used_by(config: ConfigDict) -> dict[str, Path]:
+    """The files of the modules that a config names and that were looked up, by module."""
+    named = {part for value in flatten(config).values() for part in _modules(value)}
+    return {module: path for module, path in sorted(_used.items()) if module in named}
+
+
+def _modules(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and ":" in value:
+        yield value.partition(":")[0]
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _modules(item)
 
 
 def file_hash(path: Path) -> str:
     """First 16 hexadecimal digits of the sha256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def save_copies(workdir: AnyPath, config: ConfigDict) -> None:
+    """Copy the modules that a config names into `plugins/` of a run folder, with their hashes.
+
+    Copies that are there already, of the code that the run began with, are kept.
+    """
+    hashes = _read_hashes(workdir)
+    new = {name: path for name, path in used_by(config).items() if name not in hashes}
+    if not new:
+        return
+    (workdir / FOLDER).mkdir(parents=True, exist_ok=True)
+    for module, path in new.items():
+        copy = workdir / FOLDER / f"{module.replace('.', '/')}.py"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+        hashes[module] = file_hash(path)
+    write_atomically(workdir / FOLDER / HASHES, json.dumps(hashes, indent=2) + "\n")
+
+
+def changes(workdir: AnyPath, config: ConfigDict) -> list[str]:
+    """The modules whose code differs from the one that a run began with, as lines."""
+    hashes = _read_hashes(workdir)
+    return [
+        f"{path} is not the code that the run began with; its copy is in {workdir / FOLDER}"
+        for module, path in used_by(config).items()
+        if module in hashes and hashes[module] != file_hash(path)
+    ]
+
+
+def _read_hashes(workdir: AnyPath) -> dict[str, str]:
+    path = workdir / FOLDER / HASHES
+    try:
+        loaded = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read, it is damaged: {error}") from None
+    if not isinstance(loaded, dict) or not all(isinstance(v, str) for v in loaded.values()):
+        raise UserError(f"{path} cannot be read: a dictionary of hashes is needed")
+    return loaded

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from ddgan_jax.config import plugins
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.inference.model import load
 from ddgan_jax.io import checkpoint, run_folder, storage
@@ -31,6 +32,8 @@ def export(
     for name in FILES:
         if (workdir / name).exists():
             (out / name).write_bytes((workdir / name).read_bytes())
+    if (workdir / plugins.FOLDER).is_dir():
+        storage.copy_tree(workdir / plugins.FOLDER, out / plugins.FOLDER)
     networks = find_space(model.config).frozen
     if networks and (workdir / networks.folder).is_dir():
         storage.copy_tree(workdir / networks.folder, out / networks.folder)

@@ -1,5 +1,6 @@
 """A trained run as a value: restored weights and functions to sample from them."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from ddgan_jax.config import plugins as plugin_code
 from ddgan_jax.config.stored import check_same_run, read_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, Method, Params, PyTree
@@ -253,6 +255,7 @@ def load(
     config: ConfigDict | None = None,
     devices: Sequence[jax.Device] | None = None,
     raw: bool = False,
+    plugins: str | None = None,
 ) -> Model:
     """Restore the moving-average weights of a run folder.
 
@@ -263,11 +266,15 @@ def load(
       devices: to restore onto and to sample with; all if None.
       raw: the weights that the optimizer moves instead of their average; needs a whole run folder,
         not an exported one.
+      plugins: folder of the user's own modules that the config names as "module:attribute". Code
+        from a run folder runs only if it is named here, such as "runs/a/plugins".
 
     Raises:
       UserError: no such folder or checkpoint, a damaged one, or one of another config.
     """
     workdir = storage.place(workdir)
+    if plugins is not None:
+        plugin_code.allow(plugins)
     saved = complete_config(read_config(workdir))
     if config is not None:
         config = complete_config(config)
@@ -288,6 +295,8 @@ def load(
             latest = {role: abstract[role] for role in method.ema_roles}
             params = {**params, **checkpoint.restore_params(manager, step, latest)}
     frozen = networks.load(own, mesh) if networks else {}
+    for change in plugin_code.changes(workdir, config):
+        warnings.warn(change, stacklevel=2)
     return Model(config, method, params, step, shape, mesh, frozen)
 
 

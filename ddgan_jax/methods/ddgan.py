@@ -192,30 +192,24 @@ def denoise(
 
 
 def make_ddgan(
+    parts: DDGAN,
     *,
-    generator: Generator,
-    discriminator: Discriminator,
-    process: Process,
-    space: Space,
-    latent_size: int,
     r1_gamma: float,
     r1_every: int,
     r2_gamma: float = 0.0,
-    classes: int = 0,
-    loss: AdversarialLoss = ADVERSARIAL_LOSSES["nonsaturating"],
     reconstruction: Callable[[Array], Array] | None = None,
 ) -> Method:
     """DDGAN over any process and space.
 
     Args:
-      generator, discriminator, process, space, latent_size, classes, loss: see `DDGAN`.
+      parts: see `DDGAN`.
       r1_gamma: R1 adds gamma/2 E||d D / d x_t||^2 at the real pair; 0: none.
       r1_every: `lazy_reg`, steps between two applications of R1 and R2.
       r2_gamma: the same at the fake pair; 0: none.
       reconstruction: step -> lambda, the weight of L1(x_0, x_0') in the generator's loss; None:
         no such term.
     """
-    parts = DDGAN(generator, discriminator, process, space, latent_size, classes, loss)
+    process, space = parts.process, parts.space
     penalties = partial(gradient_penalties, parts, r1_gamma, r2_gamma)
 
     def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
@@ -231,8 +225,8 @@ def make_ddgan(
 
     def evaluation(params: Params, count: int) -> Array:
         x, t = jnp.zeros((count, *space.shape)), jnp.zeros(count, jnp.int32)
-        z = append_class(jnp.ones((count, latent_size)), t, classes)
-        return generator.apply({"params": params["gen"]}, x, t, z)
+        z = append_class(jnp.ones((count, parts.latent_size)), t, parts.classes)
+        return parts.generator.apply({"params": params["gen"]}, x, t, z)
 
     return Method(
         init=partial(init, parts),
@@ -284,13 +278,13 @@ def reconstruction_schedule(config: ConfigDict, length: Length) -> Callable[[Arr
     return losses.fading_weight(weight, delta, length.total, length.epoch)
 
 
-def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
-    """The DDGAN that a complete config describes, for data of `shape`."""
+def parts_from_config(config: ConfigDict, shape: Shape) -> DDGAN:
+    """The parts that a complete config describes, for data of `shape`."""
     betas = schedules.variance_preserving_betas(
         config.diffusion.num_steps, config.diffusion.beta_min, config.diffusion.beta_max
     )
     space = build_space(config, shape)
-    return make_ddgan(
+    return DDGAN(
         generator=build_network(config, "gen", GENERATORS, space.shape),
         discriminator=build_network(
             config, "disc", DISCRIMINATORS, space.shape, classes=config.classes
@@ -298,11 +292,18 @@ def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
         process=processes.gaussian(betas),
         space=space,
         latent_size=config.latent_size,
+        classes=config.classes,
+        loss=ADVERSARIAL_LOSSES[config.adversarial.loss],
+    )
+
+
+def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
+    """The DDGAN that a complete config describes, for data of `shape`."""
+    return make_ddgan(
+        parts_from_config(config, shape),
         r1_gamma=config.r1.gamma,
         r1_every=config.r1.every,
         r2_gamma=config.r2.gamma,
-        classes=config.classes,
-        loss=ADVERSARIAL_LOSSES[config.adversarial.loss],
         reconstruction=reconstruction_schedule(config, length),
     )
 

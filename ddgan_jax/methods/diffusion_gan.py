@@ -19,21 +19,22 @@ from ddgan_jax.diffusion import instance_noise
 from ddgan_jax.diffusion.instance_noise import InstanceNoise
 from ddgan_jax.methods import gan as gan_method
 from ddgan_jax.methods.entry import Length, MethodEntry
-from ddgan_jax.methods.gan import gan, make_gan
+from ddgan_jax.methods.gan import GAN, gan, make_gan
 
 
-def make_diffusion_gan(*, noise: InstanceNoise, **arguments: Any) -> Method:
+def make_diffusion_gan(parts: GAN, noise: InstanceNoise, **penalties: Any) -> Method:
     """Diffusion-GAN over any space.
 
     Args:
+      parts: of a GAN; its view is replaced, and the discriminator's t is in 0..t_max.
       noise: settings of the noise.
-      **arguments: those of `make_gan`, without `view`; the discriminator's t is in 0..t_max.
+      **penalties: keyword arguments of `make_gan`.
     """
 
     def view(carry: Carry, key: Array, x: Array) -> tuple[Array, Array]:
         return instance_noise.diffuse(noise, carry.shared, key, x)
 
-    method = make_gan(view=view, **arguments)
+    method = make_gan(parts._replace(view=view), **penalties)
     disc, gen = method.phases
 
     def disc_loss(params: Params, context: Context) -> tuple[Array, Aux]:
@@ -85,7 +86,8 @@ def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
     check(config, "instance_noise.t_max", noise.t_max >= noise.t_min, lowest)
     lowest = f"a number in [{noise.beta_min}, 1)"
     check(config, "instance_noise.beta_max", noise.beta_max >= noise.beta_min, lowest)
-    return make_diffusion_gan(noise=noise, **gan_method.arguments(config, shape))
+    parts = gan_method.parts_from_config(config, shape)
+    return make_diffusion_gan(parts, noise, **gan_method.penalties_from_config(config))
 
 
 METHOD = MethodEntry(from_config, FIELDS)

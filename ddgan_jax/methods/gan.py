@@ -175,40 +175,29 @@ def gen_loss(parts: GAN, params: Params, context: Context) -> tuple[Array, Aux]:
     return parts.loss.gen(d_real, d_fake), Aux()
 
 
-def make_gan(
-    *,
-    generator: Generator,
-    discriminator: Discriminator,
-    space: Space,
-    latent_size: int | None,
-    r1_gamma: float,
-    r1_every: int,
-    r2_gamma: float = 0.0,
-    classes: int = 0,
-    loss: AdversarialLoss = ADVERSARIAL_LOSSES["nonsaturating"],
-    view: View = identity_view,
-) -> Method:
+def make_gan(parts: GAN, *, r1_gamma: float, r1_every: int, r2_gamma: float = 0.0) -> Method:
     """A GAN over any space.
 
     Args:
-      generator, discriminator, space, latent_size, classes, loss, view: see `GAN`.
+      parts: see `GAN`.
       r1_gamma: R1 adds gamma/2 E||d D(view(x)) / d x||^2 at real images x; 0: none.
       r1_every: steps between two applications of R1 and R2.
       r2_gamma: the same at generated images; 0: none.
     """
-    parts = GAN(generator, discriminator, space, latent_size, classes, loss, view)
     penalties = partial(gradient_penalties, parts, r1_gamma, r2_gamma)
+
+    def generate(params: Params, noise: Array, labels: Array) -> Array:
+        inputs = generator_inputs(parts, noise, labels)
+        return parts.generator.apply({"params": params["gen"]}, *inputs)
 
     def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
         noise = per_sample_normal(keys, 0, 0, noise_shape(parts))
-        labels = draw_labels(keys, 1, classes, labels)
-        inputs = generator_inputs(parts, noise, labels)
-        return space.decode(generator.apply({"params": params["gen"]}, *inputs), frozen)
+        labels = draw_labels(keys, 1, parts.classes, labels)
+        return parts.space.decode(generate(params, noise, labels), frozen)
 
     def evaluation(params: Params, count: int) -> Array:
         noise, labels = jnp.zeros((count, *noise_shape(parts))), jnp.zeros(count, jnp.int32)
-        inputs = generator_inputs(parts, noise, labels)
-        return generator.apply({"params": params["gen"]}, *inputs)
+        return generate(params, noise, labels)
 
     return Method(
         init=partial(init, parts),
@@ -237,30 +226,33 @@ FIELDS: dict[str, Field] = {
 }
 
 
-def arguments(config: ConfigDict, shape: Shape) -> dict[str, Any]:
-    """The arguments of `make_gan`, without the view, from a complete config."""
+def parts_from_config(config: ConfigDict, shape: Shape, view: View = identity_view) -> GAN:
+    """The parts that a complete config describes, for data of `shape`."""
     enough = config.noise == "image" or config.latent_size > 0
     check(config, "latent_size", enough, "a positive integer (config.noise is 'latent')")
     space = build_space(config, shape)
-    return dict(
+    return GAN(
         generator=build_network(config, "gen", GENERATORS, space.shape),
         discriminator=build_network(
             config, "disc", DISCRIMINATORS, space.shape, classes=config.classes
         ),
         space=space,
         latent_size=config.latent_size if config.noise == "latent" else None,
-        r1_gamma=config.r1.gamma,
-        r1_every=config.r1.every,
-        r2_gamma=config.r2.gamma,
         classes=config.classes,
         loss=ADVERSARIAL_LOSSES[config.adversarial.loss],
+        view=view,
     )
+
+
+def penalties_from_config(config: ConfigDict) -> dict[str, Any]:
+    """The keyword arguments of `make_gan`."""
+    return dict(r1_gamma=config.r1.gamma, r1_every=config.r1.every, r2_gamma=config.r2.gamma)
 
 
 def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
     """The GAN that a complete config describes, for data of `shape`."""
     del length
-    return make_gan(**arguments(config, shape))
+    return make_gan(parts_from_config(config, shape), **penalties_from_config(config))
 
 
 METHOD = MethodEntry(from_config, FIELDS)

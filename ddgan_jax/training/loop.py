@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from ddgan_jax.config import plugins
 from ddgan_jax.config.stored import check_same_run, read_config, save_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.train_step import Regularize, which_regularize
@@ -75,7 +76,7 @@ def train(
     info = describe(run)
     for line in _description(run, info):
         say(line)
-    for change in changes:
+    for change in [*changes, *plugins.changes(workdir, config)]:
         say(f"changed since the run began: {change}")
 
     with contextlib.ExitStack() as held:
@@ -88,6 +89,7 @@ def train(
             # After the restore: a run that cannot be resumed is left unchanged.
             if jax.process_index() == 0:
                 save_config(workdir, config)
+                plugins.save_copies(workdir, config)
                 run_folder.save_info(workdir, info)
             return _loop(run, evaluate, workdir, state, window, manager, say)
         except OSError as error:  # full disk, lost permission
