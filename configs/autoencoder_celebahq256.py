@@ -1,19 +1,22 @@
-"""Autoencoder of CelebA-HQ, 256x256, f = 4: what latent DDGAN works in.
+"""Autoencoder of CelebA-HQ 256x256 with downsampling factor 4, for latent DDGAN.
 
 Command:   python -m ddgan_jax.main --config=configs/autoencoder_celebahq256.py --workdir=runs/ae
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/ae
-Data:      prepared by TFDS (extra tf; it wants manual files), or data.prepare folder
-           LPIPS: python -m ddgan_jax lpips (see its --help)
-Hardware:  not said in the paper
-Time:      days; not measured by us
-Expected:  published: FID 0.58 of validation images and their reconstructions. Not trained by us
-Source:    Trinh and Hamagami 2024, tables 1 and 7;
-           Rombach et al. 2022 for what they do not say
+Data:      tfds:celeb_a_hq/256, prepared by TFDS (extra tf; needs files downloaded by hand), or
+           python -m ddgan_jax prepare folder
+           LPIPS weights: see python -m ddgan_jax lpips --help
+Hardware:  not given in the paper
+Time:      days; not measured
+Expected:  published: FID 0.58 of reconstructions of validation images. Not trained with this code
+Source:    Trinh and Hamagami 2024, tables 1 and 7; Rombach et al. 2022 for what they do not give
 
-The paper gives no weights of its losses: these are latent diffusion's. Rates, batch and the delay
-of the adversarial game are ours. No KL term, the paper's point (--config.loss.kl=1e-6 for one).
 The data have no validation split: --config.data.split="train[:90%]" and
 --config.eval.split="train[90%:]" make one.
+
+The paper gives no weights of the losses; these are those of latent diffusion. Learning rates, batch
+size and the start of the adversarial loss are our choice. There is no KL term
+(--config.loss.kl=1e-6 adds one). docs/reproduction.md has the differences from the released
+autoencoder.
 """
 
 from ddgan_jax.presets import AUTOENCODER_AT_256, CONV_AUTOENCODER, at_256, autoencoder

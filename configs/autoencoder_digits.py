@@ -1,16 +1,16 @@
-"""Autoencoder of the 8x8 digits that the package ships, for latent DDGAN: minutes on CPU.
+"""Autoencoder of the 8x8 digits that the package ships, for latent DDGAN: minutes on a CPU.
 
 Command:   python -m ddgan_jax.main --config=configs/autoencoder_digits.py --workdir=runs/ae
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/ae --config.eval.split=test
 Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
 Hardware:  one CPU core
-Time:      2 min 32 s of training, other programs on the other core
-Expected:  297 held-out digits rebuilt with PSNR 29.4 dB, Fréchet distance 3.1 (digits
-           classifier): our measurement, docs/results.md
+Time:      2 min 32 s of training, with other programs on the other core
+Expected:  297 held-out digits: PSNR 29.4 dB, Fréchet distance 3.1 (digits classifier); measured,
+           docs/results.md
 Source:    losses of Esser et al. 2021 and Trinh and Hamagami 2024; sizes and lengths ours
 
-The latents are 4x4x2, half as many numbers as pixels. Residual MLPs for the two halves: at 64
-pixels convolutions have nothing to gain. No LPIPS: it wants colour, and 16 pixels.
+The latents are 4x4x2, half as many numbers as pixels. Encoder and decoder are residual MLPs. LPIPS
+is off, because it needs color images of at least 16 pixels.
 """
 
 from ddgan_jax.presets import autoencoder

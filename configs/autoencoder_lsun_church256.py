@@ -1,18 +1,18 @@
-"""Autoencoder of LSUN Church, 256x256, f = 8: what latent DDGAN works in.
+"""Autoencoder of LSUN Church 256x256 with downsampling factor 8, for latent DDGAN.
 
 Command:   python -m ddgan_jax.main --config=configs/autoencoder_lsun_church256.py --workdir=runs/ae
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/ae
-Data:      prepared by TFDS (extra tf), or data.prepare folder
-           LPIPS: python -m ddgan_jax lpips (see its --help)
-Hardware:  not said in the paper
-Time:      days; not measured by us
-Expected:  published: FID 1.14 of validation images and their reconstructions. Not trained by us
-Source:    Trinh and Hamagami 2024, table 1;
-           Rombach et al. 2022 for what they do not say
+Data:      tfds:lsun/church_outdoor, prepared by TFDS (extra tf), or prepare folder
+           LPIPS weights: see python -m ddgan_jax lpips --help
+Hardware:  not given in the paper
+Time:      days; not measured
+Expected:  published: FID 1.14 of reconstructions of validation images. Not trained with this code
+Source:    Trinh and Hamagami 2024, table 1; Rombach et al. 2022 for what they do not give
 
-The paper gives no weights of its losses: these are latent diffusion's. Rates, batch and the delay
-of the adversarial game are ours. No KL term, the paper's point (--config.loss.kl=1e-6 for one).
-The number of epochs is ours.
+The paper gives no weights of the losses; these are those of latent diffusion. Learning rates, batch
+size, number of epochs and the start of the adversarial loss are our choice. There is no KL term
+(--config.loss.kl=1e-6 adds one). docs/reproduction.md has the differences from the released
+autoencoder.
 """
 
 from ddgan_jax.presets import AUTOENCODER_AT_256, CONV_AUTOENCODER, at_256, autoencoder

@@ -1,10 +1,10 @@
-"""DDDG on CIFAR-10, 32x32: beyond the paper, which trained on MNIST alone.
+"""DDDG on CIFAR-10, 32x32. The paper has no experiment on CIFAR-10.
 
 Command:   python -m ddgan_jax.main --config=configs/dddg_cifar10.py --workdir=runs/dddg_cifar10
 Data:      python -m ddgan_jax prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
 Hardware:  one or more GPUs
-Time:      not measured by us
-Expected:  no published number. Not trained by us
+Time:      not measured
+Expected:  no published result. Not trained with this code
 Source:    degradation, weights and Adam of Cho 2023; half the widths of DDGAN's CIFAR-10 networks
 """
 

@@ -1,16 +1,17 @@
-"""DDDG on the 8x8 digits that the package ships: sampling and inversion in minutes on CPU.
+"""DDDG on the 8x8 digits that the package ships: sampling and inversion in minutes on a CPU.
 
 Command:   python -m ddgan_jax.main --config=configs/dddg_digits.py --workdir=runs/dddg_digits
 Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
 Hardware:  one CPU core
 Time:      68 s of training on a free core
 Expected:  297 held-out digits rebuilt with PSNR 18.7 dB, 23.6 dB after 100 steps of refinement
-           (the mean digit has 11.4 dB, a PCA of 12 numbers 18.6 dB, one of 48, as many, 47.5 dB);
-           Fréchet distance 27.4 (digits classifier, 1,500 samples): ours, docs/results.md
+           (the mean digit: 11.4 dB; PCA of 12 numbers: 18.6 dB; of 48, as many: 47.5 dB); Fréchet
+           distance 27.4 (digits classifier, 1,500 samples); measured, docs/results.md
 Source:    method of Cho 2023; sizes, degradation, rates and lengths ours
 
-One blur between nothing and the image: at 64 pixels few steps are best. Higher rates than the
-paper's suit a short run, and shorter running means than its 0.999: it has 2,500 steps at each t.
+The only degradation between the constant and the image is one blur: on 8x8 images fewer steps gave
+better results. The learning rates are higher than the paper's and the running means shorter than
+its 0.999, because the run has only 2,500 steps at each t.
 """
 
 from ml_collections import ConfigDict

@@ -1,12 +1,12 @@
-"""DDDG on MNIST, padded to 32x32: the paper's numbers.
+"""DDDG on MNIST padded to 32x32, with the settings of the paper.
 
 Command:   python -m ddgan_jax.main --config=configs/dddg_mnist.py --workdir=runs/dddg_mnist
-           the plainer generator: --config=configs/dddg_mnist.py:resblock
+           with the ResBlock U-Net: --config=configs/dddg_mnist.py:resblock
 Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one GPU
-Time:      375,000 steps of 16 images; not measured by us
-Expected:  published: FID 4.196, PSNR 14.82, SSIM 0.468. Not trained by us
-Source:    Cho 2023 for all numbers but the sizes of the networks, which it does not give: ours
+Time:      375,000 steps of 16 images; not measured
+Expected:  published (28x28): FID 4.196, PSNR 14.82 dB, SSIM 0.468. Not trained with this code
+Source:    Cho 2023; the paper does not give the sizes of its networks, these are ours
 """
 
 from ddgan_jax.presets import DDDG_MNIST, dddg

@@ -1,13 +1,12 @@
-"""DDDG on MNIST shrunk to 14x14: sampling and inversion in minutes on two CPU cores.
+"""DDDG on MNIST shrunk to 14x14: sampling and inversion in minutes on a CPU.
 
 Command:   python -m ddgan_jax.main --config=configs/dddg_mnist_cpu.py --workdir=runs/dddg_mnist_cpu
            python -m ddgan_jax.main --mode=reconstruct --workdir=runs/dddg_mnist_cpu --refine=100
 Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one CPU core
 Time:      under 7 min of training on a free core
-Expected:  Fréchet distance 10.7 (10,000 samples, MNIST classifier); 297 test digits rebuilt with
-           PSNR 17.3 dB, 25.1 dB after 100 steps of refinement. Our measurement, docs/results.md;
-           the paper's numbers are for 28x28, configs/dddg_mnist.py
+Expected:  Fréchet distance 10.7 (10,000 samples, MNIST classifier); 297 test digits reconstructed
+           with PSNR 17.3 dB, 25.1 dB after 100 steps of refinement; measured, docs/results.md
 Source:    method of Cho 2023; sizes, degradation, rates, weights and lengths ours
 """
 

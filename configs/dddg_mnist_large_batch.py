@@ -1,16 +1,18 @@
-"""DDDG on MNIST, padded to 32x32, in batches that fill an accelerator.
+"""DDDG on MNIST padded to 32x32, in batches that fill an accelerator.
 
 Command:   python -m ddgan_jax.main --config=configs/dddg_mnist_large_batch.py --workdir=runs/large
 Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one GPU, or up to 8 accelerators
-Time:      23,400 steps of 256 images; not measured by us
-Expected:  at batch 16 published: FID 4.196, PSNR 14.82, SSIM 0.468. Not trained by us
-Source:    configs/dddg_mnist.py with a sixteenth of its steps; what changes is said below
+Time:      23,400 steps of 256 images; not measured
+Expected:  published for batches of 16 (28x28): FID 4.196, PSNR 14.82 dB, SSIM 0.468. Not trained
+           with this code
+Source:    configs/dddg_mnist.py with a sixteenth of its steps, and the changes below
 
-Running means of the same length in images: the variance of the latents moves sixteen times as fast,
-the average of the weights four times (their noise is smaller too). Adam moves every weight by about
-the rate a step, whatever the batch, so fewer steps need a higher one, annealed: three times for the
-generator, six for the discriminator, which at 14x14 comes close to batch 16 (docs/results.md).
+The running variance of the latents keeps its length in images, so its decay changes by a factor of
+16 in steps; the decay of the averaged weights changes by a factor of 4, because larger batches have
+less noise. Adam moves a weight by about the learning rate per step for every batch size, so fewer
+steps need higher rates, annealed: three times for the generator and six times for the
+discriminator. At 14x14 these came close to batches of 16 (docs/results.md).
 """
 
 from ddgan_jax.presets import DDDG_MNIST, dddg

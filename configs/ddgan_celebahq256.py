@@ -1,12 +1,15 @@
-"""DDGAN on CelebA-HQ, 256x256: the published setting.
+"""DDGAN on CelebA-HQ 256x256, with the published settings.
 
 Command:   python -m ddgan_jax.main --config=configs/ddgan_celebahq256.py --workdir=runs/celebahq256
-Data:      prepared by TFDS (extra tf; it wants manual files), or data.prepare folder
-Hardware:  published runs: between 1 and 8 V100 or A100 (as the authors of LDDGAN report)
-Time:      days; not measured by us
-Expected:  published: FID 7.64, recall 0.36. Not trained by us
-Source:    Xiao et al. 2022, arXiv 2112.07804; EMA 0.999 as printed there (the released command
-           leaves 0.9999)
+Data:      tfds:celeb_a_hq/256, prepared by TFDS (extra tf; needs files downloaded by hand), or
+           python -m ddgan_jax prepare folder
+Hardware:  published runs: 1 to 8 V100 or A100 GPUs (reported by Trinh and Hamagami 2024)
+Time:      days; not measured
+Expected:  published: FID 7.64, recall 0.36 (of VGG16 features, unlike ours). Not
+           trained with this code
+Source:    Xiao et al. 2022, arXiv 2112.07804; EMA 0.999 as in the paper (released command: 0.9999)
+
+docs/reproduction.md has the known differences from the released code.
 """
 
 from ddgan_jax.presets import DDGAN_AT_256, at_256, ddgan

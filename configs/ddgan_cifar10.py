@@ -1,11 +1,14 @@
-"""DDGAN on CIFAR-10, 32x32: the published setting.
+"""DDGAN on CIFAR-10, 32x32, with the published settings.
 
 Command:   python -m ddgan_jax.main --config=configs/ddgan_cifar10.py --workdir=runs/cifar10
 Data:      python -m ddgan_jax prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
-Hardware:  published runs: between 1 and 8 V100 or A100 (as the authors of LDDGAN report)
-Time:      days; not measured by us
-Expected:  published: FID 3.75, recall 0.57. Not trained by us
+Hardware:  published runs: 1 to 8 V100 or A100 GPUs (reported by Trinh and Hamagami 2024)
+Time:      days; not measured
+Expected:  published: FID 3.75, recall 0.57 (of VGG16 features, unlike ours). Not
+           trained with this code
 Source:    Xiao et al. 2022, arXiv 2112.07804
+
+docs/reproduction.md has the known differences from the released code.
 """
 
 from ddgan_jax.presets import CIFAR10, ddgan, on_cifar10

@@ -4,11 +4,12 @@ Command:   python -m ddgan_jax.main --config=configs/ddgan_digits.py --workdir=r
 Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
 Hardware:  two CPU cores
 Time:      3 min 53 s, compilation included
-Expected:  readable digits of all ten classes; docs/results.md says in numbers how good
-Source:    our measurements, docs/results.md
+Expected:  readable digits of all ten classes; Fréchet distance 25.6 (digits classifier, 1,500
+           samples), precision 0.90, recall 0.71; measured, docs/results.md
+Source:    networks and settings ours, docs/results.md
 
-A residual MLP instead of NCSN++: in the same minutes on two cores it takes many more steps,
-and at 64 pixels convolutions have nothing to gain. T = 2 came out ahead of T = 4 (docs/results.md).
+The networks are residual MLPs instead of NCSN++, because they take many more steps in the same time
+on two cores. T = 2 gave better samples than T = 4 (docs/results.md).
 """
 
 from ddgan_jax.presets import ddgan

@@ -1,11 +1,14 @@
-"""DDGAN on LSUN Church, 256x256: the published setting.
+"""DDGAN on LSUN Church 256x256, with the published settings.
 
 Command:   python -m ddgan_jax.main --config=configs/ddgan_lsun_church256.py --workdir=runs/lsun
-Data:      prepared by TFDS (extra tf), or data.prepare folder
-Hardware:  published runs: between 1 and 8 V100 or A100 (as the authors of LDDGAN report)
-Time:      days; not measured by us
-Expected:  published: FID 5.25, recall 0.41. Not trained by us
+Data:      tfds:lsun/church_outdoor, prepared by TFDS (extra tf), or prepare folder
+Hardware:  published runs: 1 to 8 V100 or A100 GPUs (reported by Trinh and Hamagami 2024)
+Time:      days; not measured
+Expected:  published: FID 5.25, recall 0.41 (of VGG16 features, unlike ours). Not
+           trained with this code
 Source:    Xiao et al. 2022, arXiv 2112.07804
+
+docs/reproduction.md has the known differences from the released code.
 """
 
 from ddgan_jax.presets import DDGAN_AT_256, at_256, ddgan

@@ -1,11 +1,11 @@
-"""DDGAN on MNIST, padded to 32x32, with a small NCSN++.
+"""DDGAN on MNIST padded to 32x32, with a small NCSN++.
 
 Command:   python -m ddgan_jax.main --config=configs/ddgan_mnist.py --workdir=runs/mnist
 Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it)
-Hardware:  one GPU; on two CPU cores it only shows that it runs
-Time:      not measured on a GPU yet; docs/results.md has what was measured
-Expected:  no published number: the report of this setting shows pictures only
-Source:    sizes chosen by us, a quarter of the published CIFAR-10 width; the rest as there
+Hardware:  one GPU
+Time:      not measured on a GPU; docs/results.md has the time of a step on two CPU cores
+Expected:  no published result. Not trained with this code
+Source:    sizes ours, a quarter of the width of configs/ddgan_cifar10.py; the rest as there
 """
 
 from ddgan_jax.presets import MNIST, ddgan, on_mnist

@@ -1,13 +1,13 @@
-"""DDGAN on stacked MNIST: three digits as the channels of one picture, 1,000 modes to cover.
+"""DDGAN on stacked MNIST: three digits as the channels of one image, 1,000 modes.
 
 Command:   python -m ddgan_jax.main --config=configs/ddgan_stacked_mnist.py --workdir=runs/stacked
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/stacked
 Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one GPU
-Time:      not measured yet
-Expected:  published: 1000 modes, KL 0.071; not measured yet
-Source:    Xiao et al. 2022 for the protocol and the result; networks of configs/ddgan_mnist.py
-           with twice the width and three channels: sizes chosen by us
+Time:      not measured
+Expected:  published: 1,000 modes, KL 0.071. Not trained with this code
+Source:    protocol and result of Xiao et al. 2022; networks of configs/ddgan_mnist.py with
+           twice the width and three channels, sizes ours
 """
 
 from ddgan_jax.presets import MNIST, ddgan

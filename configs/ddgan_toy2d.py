@@ -1,18 +1,19 @@
-"""DDGAN on 25 Gaussians: 2-D points on a 5x5 grid, sigma 1/40 of the distance between centres.
+"""DDGAN on 25 Gaussians: points on a 5x5 grid, sigma 1/40 of the distance between centers.
 
 Command:   python -m ddgan_jax.main --config=configs/ddgan_toy2d.py --workdir=runs/toy2d
            python -m ddgan_jax.main --mode=sample --workdir=runs/toy2d --num_images=10000
            python -m ddgan_jax modes runs/toy2d/samples/samples.npz
 Hardware:  one CPU core
-Time:      6 min 49 s and 6 min 33 s of training, other programs beside it
-Expected:  25 of 25 modes, 97.5 % of 10,000 samples within 3 sigma (seeds 0 and 1)
-Source:    our measurement, docs/results.md
+Time:      6 min 49 s and 6 min 33 s of training, with other programs on the other core
+Expected:  25 of 25 modes, 97.5 % of 10,000 samples within 3 sigma (seeds 0 and 1); measured,
+           docs/results.md
+Source:    networks and settings ours, docs/results.md
 
-A step begins as the identity (gen.skip), so that no mode has to be discovered: without it whole
-rows of them get lost with one seed and not with another.
+With gen.skip a step begins as the identity, so no mode has to be discovered. Without it, whole rows
+of modes are lost with some seeds.
 
-T = 16 because a generator is continuous: where x_{t+1} lies between two modes it draws a bridge
-from one to the other. With more and smaller steps fewer points ever lie there.
+T is 16 because the generator is continuous: where x_(t+1) lies between two modes it draws a bridge
+from one to the other. With more and smaller steps fewer points lie there.
 """
 
 from ddgan_jax.presets import ddgan

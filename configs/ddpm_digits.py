@@ -1,15 +1,15 @@
-"""DDPM on the 8x8 digits: the generator of DDGAN predicts noise; sampled by DDIM in 50 steps.
+"""DDPM on the 8x8 digits: DDGAN's generator predicts noise; DDIM with 50 steps.
 
 Command:   python -m ddgan_jax.main --config=configs/ddpm_digits.py --workdir=runs/ddpm_digits
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/ddpm_digits
 Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
 Hardware:  one CPU core
 Time:      4 min 54 s of training
-Expected:  Fréchet distance 97.9 (digits classifier, 1,500 samples), precision 0.71, recall 0.75:
-           our measurement, docs/comparison.md
+Expected:  Fréchet distance 97.9 (digits classifier, 1,500 samples), precision 0.71, recall 0.75;
+           measured, docs/comparison.md
 Source:    network of configs/ddgan_digits.py; rate and length ours
 
-Sampled by any number of steps of either sampler, also after training; DDPM's own is
+Sampling works with any number of steps of either sampler, also after training; DDPM's own is
 --mode=sample --config.sampler.kind=ancestral --config.sampler.steps=1000.
 """
 

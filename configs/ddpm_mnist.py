@@ -1,14 +1,14 @@
-"""DDPM on MNIST, padded to 32x32: the generator of DDGAN predicts noise; DDIM in 50 steps.
+"""DDPM on MNIST padded to 32x32: DDGAN's generator predicts noise; DDIM with 50 steps.
 
 Command:   python -m ddgan_jax.main --config=configs/ddpm_mnist.py --workdir=runs/ddpm_mnist
 Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it);
            Fashion-MNIST: prepare fashion_mnist, and --config.data.name=tfds:fashion_mnist
 Hardware:  one GPU
-Time:      not measured yet
-Expected:  not measured yet; the report of this comparison has no numbers
+Time:      not measured
+Expected:  the published report has curves and pictures only. Not trained with this code
 Source:    networks and rates of configs/ddgan_mnist.py
 
-Sampled by any number of steps of either sampler, also after training; DDPM's own is
+Sampling works with any number of steps of either sampler, also after training; DDPM's own is
 --mode=sample --config.sampler.kind=ancestral --config.sampler.steps=1000.
 """
 

@@ -1,11 +1,11 @@
-"""Diffusion-GAN on MNIST, padded to 32x32: the GAN, seen through adaptive noise.
+"""Diffusion-GAN on MNIST padded to 32x32: a GAN whose discriminator sees adaptive noise.
 
 Command:   python -m ddgan_jax.main --config=configs/diffusion_gan_mnist.py --workdir=runs/diff_gan
 Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it);
            Fashion-MNIST: prepare fashion_mnist, and --config.data.name=tfds:fashion_mnist
 Hardware:  one GPU
-Time:      not measured yet
-Expected:  not measured yet; the report of this comparison has no numbers
+Time:      not measured
+Expected:  the published report has curves and pictures only. Not trained with this code
 Source:    networks and rates of configs/ddgan_mnist.py
 """
 

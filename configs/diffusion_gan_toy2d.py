@@ -1,12 +1,12 @@
-"""Diffusion-GAN on 25 Gaussians: the high-dimensional GAN, seen through adaptive noise.
+"""Diffusion-GAN on 25 Gaussians: the high-dimensional GAN with adaptive noise.
 
 Command:   python -m ddgan_jax.main --config=configs/diffusion_gan_toy2d.py --workdir=runs/diff_gan
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/diff_gan
 Hardware:  one CPU core
-Time:      3 to 4 min of training, other programs beside it
-Expected:  25 of 25 modes, 79.3 % and 81.7 % of 10,000 samples within 3 sigma (seeds 0, 1):
-           our measurement, docs/comparison.md
-Source:    presets.GAUSSIANS and gen.skip: our choice, docs/comparison.md
+Time:      3 to 4 min of training, with other programs on the other core
+Expected:  25 of 25 modes, 79.3 % and 81.7 % of 10,000 samples within 3 sigma (seeds 0 and 1);
+           measured, docs/comparison.md
+Source:    presets.GAUSSIANS and gen.skip: ours, docs/comparison.md
 """
 
 from ddgan_jax.presets import GAUSSIANS, diffusion_gan, on_gaussians

@@ -1,12 +1,12 @@
-"""DifGAN on 25 Gaussians: 2 steps of one generator, judged at every step.
+"""DifGAN on 25 Gaussians: 2 steps of one generator, each step discriminated.
 
 Command:   python -m ddgan_jax.main --config=configs/difgan_toy2d.py --workdir=runs/difgan_toy2d
            python -m ddgan_jax.main --mode=evaluate --workdir=runs/difgan_toy2d
 Hardware:  one CPU core
-Time:      4 to 6 min of training, other programs beside it
-Expected:  25 and 24 of 25 modes, 95.4 % of 10,000 samples within 3 sigma (seeds 0 and 1): our
-           measurement, docs/comparison.md; the rarest mode is nearly empty, or missing
-Source:    presets.GAUSSIANS and gen.skip: our choice, docs/comparison.md
+Time:      4 to 6 min of training, with other programs on the other core
+Expected:  25 and 24 of 25 modes, 95.4 % of 10,000 samples within 3 sigma (seeds 0 and 1); the
+           rarest mode is nearly empty or missing; measured, docs/comparison.md
+Source:    presets.GAUSSIANS and gen.skip: ours, docs/comparison.md
 """
 
 from ddgan_jax.presets import GAUSSIANS, difgan, on_gaussians

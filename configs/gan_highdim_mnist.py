@@ -1,11 +1,11 @@
-"""GAN from noise of the image's own size, on MNIST, padded to 32x32.
+"""GAN from noise of the image's size, on MNIST padded to 32x32.
 
 Command:   python -m ddgan_jax.main --config=configs/gan_highdim_mnist.py --workdir=runs/highdim
 Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it);
            Fashion-MNIST: prepare fashion_mnist, and --config.data.name=tfds:fashion_mnist
 Hardware:  one GPU
-Time:      not measured yet
-Expected:  not measured yet; the report of this comparison has no numbers
+Time:      not measured
+Expected:  the published report has curves and pictures only. Not trained with this code
 Source:    networks and rates of configs/ddgan_mnist.py
 """
 

@@ -1,15 +1,17 @@
-"""Latent DDGAN on CelebA-HQ, 256x256: the published setting.
+"""Latent DDGAN on CelebA-HQ 256x256, with the settings of the paper's tables.
 
 Command:   python -m ddgan_jax.main --config=configs/autoencoder_celebahq256.py --workdir=runs/ae
            python -m ddgan_jax.main --config=configs/lddgan_celebahq256.py --workdir=runs/lddgan
-Data:      prepared by TFDS (extra tf; it wants manual files), or data.prepare folder
+Data:      tfds:celeb_a_hq/256, prepared by TFDS (extra tf; needs files downloaded by hand), or
+           python -m ddgan_jax prepare folder
 Hardware:  published: two RTX A5000
-Time:      published: 1.5 days; not measured by us
-Expected:  published: FID 5.21, recall 0.40. Not trained by us
+Time:      published: 1.5 days; not measured
+Expected:  published: FID 5.21, recall 0.40 (of VGG16 features, unlike ours). Not
+           trained with this code
 Source:    Trinh and Hamagami 2024, tables 1, 8, 9, 10; R1 as in Xiao et al. 2022
 
-The latents are 64x64x4. Table 8's generator has 48.4 million parameters;
-table 2 counts 45.39 with the decoder.
+The latents are 64x64x4. The generator of table 8 has 48.4 million parameters; table 2 counts 45.39
+million with the decoder. The released command has other settings, see docs/reproduction.md.
 """
 
 from ddgan_jax.presets import LDDGAN_AT_256, at_256, lddgan

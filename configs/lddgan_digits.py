@@ -1,15 +1,15 @@
-"""Latent DDGAN on the 8x8 digits that the package ships: minutes on CPU.
+"""Latent DDGAN on the 8x8 digits that the package ships: minutes on a CPU.
 
 Command:   python -m ddgan_jax.main --config=configs/autoencoder_digits.py --workdir=runs/ae
            python -m ddgan_jax.main --config=configs/lddgan_digits.py --workdir=runs/lddgan
 Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
 Hardware:  one CPU core
-Time:      2 to 3 min of training, other programs on the other core
+Time:      2 to 3 min of training, with other programs on the other core
 Expected:  Fréchet distance 42.4 (digits classifier, 1,500 samples; seeds 0 and 1), precision 0.90,
-           recall 0.58: our measurement, docs/results.md
+           recall 0.58; measured, docs/results.md
 Source:    method of Trinh and Hamagami 2024; sizes and lengths ours
 
-The autoencoder is named by --config.space.autoencoder=FOLDER; once training has begun, its copy in
+--config.space.autoencoder=FOLDER names another autoencoder. Once training has begun, its copy in
 the run folder is used.
 """
 

@@ -1,15 +1,16 @@
-"""Latent DDGAN on LSUN Church, 256x256: the published setting.
+"""Latent DDGAN on LSUN Church 256x256, with the settings of the paper's tables.
 
 Command:   python -m ddgan_jax.main --config=configs/autoencoder_lsun_church256.py --workdir=runs/ae
            python -m ddgan_jax.main --config=configs/lddgan_lsun_church256.py --workdir=runs/lddgan
-Data:      prepared by TFDS (extra tf), or data.prepare folder
+Data:      tfds:lsun/church_outdoor, prepared by TFDS (extra tf), or prepare folder
 Hardware:  published: two RTX A5000
-Time:      published: 2.1 days; not measured by us
-Expected:  published: FID 4.67, recall 0.42. Not trained by us
+Time:      published: 2.1 days; not measured
+Expected:  published: FID 4.67, recall 0.42 (of VGG16 features, unlike ours). Not
+           trained with this code
 Source:    Trinh and Hamagami 2024, tables 1, 8, 9, 10; R1 as in Xiao et al. 2022
 
-The latents are 32x32x3. Table 8's generator has 48.4 million parameters;
-table 2 counts 40.92 with the decoder.
+The latents are 32x32x3. The generator of table 8 has 48.4 million parameters; table 2 counts 40.92
+million with the decoder. The released command has other settings, see docs/reproduction.md.
 """
 
 from ddgan_jax.presets import LDDGAN_AT_256, at_256, lddgan

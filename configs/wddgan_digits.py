@@ -4,12 +4,12 @@ Command:   python -m ddgan_jax.main --config=configs/wddgan_digits.py --workdir=
 Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
 Hardware:  one CPU core
 Time:      5 min 27 s of training on a shared core
-Expected:  Fréchet distance 131 (digits classifier, 1,500 samples), precision 0.82, recall 0.09;
-           ddgan_digits has 25.6, 0.90, 0.71
-Source:    our measurement, docs/results.md
+Expected:  Fréchet distance 131 (digits classifier, 1,500 samples), precision 0.82, recall 0.09
+           (ddgan_digits: 25.6, 0.90, 0.71); measured, docs/results.md
+Source:    method of Phung et al. 2023; networks and settings of configs/ddgan_digits.py
 
-configs/ddgan_digits.py in another space: the same MLP pair sees as many numbers, and the same
-seed, rates and steps; the generator's loss has the reconstruction of WDDGAN besides.
+The same MLP pair, seed, rates and number of steps as configs/ddgan_digits.py, in Haar bands, with
+WDDGAN's reconstruction term in the generator's loss.
 """
 
 from ddgan_jax.presets import wddgan

@@ -1,13 +1,15 @@
-"""WDDGAN on LSUN Church, 256x256 in Haar bands of 128x128x12: the published setting.
+"""WDDGAN on LSUN Church 256x256 in Haar bands of 128x128x12, with the published settings.
 
 Command:   python -m ddgan_jax.main --config=configs/wddgan_lsun_church256.py --workdir=runs/wlsun
-Data:      prepared by TFDS (extra tf), or data.prepare folder
-Hardware:  published runs: between 1 and 8 V100 or A100 (as the authors of LDDGAN report)
-Time:      not measured yet
-Expected:  published: FID 5.06. Not trained by us
-Source:    Phung et al. 2023, arXiv 2211.16152; numbers and results as collected by Trinh and
+Data:      tfds:lsun/church_outdoor, prepared by TFDS (extra tf), or prepare folder
+Hardware:  published runs: 1 to 8 V100 or A100 GPUs (reported by Trinh and Hamagami 2024)
+Time:      not measured
+Expected:  published: FID 5.06. Not trained with this code
+Source:    Phung et al. 2023, arXiv 2211.16152; numbers and results as given by Trinh and
            Hamagami 2024, arXiv 2406.11713; R1 and EMA as in
            configs/ddgan_lsun_church256.py
+
+docs/reproduction.md has the known differences from the released code.
 """
 
 from ddgan_jax.presets import WDDGAN_AT_256, at_256, wddgan

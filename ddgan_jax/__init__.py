@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ddgan_jax.core.errors import UserError
     from ddgan_jax.inference.model import Model, load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Model", "UserError", "load"]
 
 
