@@ -13,6 +13,7 @@ import pytest
 import tiny_runs as runs
 
 import ddgan_jax
+from ddgan_jax.config.stored import read_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.images import to_uint8
 from ddgan_jax.data import array_source, digits
@@ -24,7 +25,6 @@ from ddgan_jax.evaluation.reference import eight_bits, evaluate_samples, make_ev
 from ddgan_jax.features import EXTRACTORS, ExtractorEntry
 from ddgan_jax.features.classifier import load_classifier
 from ddgan_jax.features.extractor import Extracted
-from ddgan_jax.config.stored import read_config
 from ddgan_jax.metrics import METRICS, Metric
 from ddgan_jax.metrics.frechet import frechet_distance
 from ddgan_jax.metrics.moments import moments

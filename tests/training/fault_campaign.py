@@ -1,6 +1,6 @@
 """Random faults upon tiny runs, each of which has to end as if nothing had happened.
 
-  python -m tests.fault_campaign --count=100
+  python -m tests.training.fault_campaign --count=100
 
 A trial begins a run, does it harm at a random moment, mends what a person would mend (room on the
 disk, a folder that was moved away), and starts the same command again. The end is the same
@@ -262,7 +262,7 @@ def table(lines):
 
 def main():
     """The command."""
-    parser = argparse.ArgumentParser("python -m tests.fault_campaign", description=__doc__)
+    parser = argparse.ArgumentParser("python -m tests.training.fault_campaign", description=__doc__)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--log", type=Path, default=None, help="JSONL that trials are added to")
