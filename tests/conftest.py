@@ -1,4 +1,4 @@
-"""Eight CPU devices, strict dtype promotion; warnings are errors (pyproject.toml)."""
+"""Settings of all tests: eight CPU devices, strict dtype promotion, the longest files first."""
 
 import os
 from collections import Counter
@@ -19,9 +19,18 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 LONG = ("pods", "resume", "layout", "evaluate", "launch_compare", "faults", "devices", "parity")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--cluster-full",
+        action="store_true",
+        help="one trial of every kind of fault instead of three kinds (tests/training)",
+    )
+
+
 def pytest_collection_modifyitems(items):
-    """The longest files first: one of them at the end would leave a process idle."""
-    slow = Counter(item.path.stem for item in items if item.get_closest_marker("slow"))
+    """The longest files first: one of them at the end would leave a worker idle."""
+    marked = [item for item in items if {"slow", "cluster"} & {m.name for m in item.iter_markers()}]
+    slow = Counter(item.path.stem for item in marked)
     slow.update({f"test_{name}": 20 for name in LONG})
     items.sort(key=lambda item: -slow[item.path.stem])
 

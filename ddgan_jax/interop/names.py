@@ -1,7 +1,7 @@
 """Convert parameters between published PyTorch files and this library: names and layouts.
 
 Each published network has a function that walks the tree of our parameters, or of their shapes as
-`jax.eval_shape` returns them, and returns one `Entry` per array; see `interop.ddgan`. The tree alone
+`jax.eval_shape` returns them, and returns one `Entry` per array; see `interop.ddgan`. The tree
 decides which optional parts there are (biases, shortcuts, attention). With the entries, `to_params`
 converts the arrays of a file to parameters, and `to_arrays` converts back.
 """

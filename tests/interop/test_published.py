@@ -230,7 +230,7 @@ def test_published_configs_have_their_source(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_published_file_gives_the_published_images(reference, tmp_path, size):
-    """End to end: from a file written by PyTorch to outputs computed by PyTorch."""
+    """From a file that PyTorch wrote to the numbers that PyTorch computed, and back to the file."""
     file = reference(f"reference/ddgan_{size}_netG.pth")
     with np.load(reference(f"reference/ddgan_{size}.npz")) as golden:
         meta = json.loads(str(golden["meta"]))
@@ -248,10 +248,11 @@ def test_published_file_gives_the_published_images(reference, tmp_path, size):
         "diffusion.num_steps": meta["num_timesteps"],
     }
     folder = imported(file, tmp_path / "run", *flags(network))
-    runs.ok("--mode=sample", f"--workdir={folder}", "--num_images=8")
-    with np.load(folder / "samples" / "samples.npz") as samples:
-        assert samples["images"].shape == (8, *io["x_tp1"].shape[1:])
-        assert samples["images"].std() > 1
+    if size == "small":  # the command is the same for both
+        runs.ok("--mode=sample", f"--workdir={folder}", "--num_images=8")
+        with np.load(folder / "samples" / "samples.npz") as samples:
+            assert samples["images"].shape == (8, *io["x_tp1"].shape[1:])
+            assert samples["images"].std() > 1
     model = ddgan_jax.load(folder)
     generator = build_network(model.config, "gen", GENERATORS, model.shape)
     params = jax.device_put(model.params["gen"], jax.devices()[0])

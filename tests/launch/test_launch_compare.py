@@ -81,7 +81,7 @@ def test_every_method_has_its_turn(data, left_out, tmp_path):
     assert "usage" in launch().stderr
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_two_methods_end_to_end(tmp_path):
     args = ["digits", tmp_path, *SHORT, "--config.latent_size=4", "--config.train.duration=2 steps"]
     done = launch(*args, methods="gan ddgan")

@@ -173,7 +173,8 @@ def test_a_run_with_classes(tmp_path, capfd):
     assert model.params["gen"]["trunk"]["block_0_emb"]["kernel"].shape[0] == 8 + 4 + 10
     assert np.isfinite(model.sample(jax.random.key(0), 5)).all()
     assert model.sample(jax.random.key(0), 5, labels=[0, 1, 2, 3, 9]).shape == (5, 8, 8, 1)
-    runs.ok("--mode=evaluate", f"--workdir={tmp_path / 'run'}", "--config.eval.trials=1")
+    few = ("--config.eval.num_samples=60", "--config.eval.trials=1")
+    runs.ok("--mode=evaluate", f"--workdir={tmp_path / 'run'}", *few)
     metrics = json.loads((tmp_path / "run/evaluation.json").read_text())["metrics"]
     assert 0 <= metrics["label_accuracy_digits_classifier"] < 0.5  # it has hardly been trained
     plain = runs.trained(tmp_path / "plain")

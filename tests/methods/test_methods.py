@@ -1,4 +1,4 @@
-"""The suite that every method passes, through the one train step."""
+"""Tests that every method passes, run through the shared train step."""
 
 import jax
 import jax.numpy as jnp
@@ -11,21 +11,24 @@ from ddgan_jax.core.train_step import which_regularize
 from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.parallel import mesh as meshes
 
-CONV = {name for name in CASES if name.endswith("conv")}  # seconds for every compilation
-# One of every kind; each takes some ten seconds to compile.
+# The fast subset has one case of each kind.
 QUICK = {"autoencoder-mlp", "ddgan-mlp", "dddg-mlp", "gan_classes-points", "ddpm-mlp"}
-# For what the train step does whatever the networks are, and compiles once more for each test.
-without_conv = pytest.mark.parametrize(
-    "case",
-    [pytest.param(c, marks=pytest.mark.slow) for c in CASES if c not in CONV],
-    indirect=True,
+# Each of these tests compiles another step. They check the train step itself, so three cases that
+# differ in what the step does stand for all: two phases and a lazy regularizer (ddgan), carried
+# samples and learned statistics (dddg), a replicated carry with a controller (diffusion_gan).
+REPRESENTATIVE = ("ddgan-mlp", "dddg-mlp", "diffusion_gan-mlp")
+
+
+def case_param(name):
+    return pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+
+
+representative = pytest.mark.parametrize(
+    "case", [case_param(name) for name in REPRESENTATIVE], indirect=True
 )
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(c, marks=() if c in QUICK else pytest.mark.slow) for c in CASES],
-)
+@pytest.fixture(scope="module", params=[case_param(name) for name in CASES])
 def case(request):
     return Case(*CASES[request.param])
 
@@ -48,7 +51,7 @@ def test_all_is_finite_and_everything_that_should_move_moves(case):
     assert int(state.step) == 4 and not changed(case.start.key, state.key)
 
 
-@without_conv
+@representative
 def test_only_the_phases_role_moves(case):
     """With all phases but one taken away, the parameters of the other roles stay bit for bit."""
     for phase in case.method.phases:
@@ -79,10 +82,10 @@ def test_one_trace_per_variant(case):
     assert sorted(case.traces) == sorted(variants) and len(variants) <= 2
 
 
-@without_conv
+@representative
 @pytest.mark.parametrize("count", [2, 8])
 def test_any_number_of_devices_computes_the_same_run(case, count):
-    """State replicated, batch split, as in training; whole runs are in tests/test_devices.py."""
+    """State replicated, batch split, as in training; whole runs are in parallel/test_devices.py."""
     mesh = meshes.make_mesh(jax.devices()[:count])
     same = meshes.replicated(mesh)
     layouts = (same, meshes.over_batch(mesh), same)
@@ -97,7 +100,7 @@ def test_any_number_of_devices_computes_the_same_run(case, count):
         np.testing.assert_allclose(x, y, 1e-2, 1e-4)
 
 
-@without_conv
+@representative
 def test_a_donated_state_changes_nothing(case):
     """All other tests donate, as training does."""
     kept, _ = case.jitted()(case.start, case.batch(0), case.frozen)
@@ -149,7 +152,19 @@ def test_samples_depend_on_their_own_key_alone(case):
     assert changed(first[0], first[1])
 
 
-@without_conv
-def test_accumulation_runs_for_every_method(case):
+@pytest.mark.parametrize(
+    "case", [case_param(name) for name in CASES if not name.endswith("conv")], indirect=True
+)
+def test_accumulation_is_traced_for_every_method(case):
+    """The step on two parts of a batch returns arrays like those of the whole; nothing compiles."""
+    arguments = (case.start, case.batch(0), case.frozen)
+    state, metrics = jax.eval_shape(case.jitted(accumulate=2), *arguments)
+    expected, first = case.straight[0][1], case.straight[1][0]
+    assert state == jax.eval_shape(lambda: expected) and metrics.keys() == first.keys()
+    assert all(value.shape == () for value in metrics.values())
+
+
+@representative
+def test_accumulated_metrics_are_finite(case):
     _, metrics = case.jitted(accumulate=2)(case.start, case.batch(0), case.frozen)
     assert all(np.isfinite(v) for v in jax.device_get(metrics).values())

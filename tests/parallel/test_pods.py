@@ -45,7 +45,7 @@ def assert_close(one, other, rtol=1e-5):
             np.testing.assert_allclose(line[name], other_line[name], rtol, 1e-6, err_msg=name)
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_four_processes_then_one(tmp_path):
     """Processes connect as on Slurm; one process resumes from the checkpoint of the four.
 
@@ -103,7 +103,7 @@ def assert_lost(end):
     assert "Traceback" not in out + err
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize("dies", [0, 1])
 def test_a_process_that_dies_ends_the_others(tmp_path, dies):
     processes = begun(tmp_path / "run")
@@ -121,7 +121,7 @@ def test_a_process_that_dies_ends_the_others(tmp_path, dies):
     assert f"resumed at step {step}" in said and runs.steps_saved(tmp_path / "run")[-1] == step + 1
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_signal_to_one_process_stops_both(tmp_path):
     """For either process. Both save the same step, and both resume from it."""
     workdir, step = tmp_path / "run", 0
@@ -136,7 +136,7 @@ def test_a_signal_to_one_process_stops_both(tmp_path):
         assert f"stopped at step {step} and saved" in ends[0][1]
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_process_that_hangs_ends_the_others(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(IMPATIENT)
     processes = begun(tmp_path / "run", path=tmp_path)
@@ -148,7 +148,7 @@ def test_a_process_that_hangs_ends_the_others(tmp_path):
         runs.finish(processes[1])
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_a_mistake_of_one_process_stops_all_with_its_line(tmp_path):
     """Data are missing on one host."""
     together = [f"--coordinator=localhost:{runs.free_port()}", "--num_processes=2"]
@@ -163,7 +163,7 @@ def test_a_mistake_of_one_process_stops_all_with_its_line(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_parameters_split_over_two_hosts(tmp_path):
     """Each process holds and saves half of the large ones; metrics are those of one process."""
     wide = runs.flags(["gen.width=128", "disc.width=128", "train.fsdp=true"])
@@ -183,7 +183,7 @@ def test_parameters_split_over_two_hosts(tmp_path):
     assert sizes[0] > sizes[1]  # a half against an eighth
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_autoencoder_and_latents_on_two_hosts(tmp_path):
     """Hosts have two devices and a cache folder each, for latents and features of the data.
 

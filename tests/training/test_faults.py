@@ -1,6 +1,7 @@
-"""A few trials of the fault campaign, and its order and table."""
+"""Three kinds of faults of the fault campaign (all with --cluster-full), and its bookkeeping."""
 
 import collections
+import subprocess
 
 import fault_campaign as campaign
 import pytest
@@ -25,13 +26,36 @@ def test_the_table_counts_what_went_wrong():
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
-    campaign.complete(workdir, 1)
-    return {1: workdir}
+    """{number of processes: run folder}; a run starts when it is first asked for."""
+
+    class Runs(dict):
+        def __missing__(self, processes):
+            self[processes] = tmp_path_factory.mktemp("undisturbed") / "run"
+            campaign.complete(self[processes], processes)
+            return self[processes]
+
+    return Runs()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", SOME)
-def test_ends_with_the_same_bits(kind, undisturbed):
-    (fault,) = (fault for fault in campaign.FAULTS if fault[0] == kind)
+def pytest_generate_tests(metafunc):
+    if "fault" in metafunc.fixturenames:
+        full = metafunc.config.getoption("--cluster-full")
+        faults = [fault for fault in campaign.FAULTS if full or fault[0] in SOME]
+        metafunc.parametrize("fault", faults, ids=[fault[0] for fault in faults])
+
+
+@pytest.fixture
+def may_mount(tmp_path):
+    """Whether this user may mount a file system."""
+    try:
+        with campaign.mounted(tmp_path, 100):
+            return True
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
+@pytest.mark.cluster
+def test_ends_with_the_same_bits(fault, undisturbed, may_mount):
+    if fault[4] and not may_mount:
+        pytest.skip("mounting a small disk is not permitted here")
     campaign.trial(fault, seed=0, undisturbed=undisturbed)

@@ -114,7 +114,7 @@ def uninterrupted(tmp_path_factory):
     return workdir
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 def test_killed_at_random_moments_and_then_terminated(tmp_path, uninterrupted):
     """With a checkpoint at every step, most kills happen while one is being saved."""
     workdir = tmp_path / "run"
