@@ -174,7 +174,8 @@ def make_autoencoder(
 
     def encode(params: Params, images: Array, labels: Array) -> Array:
         del labels
-        return call(params["autoencoder"], space.encode(images, ()), "encode")[0]
+        z: Array = call(params["autoencoder"], space.encode(images, ()), "encode")[0]
+        return z
 
     def decode(params: Params, z: Array, labels: Array) -> Array:
         del labels

@@ -33,7 +33,8 @@ def init_single_image(discriminator: Discriminator, key: Array, x: Array) -> Map
 
 def one_hot(labels: Array, classes: int) -> Array:
     """int32 [B] -> float32 [B, classes] with mean square 1."""
-    return jax.nn.one_hot(labels, classes) * classes**0.5
+    scaled: Array = jax.nn.one_hot(labels, classes) * classes**0.5
+    return scaled
 
 
 def append_class(z: Array, labels: Array, classes: int) -> Array:
