@@ -96,13 +96,13 @@ class Model(NamedTuple):
           UserError: see `sample`.
         """
         if count < 1:
-            raise UserError(f"{count} images were asked for; a positive number is needed")
+            raise UserError(f"count is {count}; a positive integer is needed")
         if batch_size is not None and batch_size < 1:
-            raise UserError(f"batch_size is {batch_size}; a positive number is needed")
+            raise UserError(f"batch_size is {batch_size}; a positive integer is needed")
         size = min(batch_size or self.config.sample.batch_size, count)
         size = meshes.round_up(size, self.mesh)
         if labels is not None and not self.classes:
-            raise UserError("a class was asked for; this model is unconditional (config.classes=0)")
+            raise UserError("labels are given; none are needed, this model is unconditional")
         asked = None if labels is None else self._labels(labels, count)
         compiled = compiled_sampler(self.method, self.mesh, with_labels=asked is not None)
         return sample_batches(compiled, self.params, self.frozen, key, count, size, asked)
@@ -193,13 +193,15 @@ class Model(NamedTuple):
           UserError: see `decode`; or the latents have no number at (t, index).
         """
         if not (0 <= t < latents.shape[1] and 0 <= index < latents.shape[2]):
-            raise UserError(f"t is {t}, index {index}; latents are {latents.shape}")
+            raise UserError(
+                f"t is {t}, index {index}; a position in latents of {latents.shape[1:]} is needed"
+            )
         changed = np.repeat(np.asarray(latents)[:, None], len(values), axis=1)
         changed[:, :, t, index] = values
         return self._decode_each(changed, labels)
 
     def _decode_each(self, latents: np.ndarray, labels: Labels) -> np.ndarray:
-        """Latents [N, K, t_max, d_z], labels of the N -> images [N, K, H, W, C]."""
+        """Decode latents [N, K, ...] with a label for each of the N; images [N, K, H, W, C]."""
         count, each = latents.shape[:2]
         repeated = np.repeat(self._labels(labels, count), each)
         images = self.decode(latents.reshape(count * each, *latents.shape[2:]), repeated)
@@ -288,23 +290,23 @@ class Model(NamedTuple):
         if labels is None and not classes:
             return np.zeros(count, np.int32)
         if labels is None:
-            raise UserError(f"labels are missing; this model knows 0..{classes - 1}")
+            raise UserError(f"labels are missing; classes in 0..{classes - 1} are needed")
         given = np.asarray(labels)
         if not classes and given.any():
-            raise UserError("labels were given; this model is unconditional (config.classes=0)")
+            raise UserError("labels are given; none are needed, this model is unconditional")
         if given.dtype.kind not in "iu" or given.shape not in ((), (count,)):
             raise UserError(
                 f"labels are {given.dtype} {given.shape}; integers [{count}] are needed"
             )
         if classes and (given.min() < 0 or given.max() >= classes):
-            raise UserError(f"labels are {given.min()}..{given.max()}; 0..{classes - 1} are known")
+            raise UserError(f"labels are {given.min()}..{given.max()}; 0..{classes - 1} are needed")
         return np.broadcast_to(given, (count,)).astype(np.int32)
 
     def _images(self, images: np.ndarray) -> np.ndarray:
         """The same images, with their shape checked."""
         if images.ndim != 4 or images.shape[1:] != self.shape:
             raise UserError(
-                f"images are {images.shape}; [N, *{self.shape}] is what this model knows"
+                f"images have shape {images.shape}; [N, {str(self.shape)[1:-1]}] is needed"
             )
         return images
 

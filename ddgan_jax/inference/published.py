@@ -122,7 +122,7 @@ def source_of(config: ConfigDict) -> str:
         raise UserError(
             f"a run of method {config.method!r} with config.gen.network = "
             f"{flatten(config).get('gen.network')!r} has no counterpart among the published "
-            f"networks: {', '.join(SOURCES)}; --source=NAME says why not"
+            f"networks: {', '.join(SOURCES)}; with --source=NAME the error names the difference"
         )
     return found[0]
 
@@ -150,7 +150,7 @@ def import_checkpoint(
     published = find_source(source)
     check_network(source, config)
     if workdir.is_file() or (workdir.is_dir() and any(workdir.iterdir())):
-        raise UserError(f"--workdir={workdir} is there and not empty; choose a new folder")
+        raise UserError(f"--workdir={workdir} is not empty; choose a new folder")
     networks = find_space(config).frozen
     if networks:
         check(config, "space.scale", config.space.scale > 0, "the one it was trained with")
@@ -212,7 +212,7 @@ def export_checkpoint(
     source = source or source_of(config)
     check_network(source, config)
     if file.exists():
-        raise UserError(f"--export={file} is there; choose a new name")
+        raise UserError(f"--export={file} exists; choose a new name")
     run_folder.check_writable("--export", file.parent)
     model = load(workdir, step)
     params = jax.device_get(model.params[SOURCES[source].role])

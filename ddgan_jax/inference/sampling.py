@@ -65,7 +65,9 @@ def compiled_sampler(method: Method, mesh: jax.sharding.Mesh, with_labels: bool 
       UserError: the method does not sample.
     """
     if method.sample is None:
-        raise UserError("this method draws no samples; --mode=reconstruct shows what it rebuilds")
+        raise UserError(
+            "this method draws no samples; --mode=reconstruct shows its reconstructions"
+        )
     draw, same, split = method.sample, replicated(mesh), over_batch(mesh)
 
     def sample(params: Params, keys: Array, frozen: PyTree, *labels: Array) -> Array:

@@ -26,13 +26,15 @@ def wavelet(shape: Shape, levels: int) -> Space:
       UserError: the data are not images, or H or W is not a multiple of 2^levels.
     """
     if len(shape) != 3:
-        raise UserError(f"config.space.kind is 'wavelet', which needs images; data are {shape}")
+        raise UserError(
+            f"config.space.kind is 'wavelet' and data have shape {shape}; images are needed"
+        )
     height, width, channels = shape
     block = 2**levels
     if height % block or width % block:
         raise UserError(
-            f"config.space.levels is {levels}; images of {height}x{width} cannot be halved so "
-            f"often, multiples of {block} are needed (config.data.image_size)"
+            f"config.space.levels is {levels} and images are {height}x{width}; multiples of "
+            f"{block} are needed (config.data.image_size)"
         )
     images = pixels(shape)
 

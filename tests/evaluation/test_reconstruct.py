@@ -105,9 +105,9 @@ def test_samples_of_a_class(model, run, tmp_path, capfd):
 def test_labels_are_asked_for(model, held_out):
     """Class 0 would be a wrong answer without a word."""
     images, labels = held_out
-    with pytest.raises(UserError, match=r"missing; this model knows 0\.\.9"):
+    with pytest.raises(UserError, match=r"missing; classes in 0\.\.9 are needed"):
         model.encode(images)
-    with pytest.raises(UserError, match=r"labels are 0\.\.12; 0\.\.9 are known"):
+    with pytest.raises(UserError, match=r"labels are 0\.\.12; 0\.\.9 are needed"):
         model.decode(model.encode(images, labels), np.arange(20) % 13)
     with pytest.raises(UserError, match=r"integers \[20\]"):
         model.encode(images, labels[:3])

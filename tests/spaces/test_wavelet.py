@@ -135,9 +135,9 @@ def test_bands_that_are_no_image_are_clipped_to_one():
 @pytest.mark.parametrize(
     "shape, levels, words",
     [
-        ((2,), 1, "'wavelet', which needs images; data are"),
-        ((7, 8, 1), 1, "levels is 1; images of 7x8 .* multiples of 2"),
-        ((12, 8, 3), 3, "levels is 3; images of 12x8 .* multiples of 8"),
+        ((2,), 1, "'wavelet' and data have shape .*; images are needed"),
+        ((7, 8, 1), 1, "levels is 1 and images are 7x8; multiples of 2"),
+        ((12, 8, 3), 3, "levels is 3 and images are 12x8; multiples of 8"),
     ],
 )
 def test_the_space_names_what_does_not_fit(shape, levels, words):
