@@ -1,4 +1,4 @@
-"""Every config builds, and takes one step, nearly always abstractly."""
+"""Every config builds and takes one step; most steps are only traced."""
 
 import functools
 import importlib.util

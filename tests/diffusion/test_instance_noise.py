@@ -1,4 +1,4 @@
-"""Diffusion-GAN's noise: its law, its adaptive chain, its gradient, and its use elsewhere."""
+"""Diffusion-GAN's instance noise: distribution, adaptive chain, gradient, use in other methods."""
 
 import functools
 import re

@@ -1,4 +1,4 @@
-"""What starts runs on clusters: valid, and starting one and the same command."""
+"""Scripts that start runs on clusters: valid files that start the same command."""
 
 import os
 import re
@@ -57,7 +57,7 @@ def stand_in(folder, name, text):
 
 
 def run(script, *args, folder, **variables):
-    """Run a script with stand-ins from `folder`; what they were asked."""
+    """Run a script with stand-ins from `folder`; returns the arguments they got."""
     calls = folder / "calls"
     env = os.environ | variables | {"PATH": f"{folder}:{os.environ['PATH']}", "CALLS": str(calls)}
     done = subprocess.run(

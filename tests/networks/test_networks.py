@@ -1,4 +1,4 @@
-"""Networks: dtypes, what they see, resampling against its definition."""
+"""Networks: dtypes, dependence on each input, resampling against its definition."""
 
 import functools
 
@@ -214,7 +214,7 @@ def test_equalised_weights_start_at_one_and_are_scaled_when_used():
 
 @pytest.mark.slow
 def test_coordinates_tell_the_pixels_of_a_flat_image_apart():
-    """Away from the border, where zero padding is not seen."""
+    """Compares pixels away from the border, which zero padding does not reach."""
     sizes = dict(
         channels=1, width=4, multipliers=(1,), blocks=1, attention=(), z_width=4, z_layers=0
     )

@@ -1,4 +1,4 @@
-"""The result does not depend on how many devices share the work; tests/test_pods.py: processes."""
+"""Runs and samples do not depend on the number of devices (processes: test_pods.py)."""
 
 import json
 

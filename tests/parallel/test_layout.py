@@ -1,4 +1,4 @@
-"""Where a train state lives, and that a run is the same wherever it does."""
+"""Layout of the train state over devices; runs do not depend on it."""
 
 import json
 
@@ -92,7 +92,7 @@ def assert_same(one, other):
 
 @pytest.mark.slow
 def test_a_run_goes_on_with_other_devices_and_another_layout(tmp_path):
-    """8 devices with everything split, then 2, then 1: the losses of one device all along."""
+    """Training on 8 devices with split parameters, then 2, then 1, has the losses of one device."""
     alone = run(tmp_path / "alone", 1)
     parts = run(tmp_path / "parts", 8, FSDP, "--config.train.duration=2 steps")
     first = json.loads((parts / "info.json").read_text())["state_bytes_per_device"]
@@ -104,7 +104,7 @@ def test_a_run_goes_on_with_other_devices_and_another_layout(tmp_path):
 
 @pytest.mark.slow
 def test_carried_images_go_on_with_other_devices(tmp_path):
-    """DDDG's chains, with their gradients in two parts."""
+    """DDDG's carried chains, with gradients accumulated over two parts."""
     args = [*runs.TINY_DDDG, "--config.train.log_every=1 steps", "--config.train.accumulate=2"]
     for name, moves in (("alone", [(1, 4)]), ("moved", [(8, 2), (4, 4)])):
         for devices, steps in moves:

@@ -1,4 +1,4 @@
-"""Pictures: places, borders, ranges."""
+"""Image grids: positions, borders, value ranges."""
 
 import numpy as np
 

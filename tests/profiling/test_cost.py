@@ -1,4 +1,4 @@
-"""The command that says what the metrics cost."""
+"""The command that measures the cost of the metrics."""
 
 import numpy as np
 import pytest

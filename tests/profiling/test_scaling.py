@@ -1,4 +1,4 @@
-"""The model of time, what it is told, and the collectives that compiled steps have."""
+"""The cost model, the work it counts, and the collectives of compiled steps."""
 
 import re
 
@@ -96,7 +96,7 @@ def test_activations_are_about_what_xla_allocates():
 
 @pytest.mark.slow
 def test_work_in_latents_and_with_lpips_needs_no_weights(capsys):
-    """Side by side, and each as alone."""
+    """One table for several configs, with a row for each."""
     names = ("lddgan_digits", "autoencoder_cifar10", "autoencoder_digits")
     configs = [f"{runs.ROOT}/configs/{name}.py" for name in names]
     args = [*configs[:2], f"--autoencoder={configs[2]}", "--chip=H100"]
@@ -122,7 +122,7 @@ def test_one_config_in_detail(capsys):
 
 @pytest.mark.slow
 def test_what_is_sent_is_what_the_model_says():
-    """The gradients, and little else: some floats of the minibatch deviation, scalars.
+    """Collectives move the gradients, a few floats of the minibatch deviation, and scalars.
 
     The CPU's compiler sums the discriminator's for real and for fake images apart.
     """

@@ -1,4 +1,4 @@
-"""Random faults upon tiny runs, each of which has to end as if nothing had happened.
+"""Random faults in tiny runs; each run must end with the bits of an undisturbed one.
 
   python -m tests.training.fault_campaign --count=100
 
@@ -46,7 +46,7 @@ for name in ("rename", "replace", "mkdir", "fsync", "unlink", "rmdir", "listdir"
 
 
 class Trial(NamedTuple):
-    """Where a run lives, and its random moments."""
+    """The folder of a run and the generator of its random moments."""
 
     disk: Path  # an own file system if mounted
     workdir: Path
@@ -214,14 +214,14 @@ FAULTS = (
 
 
 def order():
-    """The 100 faults, mixed; the same every time."""
+    """The 100 faults in a fixed random order."""
     kinds = [fault for fault in FAULTS for _ in range(fault[2])]
     random.Random(0).shuffle(kinds)
     return kinds
 
 
 def complete(workdir, processes):
-    """Start the run until it is done; returns what it said."""
+    """Run to the end; returns the stdout of the first process."""
     command = [*RUN, f"--workdir={workdir}"]
     several = runs.start_many(processes, *command) if processes > 1 else [runs.start(*command)]
     ends = [runs.finish(process) for process in several]
@@ -230,7 +230,7 @@ def complete(workdir, processes):
 
 
 def trial(fault, seed, undisturbed):
-    """One fault, and the run that follows; raises AssertionError if anything is lost.
+    """One fault and the resumed run; raises AssertionError if it differs from `undisturbed`.
 
     Args:
       fault: of `FAULTS`.
@@ -250,7 +250,7 @@ def trial(fault, seed, undisturbed):
 
 
 def table(lines):
-    """Kinds of faults, how many, how many ended as they should."""
+    """Markdown table: kind of fault, trials, trials that ended with the same bits."""
     counts, good = collections.Counter(), collections.Counter()
     for line in lines:
         counts[line["kind"]] += 1
