@@ -50,7 +50,7 @@ def make_backend(root):
 
 
 def install(monkeypatch, root):
-    """Until the end of a test, gs:// is below `root`."""
+    """Map gs:// to the folder `root` until the end of a test."""
     monkeypatch.setitem(gpath._PREFIX_TO_BACKEND, "gs", make_backend(root))
     where = {"driver": "file"}
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""What makes XLA compile fast: tests compile a lot and compute little."""
+"""XLA flags that shorten compilation, which takes most of the tests' time."""
 
 import mmap
 from pathlib import Path
@@ -10,7 +10,7 @@ FLAG = "xla_cpu_use_fusion_emitters"
 
 
 def xla_flags():
-    """The value of XLA_FLAGS. XLA ends a process that gives it a flag it does not know any more."""
+    """The value of XLA_FLAGS; empty if this XLA does not know the flag, since it would abort."""
     for library in Path(jaxlib.__file__).parent.glob("libjax_common.*"):
         with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as m:
             if m.find(FLAG.encode()) >= 0:

@@ -40,7 +40,7 @@ def batch(seed=0):
 
 
 class Run:
-    """A method, and what it takes to train it."""
+    """A method with its optimizers, initial state and compiled functions."""
 
     def __init__(self, config):
         self.config = config

@@ -50,7 +50,7 @@ TINY_AUTOENCODER = [
 
 
 def tiny_lddgan(folder, *fields):
-    """In the latents of the autoencoder whose run folder `folder` is."""
+    """Arguments of a tiny LDDGAN in the latents of the autoencoder in run folder `folder`."""
     sizes = [f"{role}.{size}" for role in ("gen", "disc") for size in ("width=16", "blocks=1")]
     rest = ["latent_size=4", "r1.every=4", "train.duration=8 steps"]
     return [
@@ -70,7 +70,7 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def config_of(*args):
-    """The config that training with these arguments has."""
+    """The config of training with these arguments."""
     return read_config(parser_of("train").parse(args))
 
 
@@ -92,14 +92,14 @@ def trained(workdir):
 
 
 def rewind(workdir, step):
-    """Back to a checkpoint: as if the run had been killed before the next one was saved."""
+    """Remove later checkpoints, as if the run had been killed before saving them."""
     for later in steps_saved(workdir):
         if later > step:
             shutil.rmtree(Path(workdir) / "checkpoints" / str(later))
 
 
 def one_line(err, words):
-    """The last assertion shows the line if a word is not in it."""
+    """Assert that `err` is one error line with all these words."""
     assert err.startswith("error: ") and err.endswith("\n") and err.count("\n") == 1, err
     for word in words:
         assert word in err, err
@@ -112,7 +112,7 @@ def fails(capfd, args, *words):
 
 
 def environment(devices=1, path="", variables=()):
-    """Of the command as a process of its own; `path` is a folder of modules that come first."""
+    """Environment variables of a process of the command; `path` comes first in PYTHONPATH."""
     env = os.environ | dict(variables)
     env |= {
         "PYTHONPATH": os.pathsep.join(filter(None, (str(path), str(ROOT)))),
@@ -141,7 +141,7 @@ def free_port():
 
 
 def start_many(count, *args, **how):
-    """The command as so many processes of one run."""
+    """Start the command as `count` processes of one run."""
     together = [f"--coordinator=localhost:{free_port()}", f"--num_processes={count}"]
     return [start(*args, *together, f"--process_id={i}", **how) for i in range(count)]
 
@@ -198,6 +198,6 @@ def metrics(workdir, without=SPEED):
 
 
 def listing(folder):
-    """{path: (size, time of the last change)} of all files below: what must not be touched."""
+    """{path: (size, time of the last change)} of all files below `folder`."""
     files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}

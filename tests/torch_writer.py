@@ -1,4 +1,4 @@
-"""Writes files as PyTorch does, without PyTorch: what `convert.torch_file` must be able to read."""
+"""Writes PyTorch files without PyTorch, for tests of `interop.torch_file`."""
 
 import pickle
 import sys

@@ -1,4 +1,4 @@
-"""Whatever a user gets wrong ends in one clear line and status 1, and nothing of theirs is lost."""
+"""User errors end in one line and status 1, and change no file."""
 
 import json
 import os
@@ -162,7 +162,7 @@ OTHERS = {
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The current folder, with FILES in it."""
+    """A new current folder with FILES in it."""
     monkeypatch.chdir(tmp_path)
     for name, content in FILES.items():
         if isinstance(content, dict):

@@ -1,4 +1,4 @@
-"""The command line from end to end: what a run folder holds, and what every mode makes of it."""
+"""The command line from end to end: run folders and every mode."""
 
 import json
 import os
@@ -143,7 +143,7 @@ def test_running_again_and_going_on_with_the_folder_alone(tmp_path, capfd):
 
 
 class Watched:
-    """A metric that notes when the host looks at it."""
+    """A metric that records when the host reads it."""
 
     def __init__(self, step, value, looks):
         self.step, self.value, self.looks = step, value, looks
@@ -155,7 +155,7 @@ class Watched:
 
 @pytest.mark.slow
 def test_each_variant_is_traced_once_and_the_host_does_not_wait(tmp_path, monkeypatch):
-    """Metrics of a step are looked at when a line is written, not before."""
+    """The host reads the metrics of a step when it writes a line, not before."""
     traces, now = [], [0]
     original = train_module.compiled_steps
 

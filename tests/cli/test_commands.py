@@ -1,4 +1,4 @@
-"""What all commands have in common: names, flags, help, errors, exit statuses, logs."""
+"""Names, flags, help, errors, exit statuses and logs of all commands."""
 
 import configparser
 import importlib

@@ -1,4 +1,4 @@
-"""Every config builds a method and takes one train step, in most cases traced only."""
+"""Every config builds and takes one step; most steps are only traced."""
 
 import functools
 import importlib.util

@@ -1,4 +1,4 @@
-"""The train step itself, with losses whose gradients are known."""
+"""The train step with losses whose gradients are known."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def quadratic_method() -> Method:
 
 
 class Descent:
-    """Plain gradient descent with rate 1, which shows the gradient itself."""
+    """Gradient descent with rate 1, so that the update is the gradient."""
 
     init = staticmethod(lambda params: ())
     update = staticmethod(lambda g, s, p: (jax.tree.map(jnp.negative, g), s))

@@ -1,4 +1,4 @@
-"""Original files -> `prepare` -> `tfds:` names, and everything that can be wrong with the files."""
+"""The command `prepare`: from original files to `tfds:` data sets, and damaged files."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Sources: digits, Gaussians, npz files, splits, and what is refused."""
+"""Data sources: digits, Gaussians, npz files, splits, refused files."""
 
 from types import SimpleNamespace
 

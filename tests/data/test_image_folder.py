@@ -1,4 +1,4 @@
-"""Folders of images: formats, links, splits, classes, and what is skipped."""
+"""Folders of images: formats, links, splits, classes, skipped files."""
 
 import os
 

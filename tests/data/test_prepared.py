@@ -1,4 +1,4 @@
-"""Prepared data sets that are damaged, half copied, or made to do harm."""
+"""Prepared data sets that are damaged, incomplete or malicious."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Stacked MNIST, from digits whose value can be read off their pixels."""
+"""Stacked MNIST, tested with digits whose value is the value of their pixels."""
 
 from types import SimpleNamespace
 

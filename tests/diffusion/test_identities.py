@@ -1,6 +1,4 @@
-"""Identities of the diffusion's mathematics, without networks."""
-
-import math
+"""Identities of the diffusion that need no network."""
 
 import chex
 import jax
@@ -89,7 +87,7 @@ def test_posterior_at_time_0_is_x_0():
 
 @pytest.mark.parametrize("num_steps", (1, 2, 4))
 def test_sampler_with_an_oracle_generator_returns_the_data(num_steps):
-    """With a generator that returns the true x_0, the last posterior is x_0 itself."""
+    """With a generator that returns x_0, the last posterior sample is x_0."""
     data = jax.random.normal(jax.random.key(5), (3, 2, 2, 1))
 
     class Oracle:
@@ -128,7 +126,7 @@ def test_sampler_with_the_true_denoiser_draws_the_marginals():
 
 
 def test_r1_and_its_gradient_against_finite_differences():
-    """The penalty and its parameter gradient in float64, for a nonlinear discriminator."""
+    """Gradient penalty of a nonlinear discriminator and its parameter gradient, in float64."""
     with jax.enable_x64(True):
         rng = np.random.default_rng(0)
         x = rng.standard_normal((5, 3))

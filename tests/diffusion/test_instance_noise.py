@@ -1,4 +1,4 @@
-"""Adaptive instance noise: moments, distribution of times, adaptation, gradients, the example."""
+"""Diffusion-GAN's instance noise: distribution, adaptive chain, gradient, use in other methods."""
 
 import functools
 import re

@@ -165,7 +165,7 @@ def test_gray_images_for_a_network_of_color():
 
 
 def test_another_gray_set_is_seen_by_inception(monkeypatch):
-    """Fashion-MNIST by one override: no classifier of ours knows it, and nothing more is asked."""
+    """Changing the data to Fashion-MNIST selects Inception without another setting."""
     network = load_classifier("digits")._replace(name="inception", channels=3)
     fashion = digits("test")._replace(name="fashion_mnist", extractor="inception")
     entry = ExtractorEntry(lambda settings: network, channels=3)
@@ -303,7 +303,7 @@ def test_eight_bits():
 
 
 def test_members_from_outside_take_part(run, monkeypatch):
-    """A metric and a feature network of the user's own code, named by the config."""
+    """A metric and a feature network from the user's own module, named in the config."""
     network = load_classifier("digits")._replace(name="their-network", distance="frechet_theirs")
     module = ModuleType("their_code")
     module.network = ExtractorEntry(lambda settings: network, channels=1)

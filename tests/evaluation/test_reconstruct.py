@@ -103,7 +103,7 @@ def test_samples_of_a_class(model, run, tmp_path, capfd):
 
 @pytest.mark.slow
 def test_labels_are_asked_for(model, held_out):
-    """Class 0 would be a wrong answer without a word."""
+    """Labels are required: defaulting to class 0 would be silently wrong."""
     images, labels = held_out
     with pytest.raises(UserError, match=r"missing; classes in 0\.\.9 are needed"):
         model.encode(images)

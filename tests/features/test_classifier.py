@@ -1,4 +1,4 @@
-"""The classifiers of grey digits: what ships, the files they live in, the features they give."""
+"""Classifiers of gray digits: shipped weights, files, features."""
 
 import hashlib
 import json

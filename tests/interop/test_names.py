@@ -1,4 +1,4 @@
-"""Names and layouts of published arrays, in both directions."""
+"""Names and layouts of published arrays: conversion in both directions loses nothing."""
 
 from types import SimpleNamespace
 
@@ -63,7 +63,7 @@ def test_conversion_and_back_is_the_identity(network):
 
 
 def test_names_are_the_published_ones():
-    """The numbered modules and the mapping network of a generator with two levels."""
+    """Numbered modules of a generator with two levels, and those without a number."""
     module = NCSNpp(3, 8, (1, 2), blocks=1, attention=(8,), z_width=8, z_layers=2)
     t = jax.ShapeDtypeStruct((1,), jnp.int32)
     inputs = (shape(1, 16, 16, 3), t, shape(1, 5))

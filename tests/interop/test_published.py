@@ -51,7 +51,7 @@ def assert_equal(ours, theirs):
 
 @pytest.fixture(scope="module")
 def arrays():
-    """A generator as it is published, but small and random."""
+    """Arrays of a small random generator under the published names."""
     config = override(load_config_file(CONFIG), {k: str(v) for k, v in SMALL.items()})
     x, t, z = jnp.zeros((1, 16, 16, 3)), jnp.zeros(1, jnp.int32), jnp.zeros((1, 4))
     generator = build_network(config, "gen", GENERATORS, (16, 16, 3))
@@ -63,7 +63,7 @@ def arrays():
 
 @pytest.fixture(scope="module")
 def folder(arrays, tmp_path_factory):
-    """A run folder imported from `arrays`."""
+    """A run folder converted from `arrays`."""
     place = tmp_path_factory.mktemp("published")
     write_torch(place / "netG_1200.pth", arrays, stream=False)
     return imported(place / "netG_1200.pth", place / "run")
@@ -92,7 +92,7 @@ def wrapped(arrays):
 
 
 def resumable(arrays):
-    """A file that the published training resumes from: weights beside settings and counters."""
+    """A published checkpoint for resuming: the network beside settings and counters."""
     other = {"epoch": 3, "args": argparse.Namespace(lr=1e-4), "optimizerG": {"state": {0: [None]}}}
     return {**other, "netG_dict": wrapped(arrays), "netD_dict": {"module.x": np.zeros(2)}}
 

@@ -146,7 +146,7 @@ def test_other_trees_are_refused(tmp_path, tree, words):
 
 @both
 def test_a_dictionary_among_others(tmp_path, stream):
-    """Files that training resumes from hold objects of all kinds beside the weights."""
+    """A checkpoint for resuming training holds other objects beside the weights."""
     other = {"args": argparse.Namespace(lr=1e-4), View: {"best": Harmful()}, "optimizer": [None]}
     write_torch(tmp_path / "a.pth", {**other, "net": {"weight": WEIGHT}}, stream=stream)
     read = read_torch(tmp_path / "a.pth", inside=("ema", "net"))

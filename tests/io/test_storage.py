@@ -39,7 +39,7 @@ with storage.locked(Path(sys.argv[1])):
 
 
 def test_a_lock_ends_with_its_process(tmp_path):
-    """Also when the process is killed by SIGKILL."""
+    """The lock is released however the process ends, also by kill -9."""
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     process = subprocess.Popen(command, cwd=runs.ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"

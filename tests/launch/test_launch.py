@@ -1,4 +1,4 @@
-"""The launch scripts are valid and start the same command."""
+"""Scripts that start runs on clusters: valid files that start the same command."""
 
 import os
 import re
@@ -59,7 +59,7 @@ def stand_in(folder, name, text):
 
 
 def run(script, *args, folder, **variables):
-    """Run a script with the fake programs in `folder`; returns the process and their calls."""
+    """Run a script with stand-ins from `folder`; returns the arguments they got."""
     calls = folder / "calls"
     env = os.environ | variables | {"PATH": f"{folder}:{os.environ['PATH']}", "CALLS": str(calls)}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""launch/compare.sh: which commands it runs, in which order, and which it skips when resumed."""
+"""launch/compare.sh: the commands it runs, their order, and what it skips."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def launch(*args, methods="", path=None):
 
 
 def test_which_commands_are_run(tmp_path):
-    """With a fake `python` that prints its arguments and creates an evaluation."""
+    """A stand-in for `python` prints its arguments and writes an evaluation."""
     fake = tmp_path / "bin" / "python"
     fake.parent.mkdir()
     fake.write_text(
@@ -67,7 +67,7 @@ def test_which_commands_are_run(tmp_path):
     [("mnist", {"ddgan_stacked"}), ("digits", {"autoencoder", "lddgan"})],
 )
 def test_every_method_has_its_turn(data, left_out, tmp_path):
-    """Configs of other data, and methods that need two runs, are left out."""
+    """Every config of the data set is run, except those left out."""
     configs = (runs.ROOT / "configs").glob(f"*_{data}.py")
     known = {p.stem.removesuffix(f"_{data}") for p in configs}
     fake = tmp_path / "python"

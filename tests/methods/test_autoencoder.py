@@ -81,7 +81,7 @@ def test_adaptive_weight_of_a_linear_layer():
 
 @pytest.mark.slow
 def test_adaptive_weight_is_the_ratio_of_finite_differences():
-    """In the loss itself: along one direction of the last kernel, for both terms."""
+    """The weight in the loss against finite differences in every entry of the last kernel."""
     method, params = made(config_of())
     at = context(step=1)
     _, metrics, _ = loss_of(method, "autoencoder", params, at)
@@ -125,7 +125,7 @@ def test_the_game_begins_late():
 
 
 def test_without_kl_the_log_variance_has_no_effect():
-    """Neither on the loss nor, through its gradient, on anything that is learned."""
+    """It changes neither the loss nor a gradient."""
     method, params = made(config_of(start=10))
     loss, metrics, grads = loss_of(method, "autoencoder", params, context())
     assert "kl" not in metrics

@@ -1,4 +1,4 @@
-"""Class-conditional variants: what a class decides, and that without classes nothing changes."""
+"""Class-conditional variants of the methods."""
 
 import json
 from types import SimpleNamespace
@@ -74,7 +74,7 @@ def of_classes(generator):
 
 @pytest.mark.slow
 def test_only_the_class_of_the_sample_learns(method):
-    """In the generator and, of the discriminator's outputs, whatever the phase."""
+    """Only the class's embedding and its discriminator output get a gradient, in every phase."""
     params = conditional_params(method)
 
     @jax.jit
@@ -96,7 +96,7 @@ def test_only_the_class_of_the_sample_learns(method):
 
 
 def test_samples_have_classes(method):
-    """Drawn evenly by their keys: with other weights for one class, a third changes."""
+    """Classes are drawn evenly: changing the weights of one class changes a third of samples."""
     params = conditional_params(method)
     keys = sample_keys(jax.random.key(5), 0, 60)
     sample = jax.jit(method.sample)
@@ -113,7 +113,7 @@ def test_samples_have_classes(method):
 
 @pytest.mark.slow
 def test_the_class_that_is_asked_for(method):
-    """What was drawn is one of those that can be asked for."""
+    """A sample of a drawn class equals the sample of that class given as a label."""
     params, keys = conditional_params(method), sample_keys(jax.random.key(5), 0, 12)
     sample = jax.jit(method.sample)
     drawn = np.asarray(sample(params, keys, ()))
@@ -123,7 +123,7 @@ def test_the_class_that_is_asked_for(method):
 
 
 def test_label_accuracy():
-    """Of a model that gives back images of the data: all right, unless it shows the next class."""
+    """A model that returns data of the right class scores 1, of the next class 0."""
     config = on_digits(gan(noise="image", **DIGITS))
     evaluator = make_evaluator(config, make_mesh())
     images = digits("train").take(np.arange(300))
@@ -165,7 +165,7 @@ def test_the_class_stands_behind_the_latent():
 
 @pytest.mark.slow
 def test_a_run_with_classes(tmp_path, capfd):
-    """Training, sampling and its mistakes, from the command line."""
+    """Training, sampling and evaluation with classes by the command line."""
     command = [*runs.TINY, f"--workdir={tmp_path / 'run'}"]
     runs.fails(capfd, [*command, "--config.classes=9"], "config.classes", "9", "largest label")
     runs.ok(*command, "--config.classes=10")

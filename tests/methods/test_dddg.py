@@ -1,4 +1,4 @@
-"""DDDG: the carried chain, the latent scale, the losses, what does not fit."""
+"""DDDG: carried chain, latent scale, losses, invalid configs."""
 
 import shutil
 
@@ -144,7 +144,7 @@ def test_gradients_reach_both_players_and_only_through_what_they_own():
 
 @pytest.mark.parametrize("accumulate", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_accumulated_steps_are_those_of_the_whole_batch(accumulate):
-    """Nothing is drawn inside a step, so parts of the batch must give the same, carry included."""
+    """A step draws no noise, so accumulated parts give the same numbers and the same carry."""
     run = run_of()
     whole, parts = run.start, run.start
     accumulated = run.jitted(accumulate)
@@ -158,7 +158,7 @@ def test_accumulated_steps_are_those_of_the_whole_batch(accumulate):
 
 
 def test_the_state_may_be_donated_again_and_again():
-    """The variance stands in carry and ema: two buffers, not one given away twice."""
+    """The variance in carry and ema has two buffers, so donation does not free it twice."""
     run = run_of()
     donating = run.jitted(donate_argnums=0)
     state = jax.tree.map(jnp.copy, run.start)
@@ -171,7 +171,7 @@ def test_the_state_may_be_donated_again_and_again():
 
 @pytest.mark.slow
 def test_a_resumed_run_goes_on_in_the_middle_of_the_chain(tmp_path):
-    """Through checkpoints: stopped at t = 1, carried images, labels and latents come back."""
+    """A checkpoint at t = 1 restores carried images, labels and latents."""
     every = "--config.train.checkpoint_every=4 steps"
     whole, part = tmp_path / "whole", tmp_path / "part"
     runs.ok(*runs.TINY_DDDG, every, f"--workdir={whole}")

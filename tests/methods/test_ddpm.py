@@ -1,4 +1,4 @@
-"""DDPM: the linear schedule, its spaced chains, and both samplers with predictors that know."""
+"""DDPM: linear schedule, spaced chains, both samplers with exact predictors."""
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ def test_a_spaced_chain_has_the_same_marginals(count):
 
 
 class Oracle:
-    """Predicts the noise in x, for data that it knows."""
+    """Predicts the exact noise in x, given the data."""
 
     def __init__(self, data):
         self.data = data
@@ -80,7 +80,7 @@ def test_samplers_with_an_oracle_return_the_data(sampler, steps):
 
 
 class Showing(Oracle):
-    """Knows the noise, but in the last step makes the sampler return the x that it has reached."""
+    """An oracle whose last prediction makes the sampler return its current x."""
 
     def __init__(self, data, last):
         super().__init__(data)
@@ -161,7 +161,7 @@ def moments_by_recursion(steps, sampler):
 @pytest.mark.parametrize("sampler", ["ddim", "ancestral"])
 @pytest.mark.parametrize("steps", [5, 50])
 def test_moments_of_samples_of_a_gaussian(sampler, steps):
-    """With the exact predictor: as many steps as are taken, against float64 arithmetic."""
+    """With the exact predictor, for a finite number of steps, against float64 arithmetic."""
     method = method_of(OfGaussian(), (500,), sampler, steps)
     x = jax.jit(method.sample)({"gen": {}}, sample_keys(jax.random.key(0), 0, 100), ())
     mean, variance = moments_by_recursion(steps, sampler)

@@ -28,7 +28,7 @@ BATCH = 6
 
 
 class Affine:
-    """G(x, t, z) = a x + t + 1 + mean z; D(x, t) = b sum x - t/100: networks as linen's look."""
+    """G(x, t, z) = a x + t + 1 + mean z and D(x, t) = b sum x - t/100, with Flax's interface."""
 
     def init(self, key, *inputs):
         del key, inputs
@@ -156,7 +156,7 @@ def test_diffusion_gan_shows_the_discriminator_diffused_images():
 
 
 def test_diffusion_gan_takes_r1_at_the_clean_image_through_the_diffusion():
-    """dD/dx = b sqrt(abar_t): the penalty knows how far each image was diffused."""
+    """R1 with dD/dx = b sqrt(alpha_bar_t), which depends on each image's t."""
     settings = InstanceNoise(t_min=900)
     method = make_diffusion_gan(PARTS, settings, **R1)
     params, context = start(method)

@@ -53,7 +53,7 @@ def test_all_is_finite_and_everything_that_should_move_moves(case):
 
 @representative
 def test_only_the_phases_role_moves(case):
-    """With all phases but one taken away, the parameters of the other roles stay bit for bit."""
+    """With a single phase, the parameters of the other roles stay the same bits."""
     for phase in case.method.phases:
         step = case.jitted(method=case.method._replace(phases=(phase,)))
         state, _ = step(case.start, case.batch(0), case.frozen)
@@ -76,7 +76,7 @@ def test_resume_is_bit_exact(case):
 
 
 def test_one_trace_per_variant(case):
-    """However often it ran, from states of its own and through the host."""
+    """Two variants are traced at most, for states from a step and from the host."""
     test_resume_is_bit_exact(case)
     variants = {which_regularize(case.method, step) for step in range(STEPS)}
     assert sorted(case.traces) == sorted(variants) and len(variants) <= 2
@@ -102,7 +102,7 @@ def test_any_number_of_devices_computes_the_same_run(case, count):
 
 @representative
 def test_a_donated_state_changes_nothing(case):
-    """All other tests donate, as training does."""
+    """Compares with a step that does not donate; all other tests donate, as training does."""
     kept, _ = case.jitted()(case.start, case.batch(0), case.frozen)
     for a, b in zip(jax.tree.leaves(case.straight[0][1]), jax.tree.leaves(kept), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
@@ -116,7 +116,7 @@ def test_what_sampling_needs_of_the_carry_stands_beside_the_averages(case):
 
 
 def test_every_step_draws_new_noise(case):
-    """In the step itself or for the next: what a method carries may be its noise."""
+    """The noise may be drawn in the step or carried over from the one before."""
 
     def metrics_of_second(number):
         state, _ = case.step(case.start._replace(step=jnp.int32(number)), case.batch(0), like=1)

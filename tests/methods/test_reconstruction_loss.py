@@ -52,7 +52,7 @@ def test_weights_follow_the_formula_epoch_by_epoch():
 
 @functools.cache
 def generator_phase(kind, weight):
-    """(loss, gradient, metrics) of the generator's turn at step 10 of 20, 10 an epoch."""
+    """(loss, gradient, metrics) of the generator phase at step 10 of 20, 10 steps per epoch."""
     config = wddgan(
         num_steps=2,
         latent_size=3,
@@ -107,7 +107,7 @@ def test_it_adds_the_weighted_l1():
 
 @pytest.mark.slow
 def test_bands_from_end_to_end(tmp_path, capfd):
-    """Trained, gone on with, sampled and evaluated by the command line."""
+    """Training, resuming, sampling and evaluation in Haar bands by the command line."""
     run = tmp_path / "run"
     runs.ok(*TINY, f"--workdir={run}")
     info = json.loads((run / "info.json").read_text())

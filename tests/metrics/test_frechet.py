@@ -19,13 +19,13 @@ def gaussian(mean, covariance, count=100):
 
 
 def total(*sets):
-    """The traces: what a rounding error of the distance is small against."""
+    """Sum of the traces, the scale of the rounding error of the distance."""
     return sum(np.trace(s.covariance) for s in sets)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 64])
 def test_commuting_covariances(size):
-    """They share eigenvectors: the distance is |d m|^2 + sum (sqrt l_a - sqrt l_b)^2."""
+    """Covariances with common eigenvectors: |d m|^2 + sum (sqrt l_a - sqrt l_b)^2."""
     rng = np.random.default_rng(size)
     v = rotation(rng, size)
     la, lb = rng.uniform(0.1, 9, size), rng.uniform(0.1, 9, size)

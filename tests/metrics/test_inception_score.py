@@ -1,4 +1,4 @@
-"""The Inception score of constructed predictions."""
+"""Inception score of constructed predictions."""
 
 from itertools import pairwise
 

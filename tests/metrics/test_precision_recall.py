@@ -95,7 +95,7 @@ def test_dropped_and_invented_modes():
 
 
 def test_one_image_over_and_over():
-    """Balls around more than k copies have no extent: they hold the copies and nothing else."""
+    """Balls around more than k copies have radius 0 and hold only the copies."""
     real = blob(11, 64, centre=5.0, size=300)
     copies = np.repeat(real[:1], 20, axis=0)
     for block in (4096, 16):

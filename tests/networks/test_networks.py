@@ -1,4 +1,4 @@
-"""Networks and layers: dtypes, dependence on the inputs, resampling against its definition."""
+"""Networks: dtypes, dependence on each input, resampling against its definition."""
 
 import functools
 
@@ -214,8 +214,8 @@ def test_equalized_weights_start_at_one_and_are_scaled_when_used():
 
 
 @pytest.mark.slow
-def test_coordinates_distinguish_the_pixels_of_a_constant_image():
-    """Away from the border, where zero padding has no effect."""
+def test_coordinates_tell_the_pixels_of_a_flat_image_apart():
+    """Compares pixels away from the border, which zero padding does not reach."""
     sizes = dict(
         channels=1, width=4, multipliers=(1,), blocks=1, attention=(), z_width=4, z_layers=0
     )

@@ -113,7 +113,7 @@ def test_import_and_export_by_the_command(golden, tmp_path, capfd):
 
 
 def test_generators_of_both_kinds_have_names():
-    """The published CIFAR-10 generator is NCSN++ without wavelets, with NCSN++'s names."""
+    """The published CIFAR-10 generator is the plain NCSN++ with the names of NCSN++."""
     small = dict(channels=4, width=4, multipliers=(1, 1), blocks=1, attention=())
     x, t, z = jnp.zeros((1, 4, 4, 4)), jnp.zeros(1, jnp.int32), jnp.zeros((1, 2))
     for cls, pyramid, bands in ((NCSNpp, ".Conv2d_0.weight", 0), (WaveletNCSNpp, ".weight", 2)):

@@ -1,4 +1,4 @@
-"""Batches of one size: one compilation, and the results of the rows that were given."""
+"""Batches are filled to one size: one compilation, results for the given rows only."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Results do not depend on the number of devices; for processes see test_pods.py."""
+"""Runs and samples do not depend on the number of devices (processes: test_pods.py)."""
 
 import json
 

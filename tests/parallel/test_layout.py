@@ -1,4 +1,4 @@
-"""Layouts of train states, and runs that are the same under all of them."""
+"""Layout of the train state over devices; runs do not depend on it."""
 
 import json
 
@@ -91,8 +91,8 @@ def assert_same(one, other):
 
 
 @pytest.mark.slow
-def test_a_run_resumes_with_other_devices_and_another_layout(tmp_path):
-    """8 devices with FSDP, then 2, then 1: the losses are those of one device."""
+def test_a_run_goes_on_with_other_devices_and_another_layout(tmp_path):
+    """Training on 8 devices with split parameters, then 2, then 1, has the losses of one device."""
     alone = run(tmp_path / "alone", 1)
     parts = run(tmp_path / "parts", 8, FSDP, "--config.train.duration=2 steps")
     first = json.loads((parts / "info.json").read_text())["state_bytes_per_device"]
@@ -103,8 +103,8 @@ def test_a_run_resumes_with_other_devices_and_another_layout(tmp_path):
 
 
 @pytest.mark.slow
-def test_carried_images_are_restored_on_other_devices(tmp_path):
-    """DDDG's chains, with gradients accumulated over two parts."""
+def test_carried_images_go_on_with_other_devices(tmp_path):
+    """DDDG's carried chains, with gradients accumulated over two parts."""
     args = [*runs.TINY_DDDG, "--config.train.log_every=1 steps", "--config.train.accumulate=2"]
     for name, moves in (("alone", [(1, 4)]), ("moved", [(8, 2), (4, 4)])):
         for devices, steps in moves:

@@ -1,4 +1,4 @@
-"""Several processes on this machine, as on the hosts of a cluster, and lost processes."""
+"""Runs of several processes on this machine, as on the hosts of a cluster, and their failures."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ IMPATIENT = (
 
 
 def start_in_slurm(count, *args):
-    """Start processes with the environment variables that `srun` sets."""
+    """Processes configured only by the environment variables that `srun` sets."""
     port = str(runs.free_port())
     shared = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": str(count), "JAX_COORDINATOR_PORT": port}
     shared["SLURM_STEP_NODELIST"] = "localhost"

@@ -1,4 +1,4 @@
-"""Grids and scatter plots: positions, borders, ranges."""
+"""Image grids: positions, borders, value ranges."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Time and memory of the metrics: random features, parts, the command."""
+"""The command that measures the cost of the metrics."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The scaling model, the work that it counts, and the collectives of compiled steps."""
+"""The cost model, the work it counts, and the collectives of compiled steps."""
 
 import re
 
@@ -98,7 +98,7 @@ def test_activations_are_about_what_xla_allocates():
 
 @pytest.mark.slow
 def test_work_in_latents_and_with_lpips_needs_no_weights(capsys):
-    """Two configs side by side."""
+    """One table for several configs, with a row for each."""
     names = ("lddgan_digits", "autoencoder_cifar10", "autoencoder_digits")
     configs = [f"{runs.ROOT}/configs/{name}.py" for name in names]
     args = [*configs[:2], f"--autoencoder={configs[2]}", "--chip=H100"]
@@ -124,7 +124,7 @@ def test_one_config_in_detail(capsys):
 
 @pytest.mark.slow
 def test_what_is_sent_is_what_the_model_says():
-    """The bytes of the collectives are those of the gradients, plus less than 10 %.
+    """Collectives move the gradients, a few floats of the minibatch deviation, and scalars.
 
     The CPU compiler reduces the discriminator's gradients of real and of fake images separately.
     """

@@ -56,7 +56,7 @@ def test_the_inverse_rebuilds(levels):
 
 @LEVELS
 def test_it_is_orthogonal(levels):
-    """The transform keeps the energy, and its inverse is its adjoint, as autodiff computes it."""
+    """The transform keeps the energy; its inverse is its adjoint, also by autodiff."""
     x, y = images(2, 8, 16, 3), images(2, 8 // 2**levels, 16 // 2**levels, 3 * 4**levels, seed=1)
     bands = forward(x, levels)
     np.testing.assert_allclose(dot(bands, bands), dot(x, x), rtol=1e-6)
@@ -90,7 +90,7 @@ def test_sizes_that_cannot_be_halved_are_refused():
 
 @LEVELS
 def test_bands_of_the_space_fill_the_range(levels):
-    """Images in [-1, 1] have bands in [-1, 1], and every band attains -1 and 1."""
+    """Bands of images in [-1, 1] lie in [-1, 1], and each band reaches both ends."""
     space = wavelet((8, 8, 1), levels)
     assert space.shape == (8 // 2**levels, 8 // 2**levels, 4**levels)
     encode = jax.jit(lambda x: space.encode(x, ()))

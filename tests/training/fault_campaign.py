@@ -1,4 +1,4 @@
-"""Inject random faults into tiny runs and check that they end as an undisturbed run does.
+"""Random faults in tiny runs; each run must end with the bits of an undisturbed one.
 
   python -m tests.training.fault_campaign --count=100
 
@@ -46,7 +46,7 @@ for name in ("rename", "replace", "mkdir", "fsync", "unlink", "rmdir", "listdir"
 
 
 class Trial(NamedTuple):
-    """The folders of a trial and its random numbers."""
+    """The folder of a run and the generator of its random moments."""
 
     disk: Path  # a file system of its own for faults of the disk
     workdir: Path
@@ -214,14 +214,14 @@ FAULTS = (
 
 
 def order():
-    """The 100 faults in a random order that is always the same."""
+    """The 100 faults in a fixed random order."""
     kinds = [fault for fault in FAULTS for _ in range(fault[2])]
     random.Random(0).shuffle(kinds)
     return kinds
 
 
 def complete(workdir, processes):
-    """Run to the end and return the output of the first process."""
+    """Run to the end; returns the stdout of the first process."""
     command = [*RUN, f"--workdir={workdir}"]
     several = runs.start_many(processes, *command) if processes > 1 else [runs.start(*command)]
     ends = [runs.finish(process) for process in several]
@@ -230,7 +230,7 @@ def complete(workdir, processes):
 
 
 def trial(fault, seed, undisturbed):
-    """Run one fault and resume from it; raises AssertionError if the result differs.
+    """One fault and the resumed run; raises AssertionError if it differs from `undisturbed`.
 
     Args:
       fault: an entry of `FAULTS`.
@@ -250,7 +250,7 @@ def trial(fault, seed, undisturbed):
 
 
 def table(lines):
-    """A Markdown table: trials and successes per kind of fault."""
+    """Markdown table: kind of fault, trials, trials that ended with the same bits."""
     counts, good = collections.Counter(), collections.Counter()
     for line in lines:
         counts[line["kind"]] += 1

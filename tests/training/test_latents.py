@@ -57,7 +57,7 @@ def finished(autoencoder, tmp_path_factory):
 
 
 class Halves:
-    """E(x) = x + 1 and D(z) = z - 1, with one frozen weight."""
+    """Autoencoder E(x) = x + one, D(z) = z - one, with the frozen parameter `one`."""
 
     def apply(self, params, x, method):
         one = params["params"]["one"]
@@ -120,7 +120,7 @@ def test_cached_latents_are_fresh_ones(autoencoder, flip, tmp_path, monkeypatch)
 
 @pytest.mark.slow
 def test_the_run_folder_suffices(finished, tmp_path):
-    """Resuming, sampling and export work after the named autoencoder was deleted."""
+    """Resuming, sampling and export after the autoencoder's own folder was deleted."""
     args, run = finished
     scale = json.loads((run / "autoencoder" / "scale.json").read_text())["scale"]
     model = load(run)
@@ -185,7 +185,7 @@ def test_resume_is_bit_exact(finished, tmp_path):
 
 @pytest.mark.slow
 def test_evaluation_in_both_ways(autoencoder, finished, tmp_path):
-    """The autoencoder is evaluated by reconstructions of test images, the GAN by samples."""
+    """The autoencoder's reconstructions of test images; the GAN's samples."""
     out = f"--out={tmp_path}"
     ok("--mode=evaluate", f"--workdir={autoencoder}", out, "--config.eval.split=test")
     report = json.loads((tmp_path / "evaluation.json").read_text())

@@ -1,4 +1,4 @@
-"""A run that was stopped, crashed or killed equals an uninterrupted run once it is resumed."""
+"""A run that was stopped, crashed or killed and then resumed equals an undisturbed run."""
 
 import json
 import random
@@ -51,7 +51,7 @@ def test_the_comparison_sees_a_difference(tmp_path):
 
 @pytest.mark.slow
 def test_stopped_by_a_signal_within_a_window_of_metrics(tmp_path):
-    """The signal comes in step 3, so step 4 is saved; the means of steps 4..6 include step 4."""
+    """A signal in step 3 saves step 4; the means logged for steps 4 to 6 still cover all three."""
     stop = acting_on("step 3/8", lambda: signal.raise_signal(signal.SIGTERM))
     config, workdir = config_of(), tmp_path / "run"
     assert train(config, workdir, say=stop) == 128 + signal.SIGTERM
@@ -79,7 +79,7 @@ def test_crashed_after_lines_beyond_the_checkpoint(tmp_path):
 
 @pytest.mark.slow
 def test_parts_of_a_run_with_longer_duration(tmp_path):
-    """With a constant rate, training to 9 and then to 12 steps equals training to 12 at once."""
+    """With a constant rate, 9 steps continued to 12 equal a run of 12 steps."""
     flat = [f"--config.optim.{r}.final_learning_rate=5e-4" for r in ("gen", "disc")]
     flat += [f"--config.optim.{r}.learning_rate=5e-4" for r in ("gen", "disc")]
     parts, whole = f"--workdir={tmp_path / 'parts'}", f"--workdir={tmp_path / 'whole'}"
@@ -116,7 +116,7 @@ def uninterrupted(tmp_path_factory):
 
 @pytest.mark.cluster
 def test_killed_at_random_moments_and_then_terminated(tmp_path, uninterrupted):
-    """With a checkpoint at every step, most kills happen while one is being saved."""
+    """With a checkpoint at every step, most kills interrupt the saving of one."""
     workdir = tmp_path / "run"
     command = [*LONG, f"--workdir={workdir}", EVERY + "1 steps", "--config.train.keep=3"]
     moments, kills, half_saved = random.Random(0), 0, 0
