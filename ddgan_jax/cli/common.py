@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from ddgan_jax.config import plugins
 from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.core.errors import UserError, nearest
-from ddgan_jax.io.storage import AnyPath, place
+from ddgan_jax.io.storage import AnyPath, as_path
 
 LARGEST_SEED = 2**32 - 1
 
@@ -254,7 +254,7 @@ def workdir_of(args: argparse.Namespace) -> AnyPath:
     """
     if not args.workdir:
         raise UserError(f"{args.command} needs --workdir=FOLDER")
-    return place(args.workdir)
+    return as_path(args.workdir)
 
 
 def out_of(args: argparse.Namespace, inside: str = "") -> Path:
@@ -292,7 +292,7 @@ def read_config(args: argparse.Namespace) -> ConfigDict:
     if args.config:
         config = load_config_file(args.config)
     elif args.workdir:
-        config = read_stored(place(args.workdir))
+        config = read_stored(as_path(args.workdir))
     else:
         raise UserError("--config=FILE is needed, for example --config=configs/ddgan_digits.py")
     return validate(override(complete_config(config), args.overrides))

@@ -26,7 +26,7 @@ from ddgan_jax.metrics.metric import Comparison, Metric
 from ddgan_jax.metrics.moments import Moments, moments
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.parallel.batching import in_batches, rebatch
-from ddgan_jax.parallel.distributed import everywhere
+from ddgan_jax.parallel.distributed import all_true
 
 KEPT = 50_000  # features of real images kept for KID, precision and recall, evenly spaced
 
@@ -106,13 +106,13 @@ def extract(
       repeat_grey: see `to_channels`.
       label: of the progress bar.
     """
-    same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
+    same, split = meshes.replicated(mesh), meshes.batch_sharded(mesh)
     apply = jax.jit(extractor.apply, in_shardings=(same, split), out_shardings=same)
     params = jax.device_put(extractor.params, same)  # once for all batches
     size = meshes.round_up(batch_size, mesh)
 
     def of_batch(images: np.ndarray) -> PyTree:
-        return apply(params, meshes.spread(to_channels(images, extractor, repeat_grey), mesh))
+        return apply(params, meshes.shard_rows(to_channels(images, extractor, repeat_grey), mesh))
 
     features, logits = [], []
     quiet = True if jax.process_index() else None  # None: shown on a terminal only
@@ -152,7 +152,7 @@ def reference(
     path = cache_folder() / "statistics" / f"{name}.npz"
     cached = _read(path)
     # All processes must extract together, and each looks into the cache of its own machine.
-    if everywhere(cached is not None):
+    if all_true(cached is not None):
         assert cached is not None
         return Reference(*cached, images_hash)
     found = extract(

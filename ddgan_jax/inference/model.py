@@ -322,7 +322,7 @@ class Model(NamedTuple):
           The pytree of `function`'s results, numpy arrays [N, ...].
         """
         size = meshes.round_up(min(self.config.sample.batch_size, len(arrays[0])), self.mesh)
-        split = meshes.over_batch(self.mesh)
+        split = meshes.batch_sharded(self.mesh)
         compiled = jax.jit(function) if jit else function
 
         def on_devices(*rows: np.ndarray) -> PyTree:
@@ -355,7 +355,7 @@ def load(
     Raises:
       UserError: no such folder or checkpoint, a damaged one, or one of another config.
     """
-    workdir = storage.place(workdir)
+    workdir = storage.as_path(workdir)
     if plugins is not None:
         plugin_code.allow(plugins)
     saved = complete_config(read_config(workdir))

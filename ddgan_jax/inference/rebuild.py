@@ -25,7 +25,7 @@ def rebuilder(method: Method, mesh: jax.sharding.Mesh, batch_size: int) -> Rebui
       (params, images uint8 [N, H, W, C]) -> iterator of reconstructions float32 [b, H, W, C].
     """
     size = meshes.round_up(batch_size, mesh)
-    same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
+    same, split = meshes.replicated(mesh), meshes.batch_sharded(mesh)
     inversion = method.inversion
     assert inversion is not None
 
@@ -36,9 +36,9 @@ def rebuilder(method: Method, mesh: jax.sharding.Mesh, batch_size: int) -> Rebui
     compiled = jax.jit(reconstruct, in_shardings=(None, split, split), out_shardings=same)
 
     def rebuild(params: Params, images: np.ndarray) -> Iterator[np.ndarray]:
-        labels = meshes.spread(np.zeros(size, np.int32), mesh)
+        labels = meshes.shard_rows(np.zeros(size, np.int32), mesh)
         return in_batches(
-            lambda batch: compiled(params, meshes.spread(batch, mesh), labels), [images], size
+            lambda batch: compiled(params, meshes.shard_rows(batch, mesh), labels), [images], size
         )
 
     return rebuild

@@ -13,7 +13,7 @@ from ddgan_jax.core.random import sample_keys
 from ddgan_jax.core.types import Array, Method, Params, PyTree, TrainState
 from ddgan_jax.methods import tracing
 from ddgan_jax.parallel.batching import in_batches
-from ddgan_jax.parallel.mesh import over_batch, replicated
+from ddgan_jax.parallel.mesh import batch_sharded, replicated
 
 
 def sampling_params(state: TrainState, raw: bool = False) -> dict[str, PyTree]:
@@ -68,7 +68,7 @@ def compiled_sampler(method: Method, mesh: jax.sharding.Mesh, with_labels: bool 
         raise UserError(
             "this method draws no samples; --mode=reconstruct shows its reconstructions"
         )
-    draw, same, split = method.sample, replicated(mesh), over_batch(mesh)
+    draw, same, split = method.sample, replicated(mesh), batch_sharded(mesh)
 
     def sample(params: Params, keys: Array, frozen: PyTree, *labels: Array) -> Array:
         return draw(jax.lax.with_sharding_constraint(params, same), keys, frozen, *labels)

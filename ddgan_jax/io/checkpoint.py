@@ -20,7 +20,7 @@ from etils import epath
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import PyTree, TrainState
 from ddgan_jax.io.storage import AnyPath, is_remote
-from ddgan_jax.parallel.distributed import agreed, is_loss, led
+from ddgan_jax.parallel.distributed import is_loss, on_all_processes, on_process_zero
 
 Sums = Mapping[str, tuple[float, int]]  # metric -> (sum, number of steps)
 args: Any = ocp.args
@@ -152,12 +152,12 @@ def restore_newest(
     failed: list[tuple[int, UserError]] = []
     for step in sorted(manager.all_steps(), reverse=True):
         try:
-            found = agreed(functools.partial(restore_state, manager, step, abstract))
+            found = on_all_processes(functools.partial(restore_state, manager, step, abstract))
         except UserError as error:
             failed.append((step, error))
             continue
         for damaged, reason in failed:
-            folder = led(functools.partial(_set_aside, manager, damaged))
+            folder = on_process_zero(functools.partial(_set_aside, manager, damaged))
             say(f"warning: {reason}; it is now {folder}")
         if failed:
             manager.reload()

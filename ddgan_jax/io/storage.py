@@ -14,7 +14,7 @@ from ddgan_jax.core.errors import UserError
 AnyPath: TypeAlias = Path | epath.Path
 
 
-def place(name: str | AnyPath) -> AnyPath:
+def as_path(name: str | AnyPath) -> AnyPath:
     """The path of a name such as "runs/a" or "gs://bucket/runs/a"."""
     return epath.Path(name) if "://" in str(name) else Path(name)
 

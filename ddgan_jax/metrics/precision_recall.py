@@ -18,7 +18,7 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array
 from ddgan_jax.metrics.checks import check_features
 from ddgan_jax.metrics.metric import Comparison, Metric
-from ddgan_jax.parallel.mesh import make_mesh, over_batch, replicated
+from ddgan_jax.parallel.mesh import batch_sharded, make_mesh, replicated
 
 # Squared distances below this multiple of |x|^2 + |y|^2 count as 0, because float32 products do not
 # resolve them. Copies therefore have distance exactly 0 and lie within a ball of radius 0.
@@ -69,7 +69,7 @@ def precision_recall(
     real_radii = squared_radii(real, center, k, mesh, size)
     fake_radii = squared_radii(fake, center, k, mesh, size)
     fake_within, real_within = np.zeros(len(fake), bool), np.zeros(len(real), bool)
-    for rows, fakes, balls in _tiles(fake, fake_radii, size, over_batch(mesh)):
+    for rows, fakes, balls in _tiles(fake, fake_radii, size, batch_sharded(mesh)):
         for columns, reals, real_balls in _tiles(real, real_radii, size, replicated(mesh)):
             found = _within(fakes, balls, reals, real_balls, center, mesh)
             fake_within[rows] |= np.asarray(found[0])[: rows.stop - rows.start]
@@ -92,8 +92,8 @@ def squared_radii(features: np.ndarray, center: Array, k: int, mesh: Mesh, size:
     """
     radii = np.empty(len(features), np.float32)
     numbers = np.arange(len(features), dtype=np.int32)
-    for rows, queries, query_numbers in _tiles(features, numbers, size, over_batch(mesh)):
-        nearest = _on_devices(np.full((size, k), np.inf, np.float32), over_batch(mesh))
+    for rows, queries, query_numbers in _tiles(features, numbers, size, batch_sharded(mesh)):
+        nearest = _on_devices(np.full((size, k), np.inf, np.float32), batch_sharded(mesh))
         for _, others, other_numbers in _tiles(features, numbers, size, replicated(mesh)):
             nearest = _nearest(nearest, queries, query_numbers, others, other_numbers, center, mesh)
             nearest.block_until_ready()  # keeps one tile in memory instead of a whole row

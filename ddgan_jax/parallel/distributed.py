@@ -71,7 +71,7 @@ def start_distributed(coordinator: str, num_processes: int, process_id: int) -> 
         raise UserError(f"--coordinator={coordinator}: no connection: {reason}") from error
 
 
-def agreed(action: Callable[[], T]) -> T:
+def on_all_processes(action: Callable[[], T]) -> T:
     """Run `action` in every process, and fail in all of them if it fails in one (collective).
 
     Otherwise the other processes would wait for the failed one in their next collective.
@@ -100,7 +100,7 @@ def agreed(action: Callable[[], T]) -> T:
     return cast(T, result)
 
 
-def everywhere(holds: bool) -> bool:
+def all_true(holds: bool) -> bool:
     """Whether `holds` is true in every process (collective)."""
     if jax.process_count() == 1:
         return holds
@@ -109,7 +109,7 @@ def everywhere(holds: bool) -> bool:
     return bool(np.all(multihost_utils.process_allgather(np.asarray(holds))))
 
 
-def of_first(value: float) -> float:
+def broadcast_from_zero(value: float) -> float:
     """Broadcast a float32 number from process 0 (collective)."""
     if jax.process_count() == 1:
         return value
@@ -118,7 +118,7 @@ def of_first(value: float) -> float:
     return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
 
 
-def led(action: Callable[[], T]) -> T | None:
+def on_process_zero(action: Callable[[], T]) -> T | None:
     """Run `action` in process 0 only, while the other processes wait (collective).
 
     Returns:
@@ -127,7 +127,7 @@ def led(action: Callable[[], T]) -> T | None:
     Raises:
       UserError: `action` raised it; raised in every process.
     """
-    return agreed(lambda: action() if jax.process_index() == 0 else None)
+    return on_all_processes(lambda: action() if jax.process_index() == 0 else None)
 
 
 def is_loss(error: BaseException) -> bool:

@@ -29,7 +29,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def over_batch(mesh: Mesh) -> NamedSharding:
+def batch_sharded(mesh: Mesh) -> NamedSharding:
     """The sharding of an array whose leading axis is split over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
@@ -76,7 +76,7 @@ def lay_out(abstract: TrainState, mesh: Mesh, fsdp: bool = False) -> TrainState:
         opt_state=with_shardings(abstract.opt_state, parameters),
         ema=with_shardings(abstract.ema, parameters),
         carry=Carry(
-            samples=with_shardings(abstract.carry.samples, lambda x: over_batch(mesh)),
+            samples=with_shardings(abstract.carry.samples, lambda x: batch_sharded(mesh)),
             shared=with_shardings(abstract.carry.shared, replicate),
         ),
     )
@@ -107,15 +107,15 @@ def round_up(count: int, mesh: Mesh) -> int:
     return -(-count // mesh.size) * mesh.size
 
 
-def spread(rows: np.ndarray, mesh: Mesh) -> Array:
+def shard_rows(rows: np.ndarray, mesh: Mesh) -> Array:
     """Split rows over the devices; every process has all rows.
 
     Compiled functions do this for numpy arrays themselves in runs of one process only.
     """
-    return jax.make_array_from_callback(rows.shape, over_batch(mesh), rows.__getitem__)
+    return jax.make_array_from_callback(rows.shape, batch_sharded(mesh), rows.__getitem__)
 
 
 def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, Array]:
     """Global arrays, split over the devices, from each process's own rows of the batch."""
-    sharding = over_batch(mesh)
+    sharding = batch_sharded(mesh)
     return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}

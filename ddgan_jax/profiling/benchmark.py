@@ -56,7 +56,7 @@ def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> int:
     size = config.train.batch_size
     make_batch = functools.partial(random_batch, config=config, shape=shape)
     frozen = load_frozen(config, mesh, load_host(method))
-    batch = jax.jit(make_batch, out_shardings=meshes.over_batch(mesh))(jax.random.key(1))
+    batch = jax.jit(make_batch, out_shardings=meshes.batch_sharded(mesh))(jax.random.key(1))
 
     variants = {
         tuple(False for _ in method.phases),

@@ -101,7 +101,7 @@ def measure(config: ConfigDict, devices: Sequence[jax.Device], trials: int = TRI
     abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
     state = first_state(create, abstract, seed=0)
     make_batch = functools.partial(random_batch, config=config, shape=shape)
-    batch = jax.jit(make_batch, out_shardings=meshes.over_batch(mesh))(jax.random.key(1))
+    batch = jax.jit(make_batch, out_shardings=meshes.batch_sharded(mesh))(jax.random.key(1))
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), frozen_shapes(config, method))
     frozen = jax.device_put(zeros, meshes.replicated(mesh))
     without = tuple(False for _ in method.phases)
@@ -122,7 +122,7 @@ def measure(config: ConfigDict, devices: Sequence[jax.Device], trials: int = TRI
 
 def _all_reduce(mesh: jax.sharding.Mesh, count: int) -> Callable[[], Any]:
     """A function that all-reduces `count` float32 numbers over the devices."""
-    each = jax.device_put(np.ones((mesh.size, count), np.float32), meshes.over_batch(mesh))
+    each = jax.device_put(np.ones((mesh.size, count), np.float32), meshes.batch_sharded(mesh))
     total = jax.jit(
         jax.shard_map(
             lambda x: jax.lax.psum(x[0], "data"),

@@ -22,7 +22,7 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Shape
 from ddgan_jax.io import checkpoint
 from ddgan_jax.io.run_folder import data_shape, save_info, write_atomically
-from ddgan_jax.io.storage import AnyPath, copy_tree, place
+from ddgan_jax.io.storage import AnyPath, as_path, copy_tree
 from ddgan_jax.networks import AUTOENCODERS, build_network
 from ddgan_jax.parallel.mesh import replicated
 
@@ -53,7 +53,7 @@ def build_autoencoder(config: ConfigDict, shape: Shape) -> Any:
         shape.
     """
     name = config.space.autoencoder
-    folder = place(name)
+    folder = as_path(name)
     has = (folder / "config.json").exists() and (folder / "info.json").exists()
     allowed = "the run folder of a trained autoencoder (configs/autoencoder_*.py)"
     check(config, "space.autoencoder", has and name != "", allowed)
@@ -68,12 +68,12 @@ def build_autoencoder(config: ConfigDict, shape: Shape) -> Any:
 
 def check_trained(config: ConfigDict) -> None:
     """Raise a UserError if the folder of the autoencoder has no checkpoint."""
-    newest(place(config.space.autoencoder))
+    newest(as_path(config.space.autoencoder))
 
 
 def shapes(config: ConfigDict) -> dict[str, Any]:
     """Shapes and dtypes of what `load` returns."""
-    shape = data_shape(place(config.space.autoencoder))
+    shape = data_shape(as_path(config.space.autoencoder))
     network = build_autoencoder(config, shape)
     weights = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, *shape)))["params"]
     return {"autoencoder": weights, "scale": jax.ShapeDtypeStruct((), jnp.float32)}
@@ -92,7 +92,7 @@ def load(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Any]:
     Raises:
       UserError: the folder of the autoencoder has no checkpoint, or a damaged one.
     """
-    folder, same = place(config.space.autoencoder), replicated(mesh)
+    folder, same = as_path(config.space.autoencoder), replicated(mesh)
     wanted = checkpoint.with_sharding({"autoencoder": shapes(config)["autoencoder"]}, same)
     with checkpoint.opened(folder, read_only=True) as manager:
         weights = checkpoint.restore_ema(manager, checkpoint.latest_step(manager), wanted)
@@ -141,7 +141,7 @@ def adopt(config: ConfigDict, frozen: Mapping[str, Any], workdir: AnyPath) -> No
       frozen: from `load`, with the final "scale".
       workdir: the run folder.
     """
-    source, copy = place(config.space.autoencoder), workdir / FOLDER
+    source, copy = as_path(config.space.autoencoder), workdir / FOLDER
     if (copy / SCALE).exists():
         return
     epath.Path(copy).rmtree(missing_ok=True)  # an incomplete copy of a run that was killed

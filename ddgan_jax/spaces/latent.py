@@ -11,8 +11,8 @@ from ddgan_jax.config import REQUIRED, check
 from ddgan_jax.config.fields import choice, number, text
 from ddgan_jax.core.types import Array, Autoencoder, PyTree, Shape, Space
 from ddgan_jax.data.source import Source
-from ddgan_jax.io.storage import place
-from ddgan_jax.parallel.distributed import agreed, of_first
+from ddgan_jax.io.storage import as_path
+from ddgan_jax.parallel.distributed import broadcast_from_zero, on_all_processes
 from ddgan_jax.spaces import autoencoder_folder, latent_cache
 from ddgan_jax.spaces.entry import FrozenNetworks, SpaceEntry
 from ddgan_jax.spaces.pixels import KIND, pixels
@@ -59,10 +59,10 @@ def _feed(
     config: ConfigDict, source: Source, frozen: dict[str, Any]
 ) -> tuple[Source, dict[str, Any]]:
     space = _from_config(config, source.shape)
-    feed, measured = agreed(lambda: latent_cache.encoded(config, space, source, frozen))
-    if autoencoder_folder.read_scale(place(config.space.autoencoder)) is None:
+    feed, measured = on_all_processes(lambda: latent_cache.encoded(config, space, source, frozen))
+    if autoencoder_folder.read_scale(as_path(config.space.autoencoder)) is None:
         # Hosts may have measured scales that differ in the last bit; all use that of process 0.
-        scale = np.float32(config.space.scale or of_first(measured))
+        scale = np.float32(config.space.scale or broadcast_from_zero(measured))
         frozen = {**frozen, "scale": jax.device_put(scale, frozen["scale"].sharding)}
     return feed, frozen
 

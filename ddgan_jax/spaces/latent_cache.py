@@ -19,7 +19,7 @@ from ddgan_jax.data.source import Batch, Source
 from ddgan_jax.data.traversal import hash_of, images_of
 from ddgan_jax.interop.weight_files import content_hash
 from ddgan_jax.io.cache import cache_folder
-from ddgan_jax.io.storage import place
+from ddgan_jax.io.storage import as_path
 from ddgan_jax.parallel import mesh as meshes
 
 CHUNK = 256  # images encoded per call
@@ -53,7 +53,7 @@ def encoded(
         "/".join(path): np.asarray(leaf)
         for path, leaf in traverse_util.flatten_dict(frozen["autoencoder"]).items()
     }
-    theirs = read_config(place(config.space.autoencoder))
+    theirs = read_config(as_path(config.space.autoencoder))
     network = (sorted(theirs.autoencoder.to_dict().items()), theirs.dtype)
     parts = (1, content_hash(weights), network, hash_of(source), config.data.flip)
     name = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
@@ -97,7 +97,7 @@ def _write(
 ) -> None:
     """Encode on the devices of this process and write the file atomically."""
     mesh = meshes.make_mesh(jax.local_devices())
-    same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
+    same, split = meshes.replicated(mesh), meshes.batch_sharded(mesh)
     size = meshes.round_up(CHUNK, mesh)
     encode = jax.jit(space.encode, in_shardings=(split, same), out_shardings=same)
     params = {
@@ -114,7 +114,7 @@ def _write(
             for images in images_of(source, size):
                 seen = images[:, :, ::-1] if half else images
                 padded = np.resize(seen, (size, *seen.shape[1:]))
-                found = np.asarray(encode(meshes.spread(padded, mesh), params))[: len(images)]
+                found = np.asarray(encode(meshes.shard_rows(padded, mesh), params))[: len(images)]
                 out[done : done + len(images)] = found
                 done += len(images)
         out.flush()

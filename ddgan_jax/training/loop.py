@@ -22,7 +22,7 @@ from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.storage import AnyPath, spooled
 from ddgan_jax.methods import complete_config, fields_of
 from ddgan_jax.parallel import mesh as meshes
-from ddgan_jax.parallel.distributed import agreed, led
+from ddgan_jax.parallel.distributed import on_all_processes, on_process_zero
 from ddgan_jax.plotting import curves
 from ddgan_jax.plotting import grids as plots
 from ddgan_jax.spaces import find_space
@@ -72,8 +72,8 @@ def train(
     if run.plan.eval:
         if make_evaluate is None:
             raise UserError("config.eval.every needs `make_evaluate`; 'never' is needed without it")
-        evaluate = agreed(lambda: make_evaluate(run))
-    changes = agreed(lambda: changes_since(workdir, config))
+        evaluate = on_all_processes(lambda: make_evaluate(run))
+    changes = on_all_processes(lambda: changes_since(workdir, config))
     info = describe(run)
     for line in _description(run, info):
         say(line)
@@ -82,9 +82,9 @@ def train(
 
     with contextlib.ExitStack() as held:
         try:
-            led(lambda: held.enter_context(run_folder.claimed(workdir)))
+            on_process_zero(lambda: held.enter_context(run_folder.claimed(workdir)))
             if networks := find_space(config).frozen:
-                led(lambda: networks.adopt(config, run.frozen, workdir))
+                on_process_zero(lambda: networks.adopt(config, run.frozen, workdir))
             manager = held.enter_context(checkpoint.opened(workdir, config.train.keep))
             state, window = _start(run, manager, say)
             # After the restore: a run that cannot be resumed is left unchanged.

@@ -29,7 +29,7 @@ from ddgan_jax.data.source import Source
 from ddgan_jax.io.storage import AnyPath
 from ddgan_jax.methods import Length, build_method, tracing, validate
 from ddgan_jax.parallel import mesh as meshes
-from ddgan_jax.parallel.distributed import agreed
+from ddgan_jax.parallel.distributed import on_all_processes
 from ddgan_jax.spaces import find_space
 from ddgan_jax.training.frozen import load_frozen, load_host
 
@@ -140,7 +140,7 @@ def prepare(
       UserError: a mistake in the config or the data.
     """
     mesh = meshes.make_mesh(devices)
-    config, source, plan, own, assembled, of_losses = agreed(
+    config, source, plan, own, assembled, of_losses = on_all_processes(
         lambda: _checked(config, mesh, workdir)
     )
     method, optimizers, create, shapes = assembled
@@ -247,7 +247,7 @@ def compiled_steps(
     Returns:
       result of `which_regularize` -> compiled (state, batch, frozen) -> (state, metrics).
     """
-    same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
+    same, split = meshes.replicated(mesh), meshes.batch_sharded(mesh)
     state = meshes.shardings_of(abstract)
     if config.train.fsdp:
         method = method._replace(phases=tuple(_gathering(p, same) for p in method.phases))

@@ -166,7 +166,7 @@ def test_reduce_info_is_the_same_under_all_transformations(kind):
     count = jax.local_device_count()
     assert count == 8
     same(jax.pmap(d.reduce_info)(x.reshape(count, 2, *SHAPE), t.reshape(count, 2)))
-    split = meshes.over_batch(meshes.make_mesh())
+    split = meshes.batch_sharded(meshes.make_mesh())
     sharded = jax.jit(d.reduce_info, in_shardings=(split, split), out_shardings=split)(x, t)
     assert len(sharded.sharding.device_set) == 8
     same(sharded)
@@ -196,7 +196,7 @@ def test_normalize_output_is_the_same_under_all_transformations(kind):
     same(jax.vmap(normalized)(raw, x_t, t))
     parts = [x.reshape(8, 2, *x.shape[1:]) for x in (raw, x_t, t)]
     same(jax.pmap(normalized)(*parts))
-    split = meshes.over_batch(meshes.make_mesh())
+    split = meshes.batch_sharded(meshes.make_mesh())
     same(jax.jit(normalized, in_shardings=split, out_shardings=split)(raw, x_t, t))
 
 

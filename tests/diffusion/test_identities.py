@@ -1,5 +1,7 @@
 """Identities of the diffusion that need no network."""
 
+import math
+
 import chex
 import jax
 import jax.numpy as jnp

@@ -21,7 +21,9 @@ from ddgan_jax.training.loop import train
 def printed(*args):
     """The lines that training prints."""
     said = []
-    assert train(runs.config_of(*args), storage.place(args[-1].partition("=")[2]), said.append) == 0
+    assert (
+        train(runs.config_of(*args), storage.as_path(args[-1].partition("=")[2]), said.append) == 0
+    )
     return said
 
 
@@ -149,7 +151,7 @@ def test_commands_that_need_a_disk_refuse_buckets(tmp_path, capfd):
 
 def test_spooled_uploads_changed_files(tmp_path, monkeypatch):
     bucket.install(monkeypatch, tmp_path)
-    workdir = storage.place("gs://some/run")
+    workdir = storage.as_path("gs://some/run")
     workdir.mkdir(parents=True)
     (workdir / "log").write_text("before\n")
     with storage.spooled(workdir, "log", "not there") as (folder, send):

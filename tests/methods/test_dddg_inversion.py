@@ -204,7 +204,7 @@ def test_sampling_and_inversion_however_they_are_run():
     latents, labels = run.inversion.prior(keys)
     x = images(16)
     mesh = meshes.make_mesh()
-    same, split = meshes.replicated(mesh), meshes.over_batch(mesh)
+    same, split = meshes.replicated(mesh), meshes.batch_sharded(mesh)
     for function, arrays in (
         (lambda p, k, _: run.method.sample(p, k, ()), (keys, labels)),
         (run.inversion.decode, (latents, labels)),

@@ -88,7 +88,7 @@ def test_any_number_of_devices_computes_the_same_run(case, count):
     """State replicated, batch split, as in training; whole runs are in parallel/test_devices.py."""
     mesh = meshes.make_mesh(jax.devices()[:count])
     same = meshes.replicated(mesh)
-    layouts = (same, meshes.over_batch(mesh), same)
+    layouts = (same, meshes.batch_sharded(mesh), same)
     spread = case.jitted(in_shardings=layouts, out_shardings=(same, same))
     one = many = case.start
     for i in range(2):

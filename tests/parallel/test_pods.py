@@ -236,9 +236,9 @@ def test_autoencoder_and_latents_on_two_hosts(tmp_path):
 
 
 def test_one_process_needs_no_communication():
-    assert distributed.agreed(lambda: 3) == distributed.led(lambda: 3) == 3
+    assert distributed.on_all_processes(lambda: 3) == distributed.on_process_zero(lambda: 3) == 3
     with pytest.raises(UserError, match="mistake"):
-        distributed.agreed(lambda: (_ for _ in ()).throw(UserError("mistake")))
+        distributed.on_all_processes(lambda: (_ for _ in ()).throw(UserError("mistake")))
     lost = "UNKNOWN: Gloo all-reduce failed: Read error [127.0.0.1]:1: Connection reset by peer"
     assert not distributed.is_loss(JaxRuntimeError(lost))  # there is no other process
 

@@ -160,6 +160,6 @@ def test_mistakes(capsys):
 
 def test_bytes_per_device():
     mesh = meshes.make_mesh(jax.devices()[:4])
-    x = jax.device_put(np.zeros((8, 3), np.float32), meshes.over_batch(mesh))
+    x = jax.device_put(np.zeros((8, 3), np.float32), meshes.batch_sharded(mesh))
     y = jax.device_put(np.zeros(5, np.int8), meshes.replicated(mesh))
     assert meshes.bytes_per_device({"x": x, "y": y}) == 2 * 3 * 4 + 5
