@@ -25,9 +25,9 @@ resumes, can be read too, but its netG_dict holds the weights that the optimizer
 """
 
 import argparse
-from pathlib import Path
 
 from ddgan_jax.cli import common
+from ddgan_jax.io.storage import local_path
 from ddgan_jax.core.errors import UserError
 
 
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     if args.source:
         find_source(args.source)
     if args.export:
-        file, step = Path(args.export), common.step_of(args)
+        file, step = local_path(args.export), common.step_of(args)
         return export_checkpoint(workdir, file, args.source, step, args.module_prefix)
     config = common.read_config(args)
-    return import_checkpoint(args.source, Path(args.checkpoint), config, workdir, max(args.step, 0))
+    return import_checkpoint(args.source, local_path(args.checkpoint), config, workdir, max(args.step, 0))

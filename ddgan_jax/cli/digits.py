@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from ddgan_jax.cli import common
+from ddgan_jax.io.storage import local_path
 
 
 def add_flags(parser: common.Parser) -> None:
@@ -21,6 +22,6 @@ def run(args: argparse.Namespace) -> int:
     """Print a table; returns the exit status."""
     from ddgan_jax.evaluation.digits import read_digits, report
 
-    for line in report(read_digits(args.samples)):
+    for line in report(read_digits(local_path(args.samples))):
         print(line)
     return 0

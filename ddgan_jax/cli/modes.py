@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from ddgan_jax.cli import common
+from ddgan_jax.io.storage import local_path
 
 
 def add_flags(parser: common.Parser) -> None:
@@ -20,6 +21,6 @@ def run(args: argparse.Namespace) -> int:
     """Print one line, or two for stacked MNIST; returns the exit status."""
     from ddgan_jax.evaluation.modes import report
 
-    for line in report(args.samples):
+    for line in report(local_path(args.samples)):
         print(line)
     return 0
