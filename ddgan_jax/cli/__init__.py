@@ -121,7 +121,8 @@ def entry(command: str = "") -> NoReturn:
       command: its name, if it is not among the arguments.
     """
     signals.install()
-    environment.print_any_name()
+    os.environ.setdefault("JAX_TRACEBACK_FILTERING", "off")  # for the details of internal errors
+    environment.prepare_output()
     report_in_threads()
     environment.ignore_closed_event_loops()
     argv = [*filter(None, [command]), *sys.argv[1:]]
@@ -143,7 +144,8 @@ def leave(status: int) -> NoReturn:
     if "ddgan_jax.parallel.distributed" in sys.modules:
         from ddgan_jax.parallel import distributed
 
-        distributed.leave(status, in_order=status == 0 or bool(status > 128 and not signals.received()))
+        stopped_together = status > 128 and not signals.received()
+        distributed.leave(status, in_order=status == 0 or stopped_together)
     if status:
         os._exit(status)
     sys.exit(status)

@@ -27,8 +27,8 @@ resumes, can be read too, but its netG_dict holds the weights that the optimizer
 import argparse
 
 from ddgan_jax.cli import common
-from ddgan_jax.io.storage import local_path
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.storage import local_path
 
 
 def add_flags(parser: common.Parser) -> None:
@@ -82,5 +82,5 @@ def run(args: argparse.Namespace) -> int:
     if args.export:
         file, step = local_path(args.export), common.step_of(args)
         return export_checkpoint(workdir, file, args.source, step, args.module_prefix)
-    config = common.read_config(args)
-    return import_checkpoint(args.source, local_path(args.checkpoint), config, workdir, max(args.step, 0))
+    config, file = common.read_config(args), local_path(args.checkpoint)
+    return import_checkpoint(args.source, file, config, workdir, max(args.step, 0))

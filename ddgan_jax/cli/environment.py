@@ -50,11 +50,11 @@ def _writable_folder() -> str:
     return str(folder) if os.access(folder, os.W_OK | os.X_OK) else ""
 
 
-def print_any_name() -> None:
-    """Let names that the terminal's encoding lacks be printed as escapes."""
+def prepare_output() -> None:
+    """Print each line at once, also into files, and what the encoding lacks as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
 
 
 def join(args: argparse.Namespace) -> None:

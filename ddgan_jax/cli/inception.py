@@ -10,8 +10,8 @@ says where evaluate looks for the result.
 import argparse
 
 from ddgan_jax.cli import common
-from ddgan_jax.io.storage import local_path
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.storage import local_path
 
 
 def add_flags(parser: common.Parser) -> None:

@@ -7,6 +7,7 @@ then ends the process after `GRACE_SECONDS`.
 """
 
 import _thread
+import contextlib
 import os
 import signal
 import sys
@@ -129,17 +130,15 @@ def _wait(number: int) -> None:
     while time.monotonic() - began < (CLEANUP_SECONDS if _State.raised else GRACE_SECONDS):
         time.sleep(0.05)
         if not _State.raised and _is_ours(number):
-            _thread.interrupt_main(number)
+            _thread.interrupt_main(signal.Signals(number))
     _State.number = _State.number or number
     _end()
 
 
 def _end() -> NoReturn:
     line = describe(_State.number) + "\n"
-    try:
+    with contextlib.suppress(OSError):
         os.write(2, line.encode())
-    except OSError:
-        pass
     os._exit(128 + _State.number)
 
 

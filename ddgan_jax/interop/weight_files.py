@@ -13,8 +13,8 @@ import numpy as np
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Shape
-from ddgan_jax.io.storage import local_path
 from ddgan_jax.interop.torch_file import read_torch
+from ddgan_jax.io.storage import local_path
 
 Arrays = Mapping[str, np.ndarray]
 Shapes = Mapping[str, Shape]

@@ -47,8 +47,8 @@ def local_path(name: str | os.PathLike[str]) -> Path:
     """The path of a name on a disk, with `~` and `~user` replaced by the home folder.
 
     Raises:
-      UserError: the name is one of an object store, not UTF-8 or has a null byte; or the home folder is
-        not known.
+      UserError: the name is one of an object store, not UTF-8 or has a null byte; or the home
+        folder is not known.
     """
     text = os.fspath(name)
     if "://" in text:
