@@ -7,7 +7,6 @@ nearest training digit; evaluation/digits.py explains them.
 """
 
 import argparse
-from pathlib import Path
 
 from ddgan_jax.cli import common
 from ddgan_jax.io.storage import local_path
@@ -15,7 +14,7 @@ from ddgan_jax.io.storage import local_path
 
 def add_flags(parser: common.Parser) -> None:
     """Add the flags of the command."""
-    parser.add_argument("samples", type=Path, metavar="SAMPLES.npz", help="written by sample")
+    parser.add_argument("samples", type=str, metavar="SAMPLES.npz", help="written by sample")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ddgan_jax
@@ -97,10 +97,8 @@ def _report(line: str) -> None:
 
 def closed_output(error: BaseException) -> bool:
     """Whether the program that reads the output of this command has closed it, as `head` does."""
-    link: BaseException | None = error
-    while link is not None and not isinstance(link, BrokenPipeError):
-        link = link.__cause__ or link.__context__
-    return link is not None and any(map(_has_no_reader, (1, 2)))
+    broken = any(isinstance(link, BrokenPipeError) for link in _chain(error))
+    return broken and any(map(_has_no_reader, (1, 2)))
 
 
 def _has_no_reader(descriptor: int) -> bool:
@@ -205,12 +203,7 @@ def _described(error: Exception) -> tuple[Status, str]:
 
 def _no_devices(error: BaseException) -> str:
     """The line about devices that jax cannot use; "" if the error is about something else."""
-    trace, in_backend = error.__traceback__, False
-    while trace:
-        code = trace.tb_frame.f_code
-        in_backend |= code.co_name == "backends" and code.co_filename.endswith("xla_bridge.py")
-        trace = trace.tb_next
-    if not in_backend:
+    if not any(map(_starts_backend, _chain(error))):
         return ""
     reason = " ".join(str(error).split()).partition(" (set JAX_PLATFORMS")[0][:200]
     asked = _platforms()
@@ -220,6 +213,29 @@ def _no_devices(error: BaseException) -> str:
         f"JAX_PLATFORMS is {asked!r}; a platform that this installation of jax and this machine "
         f"have, such as cpu, or JAX_PLATFORMS= is needed{f' ({reason})' if reason else ''}"
     )
+
+
+def _starts_backend(error: BaseException) -> bool:
+    """Whether an exception comes from the function of jax that looks for devices."""
+    trace = error.__traceback__
+    while trace:
+        code = trace.tb_frame.f_code
+        if code.co_name == "backends" and code.co_filename.endswith("xla_bridge.py"):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, and those that it was raised from or beside."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            waiting += [link.__cause__, link.__context__]
 
 
 def _platforms() -> str:

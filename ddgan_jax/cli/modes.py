@@ -6,7 +6,6 @@ Points of a config with data.name=gaussians25, or RGB images each of whose chann
 """
 
 import argparse
-from pathlib import Path
 
 from ddgan_jax.cli import common
 from ddgan_jax.io.storage import local_path
@@ -14,7 +13,7 @@ from ddgan_jax.io.storage import local_path
 
 def add_flags(parser: common.Parser) -> None:
     """Add the flags of the command."""
-    parser.add_argument("samples", type=Path, metavar="SAMPLES.npz", help="written by sample")
+    parser.add_argument("samples", type=str, metavar="SAMPLES.npz", help="written by sample")
 
 
 def run(args: argparse.Namespace) -> int:
