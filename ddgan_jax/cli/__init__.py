@@ -121,7 +121,7 @@ def entry(command: str = "") -> NoReturn:
       command: its name, if it is not among the arguments.
     """
     signals.install()
-    os.environ.setdefault("JAX_TRACEBACK_FILTERING", "off")  # for the details of internal errors
+    environment.keep_all_frames()
     environment.prepare_output()
     report_in_threads()
     environment.ignore_closed_event_loops()

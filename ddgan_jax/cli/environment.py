@@ -50,6 +50,16 @@ def _writable_folder() -> str:
     return str(folder) if os.access(folder, os.W_OK | os.X_OK) else ""
 
 
+def keep_all_frames() -> None:
+    """Let tracebacks have the frames of jax, for the details of internal errors."""
+    os.environ.setdefault("JAX_TRACEBACK_FILTERING", "off")  # read when jax is imported
+    if "jax" in sys.modules:
+        import jax
+
+        update: Callable[[str, str], None] = jax.config.update
+        update("jax_traceback_filtering", "off")
+
+
 def prepare_output() -> None:
     """Print each line at once, also into files, and what the encoding lacks as escapes."""
     for stream in (sys.stdout, sys.stderr):

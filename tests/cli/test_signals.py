@@ -18,17 +18,16 @@ SHIPPED = runs.ROOT / "ddgan_jax" / "pretrained" / "ddgan_digits"
 MOMENTS = (0.3, 0.7, 1.2, 2.0, 3.0)
 
 
-def started(code, **how):
+def started(code, before=""):
     """A process that runs `code` with the signals of a command, and prints "ready" first."""
     head = "import sys, time; from ddgan_jax.core import signals; signals.install()\n"
     return subprocess.Popen(
-        [sys.executable, "-u", "-c", head + code],
+        [sys.executable, "-u", "-c", before + head + code],
         env=runs.environment(),
         cwd=runs.ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **how,
     )
 
 
@@ -116,7 +115,7 @@ def test_ignored_signals_stay_ignored():
     """As under nohup."""
     process = started(
         "print('ready'); time.sleep(1); print('done')",
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+        before="import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n",
     )
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGHUP)
