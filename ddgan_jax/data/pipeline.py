@@ -113,7 +113,7 @@ def batches(
       An iterator; its threads end when it is deleted.
 
     Raises:
-      UserError: as `batch_function`, or a negative `start`.
+      UserError: see `batch_function`, or a negative `start`.
     """
     if start < 0:
         raise UserError(f"start is {start}; an integer >= 0 is needed")

@@ -18,7 +18,7 @@ def chain(key: Array, images: Array, betas: np.ndarray) -> Array:
       betas: beta_1..beta_T.
 
     Returns:
-      Float32 [T + 1, N, ...].
+      float32 [T + 1, N, ...].
     """
     tables, x = schedules.forward_tables(betas), [images]
     for t in range(1, len(betas) + 1):
@@ -39,7 +39,7 @@ def discriminator_views(
       times: each in {0..t_max}.
 
     Returns:
-      Float32 [len(times), N, ...].
+      float32 [len(times), N, ...].
     """
     state = instance_noise.init(settings, key)._replace(length=jnp.int32(settings.t_max))
     views = []

@@ -50,7 +50,7 @@ def evaluate(
       config: config of the run, with `config.eval` as wanted.
       workdir: the run folder.
       out: folder of `evaluation.json`; the run folder if None.
-      step: of the checkpoint; the last one if None.
+      step: checkpoint step; None for the latest.
       say: prints a line.
 
     Returns:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.data import npz
-from ddgan_jax.data.gaussians import CENTRES, SIGMA
+from ddgan_jax.data.gaussians import CENTERS, SIGMA
 from ddgan_jax.data.source import Source
 from ddgan_jax.features.classifier import classify, load_classifier
 from ddgan_jax.features.extractor import Extractor
@@ -26,7 +26,7 @@ def stacked_labels(images: np.ndarray, classifier: Extractor, batch_size: int = 
       batch_size: images per compiled call.
 
     Returns:
-      Int64 [N, 3], the digits in R, G and B.
+      int64 [N, 3], the digits in R, G and B.
     """
     channels = [classify(classifier, images[..., c, None], batch_size) for c in range(3)]
     return np.stack([logits.argmax(axis=1) for logits in channels], axis=1)
@@ -34,7 +34,7 @@ def stacked_labels(images: np.ndarray, classifier: Extractor, batch_size: int = 
 
 def count_gaussians(points: np.ndarray) -> tuple[dict[str, float], dict[str, str]]:
     """Coverage of the 25 Gaussians by points [N, 2]."""
-    found = mode_coverage(points, CENTRES, SIGMA)
+    found = mode_coverage(points, CENTERS, SIGMA)
     numbers = {
         "modes_covered": float(found.covered),
         "modes_share": found.share,
@@ -90,9 +90,9 @@ def report(path: Path) -> list[str]:
 
 
 def _mixture_line(points: np.ndarray) -> str:
-    found = mode_coverage(points, CENTRES, SIGMA)
+    found = mode_coverage(points, CENTERS, SIGMA)
     return (
-        f"{len(points)} samples: {found.covered} of {len(CENTRES)} modes, "
+        f"{len(points)} samples: {found.covered} of {len(CENTERS)} modes, "
         f"{100 * found.share:.1f} % within 3 sigma of a center, balance {found.balance:.2f}"
     )
 

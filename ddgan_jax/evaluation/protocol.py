@@ -206,7 +206,7 @@ def measure(
         and "precision" are of Inception only.
       metrics: those that need logits are skipped if there are none.
       mesh: devices to compute on.
-      seed: of random subsets.
+      seed: seed of the random subsets.
 
     Returns:
       The numbers by the names that reports show.

@@ -42,7 +42,7 @@ def pca(train: np.ndarray, images: np.ndarray, components: int) -> np.ndarray:
       components: number of components.
 
     Returns:
-      Float32 [N, H, W, C].
+      float32 [N, H, W, C].
     """
     flat = train.reshape(len(train), -1).astype(np.float64)
     mean = flat.mean(axis=0)
@@ -144,7 +144,7 @@ def reconstruct(
       refine: steps of gradient descent (Adam) on the latents; 0 for none.
       rate: learning rate of these steps.
       seed: of the samples in `path.png`.
-      step: of the checkpoint; the last one if None.
+      step: checkpoint step; None for the latest.
       say: prints a line.
 
     Returns:

@@ -76,7 +76,7 @@ def classify(extractor: Extractor, images: np.ndarray, batch_size: int = 500) ->
       batch_size: images per compiled call.
 
     Returns:
-      Float32 [N, K].
+      float32 [N, K].
     """
     apply = jax.jit(extractor.apply)
     batches = in_batches(

@@ -42,7 +42,7 @@ def resize_bilinear(images: Array, size: int) -> Array:
       size: height and width of the result.
 
     Returns:
-      Float32 [B, size, size, C].
+      float32 [B, size, size, C].
     """
     return _resize_axis(_resize_axis(images, 1, size), 2, size)
 

@@ -23,7 +23,7 @@ def export(
     Args:
       workdir: the run folder.
       out: the folder to write, new or empty.
-      step: of the checkpoint; None: the last one.
+      step: checkpoint step; None for the latest.
       say: prints a line.
 
     Returns:

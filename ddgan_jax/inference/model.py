@@ -17,7 +17,7 @@ from ddgan_jax.config import plugins as plugin_code
 from ddgan_jax.config.stored import check_same_run, read_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, Method, Params, PyTree
-from ddgan_jax.inference.sampling import averages, compiled_sampler, sample_batches
+from ddgan_jax.inference.sampling import compiled_sampler, ema_shapes, sample_batches
 from ddgan_jax.io import checkpoint, run_folder, storage
 from ddgan_jax.methods import METHODS, build_method, complete_config, fields_of, validate
 from ddgan_jax.parallel import mesh as meshes
@@ -69,7 +69,7 @@ class Model(NamedTuple):
             None: drawn uniformly.
 
         Returns:
-          Float32 [count, *shape]; images are in [-1, 1].
+          float32 [count, *shape]; images are in [-1, 1].
 
         Raises:
           UserError: the method does not sample, the model does not know the labels, or `count` or
@@ -344,7 +344,7 @@ def load(
 
     Args:
       workdir: a folder that training made, also gs://....
-      step: of the checkpoint; the last one if None.
+      step: checkpoint step; None for the latest.
       config: instead of the folder's own; must describe the same model.
       devices: to restore onto and to sample with; all if None.
       raw: the weights that the optimizer moves instead of their average; needs a whole run folder,
@@ -368,7 +368,7 @@ def load(
     networks = find_space(config).frozen
     own = networks.own(config, workdir) if networks else config
     method = build_method(own, shape)
-    abstract = checkpoint.with_sharding(averages(method, own), meshes.replicated(mesh))
+    abstract = checkpoint.with_sharding(ema_shapes(method, own), meshes.replicated(mesh))
     if not (workdir / "checkpoints").is_dir():
         raise UserError(f"no checkpoint in {workdir}; train first with --workdir={workdir}")
     with checkpoint.opened(workdir, read_only=True) as manager:

@@ -16,7 +16,7 @@ from ddgan_jax.config.stored import read_config, save_config
 from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.data import data_shape
 from ddgan_jax.inference.model import load
-from ddgan_jax.inference.sampling import averages
+from ddgan_jax.inference.sampling import ema_shapes
 from ddgan_jax.interop import wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.ddgan import generator_entries
@@ -159,7 +159,7 @@ def import_checkpoint(
         arrays = {name.removeprefix(WRAPPER): array for name, array in arrays.items()}
     arrays = {k: v for k, v in arrays.items() if not k.startswith(published.without)}
     shape = data_shape(config.data)
-    abstract = averages(build_method(config, shape), config)[published.role]
+    abstract = ema_shapes(build_method(config, shape), config)[published.role]
     try:
         params = to_params(arrays, published.entries(abstract), abstract)
     except UserError as error:
@@ -198,7 +198,7 @@ def export_checkpoint(
       workdir: the run folder.
       file: the PyTorch file to write; `torch.load(file, weights_only=True)` reads it.
       source: a key of `SOURCES`; "": the one that fits the config.
-      step: of the checkpoint; None: the last one.
+      step: checkpoint step; None for the latest.
       wrapped: begin every name with "module.".
       say: prints a line.
 

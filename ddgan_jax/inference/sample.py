@@ -40,7 +40,7 @@ def sample_to_folder(
       count: number of samples.
       seed: of the samples; sample i depends on (seed, i) and its label only.
       label: class of all samples; None: each class in turn.
-      step: of the checkpoint; None: the last one.
+      step: checkpoint step; None for the latest.
       config: see `model.load`.
       say: prints a line.
 

@@ -43,7 +43,7 @@ class Comparison(NamedTuple):
       real_features: features of real images, float32 [M, F]; of a subset if there are very many.
       network: the feature network.
       mesh: devices to compute on.
-      seed: of random subsets.
+      seed: seed of the random subsets.
     """
 
     features: np.ndarray

@@ -88,7 +88,7 @@ def squared_radii(features: np.ndarray, center: Array, k: int, mesh: Mesh, size:
       size: points on each side of a tile, a multiple of the number of devices.
 
     Returns:
-      Float32 [N].
+      float32 [N].
     """
     radii = np.empty(len(features), np.float32)
     numbers = np.arange(len(features), dtype=np.int32)

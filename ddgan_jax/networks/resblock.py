@@ -37,7 +37,7 @@ class DownBlock(nn.Module):
       features: number of output channels.
       downsample: whether it halves the resolution.
       equalized: equalized learning rate, see `layers.conv`.
-      dtype: of the computation.
+      dtype: compute dtype.
     """
 
     features: int
@@ -74,8 +74,8 @@ def trunk(
     Args:
       x: images, float32 [B, H, W, C].
       t: times, int32 [B].
-      width, multipliers, downsample, t_width: as in `ResBlockDiscriminator`.
-      dtype: of the computation.
+      width, multipliers, downsample, t_width: see `ResBlockDiscriminator`.
+      dtype: compute dtype.
       equalized: equalized learning rate, see `layers.conv`.
 
     Returns:
@@ -103,7 +103,7 @@ class ResBlockDiscriminator(nn.Module):
       final_scale: variance scale of the last convolution's initialization; *small*: 0 (near zero),
         *large*: 1.
       classes: number of logits per sample, one for each class; 0: a single logit.
-      dtype: of the computation.
+      dtype: compute dtype.
     """
 
     width: int

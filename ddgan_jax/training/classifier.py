@@ -51,7 +51,7 @@ def jitter(key: Array, images: Array) -> Array:
       images: float32 [B, S, S, 1].
 
     Returns:
-      Float32 [B, S, S, 1].
+      float32 [B, S, S, 1].
     """
     batch, size = images.shape[:2]
     pixel = jnp.arange(size, dtype=jnp.float32)
