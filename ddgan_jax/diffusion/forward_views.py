@@ -33,7 +33,7 @@ def discriminator_views(
     """Diffuse images as Diffusion-GAN does before its discriminator, at its longest chain.
 
     Args:
-      settings: of the instance noise.
+      settings: settings of the instance noise.
       key: typed PRNG key; all times use the same noise.
       images: float32 [N, ...].
       times: each in {0..t_max}.

@@ -42,7 +42,7 @@ class InstanceNoise(NamedTuple):
       timesteps: distribution of t in {1..T}: "priority", proportional to t - 1, or "uniform".
       target: the mean sign of D(y_real) that the chain's length is adapted to.
       every: steps between two updates of p.
-      images: number of real images in which p can move from 0 to 1.
+      images: number of real images over which p rises from 0 to 1 if it never falls.
     """
 
     t_min: int = 10

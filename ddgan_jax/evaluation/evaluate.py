@@ -1,4 +1,4 @@
-"""`--mode=evaluate`: metrics of a run's samples, of images from elsewhere, and during training.
+"""Evaluation of a run's samples, of images from elsewhere, and during training.
 
 Samples are rounded to 8 bits first, as image files are.
 """

@@ -1,4 +1,4 @@
-"""`--mode=reconstruct`: reconstruct real images by encoder and decoder, measure and draw them.
+"""The command `reconstruct`: reconstruct real images by encoder and decoder, measure and draw them.
 
 For methods that invert. Latents come from the encoder and, with `--refine=N`, from N further steps
 of gradient descent. Baselines are the mean image and PCA with as many components as there are
@@ -140,10 +140,10 @@ def reconstruct(
       workdir: the run folder.
       out: the folder to write into.
       count: number of images, from the beginning of `split`.
-      split: of the run's data.
+      split: split of the run's data.
       refine: steps of gradient descent (Adam) on the latents; 0 for none.
       rate: learning rate of these steps.
-      seed: of the samples in `path.png`.
+      seed: seed of the samples in `path.png`.
       step: checkpoint step; None for the latest.
       say: prints a line.
 
@@ -155,7 +155,7 @@ def reconstruct(
     """
     if jax.process_count() > 1:
         raise UserError(
-            f"--mode=reconstruct runs in {jax.process_count()} processes; one is needed: start it "
+            f"reconstruct runs in {jax.process_count()} processes; one is needed: start it "
             "on one host with --coordinator=none"
         )
     model = load(workdir, step, config)
@@ -211,8 +211,8 @@ def _check_inverts(model: Model) -> None:
     if model.method.inversion is None:
         able = sorted(name for name, entry in METHODS.items() if entry.inverts)
         raise UserError(
-            f"config.method is {model.config.method!r}, which has no inversion; --mode=reconstruct "
-            f"needs a method that inverts: {', '.join(able)}"
+            f"config.method is {model.config.method!r}, which has no inversion; reconstruct needs "
+            f"a method that inverts: {', '.join(able)}"
         )
 
 

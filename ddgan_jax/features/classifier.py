@@ -34,7 +34,7 @@ from ddgan_jax.networks.classifier import SIZES, Classifier
 from ddgan_jax.parallel.batching import in_batches
 
 WEIGHTS = Path(__file__).with_name("weights")
-_WRITTEN = "file written by `python -m ddgan_jax.metrics.classifier`"
+_WRITTEN = "file written by `python -m ddgan_jax classifier`"
 
 
 def load_classifier(name_or_path: str) -> Extractor:

@@ -47,5 +47,6 @@ def export(
     if networks and (workdir / networks.folder).is_dir():
         storage.copy_tree(workdir / networks.folder, out / networks.folder)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    say(f"step {model.step}, {size / 2**20:.1f} MiB: sample with --mode=sample --workdir={out}")
+    command = f"python -m ddgan_jax sample --workdir={out}"
+    say(f"step {model.step}, {size / 2**20:.1f} MiB; draw samples: {command}")
     return 0

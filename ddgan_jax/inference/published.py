@@ -167,7 +167,7 @@ def import_checkpoint(
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     run_folder.check_writable("--workdir", workdir)
     if networks:
-        networks.adopt(config, {"scale": config.space.scale}, workdir)
+        networks.copy_into(config, {"scale": config.space.scale}, workdir)
     save_config(workdir, config)
     run_folder.save_info(
         workdir,
@@ -180,7 +180,7 @@ def import_checkpoint(
     )
     with checkpoint.opened(workdir) as manager:
         checkpoint.save_ema(manager, step, {published.role: params})
-    say(f"{count:,} parameters: sample with --mode=sample --workdir={workdir}")
+    say(f"{count:,} parameters; draw samples: python -m ddgan_jax sample --workdir={workdir}")
     return 0
 
 

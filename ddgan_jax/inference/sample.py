@@ -38,7 +38,7 @@ def sample_to_folder(
       workdir: the run folder.
       out: folder to write to.
       count: number of samples.
-      seed: of the samples; sample i depends on (seed, i) and its label only.
+      seed: seed of the samples; sample i depends on (seed, i) and its label only.
       label: class of all samples; None: each class in turn.
       step: checkpoint step; None for the latest.
       config: see `model.load`.

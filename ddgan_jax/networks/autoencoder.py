@@ -264,8 +264,8 @@ class MLPAutoencoder(nn.Module):
     """Autoencoder of residual MLPs for very small images, without codes.
 
     Attributes:
-      shape: of one image.
-      width, blocks: of the trunks of encoder and decoder.
+      shape: (H, W, C) of one image.
+      width, blocks: see `mlp.Trunk`; the same for encoder and decoder.
       latent_shape: shape of the latents of one image; any.
       gaussian, tanh, dtype: see `Autoencoder`.
     """

@@ -135,7 +135,7 @@ class GroupNorm(nn.Module):
     Attributes:
       affine: whether it has a learned scale and bias.
       groups: number of groups; 0: `group_count` of the channels.
-      dtype: of the result.
+      dtype: dtype of the result.
     """
 
     affine: bool = True

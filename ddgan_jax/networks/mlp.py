@@ -47,7 +47,7 @@ class Trunk(nn.Module):
     """A dense layer, then residual blocks (h + Dense(SiLU(Dense(SiLU(h)) + Dense(emb)))) / sqrt 2.
 
     Attributes:
-      width: of all layers.
+      width: width of all layers.
       blocks: number of residual blocks.
       dtype: compute dtype.
       equalized: equalized learning rate, see `layers.conv`.
@@ -80,9 +80,9 @@ class MLPGenerator(nn.Module):
     Attributes:
       width, blocks: width of the trunk, and its number of residual blocks.
       t_width: width of the time embedding.
-      octaves: of `fourier_features` of the input; 0 for images.
+      octaves: number of frequencies in `fourier_features` of the input; 0 for images.
       tanh: output through tanh, for images; else linear.
-      z_octaves: of `fourier_features` of z with its class; they help a one-step generator to
+      z_octaves: the same for z with its class; these features help a one-step generator to
         separate modes.
       skip: add x to the output before tanh, with the output layer near zero at first: training
         starts from the identity (with tanh, from tanh x). Noise of the data's shape then covers all

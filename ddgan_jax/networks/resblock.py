@@ -96,7 +96,8 @@ class ResBlockDiscriminator(nn.Module):
 
     Attributes:
       width: base number of channels, `ngf` in the published code.
-      multipliers: of `width`, one per block. *small*: (2, 4, 8, 8); *large*: (4, 8, 8, 8, 8, 8).
+      multipliers: factors of `width`, one per block. *small*: (2, 4, 8, 8); *large*:
+        (4, 8, 8, 8, 8, 8).
       downsample: whether each block halves the resolution. *small*: all but the first do; *large*:
         all do.
       t_width: width of the time embedding.

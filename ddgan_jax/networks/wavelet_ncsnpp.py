@@ -110,7 +110,7 @@ class WaveletNCSNpp(nn.Module):
 
     Heights and widths are multiples of 2^levels, for len(multipliers) levels.
 
-    Attributes: as in `NCSNpp`; `attention` refers to heights of this network's features.
+    Attributes: see `NCSNpp`; `attention` refers to heights of this network's features.
     """
 
     channels: int

@@ -44,7 +44,7 @@ def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> int:
       The exit status, 0.
 
     Raises:
-      UserError: a mistake in the config, or the batch does not divide by the devices.
+      UserError: an invalid config, or the number of devices does not divide the batch size.
     """
     config = validate(config)
     mesh = meshes.make_mesh()
@@ -105,7 +105,7 @@ def sampling_speed(
       method: a method that samples.
       params: parameters by role.
       frozen: frozen networks that sampling needs.
-      mesh: the devices; the batch is rounded up to a multiple of them.
+      mesh: the devices; the batch size is rounded up to a multiple of their number.
       trials: number of batches that are timed.
 
     Returns:

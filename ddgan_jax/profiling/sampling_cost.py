@@ -32,7 +32,7 @@ def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str,
 
     Args:
       config: config of a method that samples.
-      batch_size: samples per batch, rounded up to a multiple of the devices.
+      batch_size: samples per batch, rounded up to a multiple of the number of devices.
       trials: number of batches that are timed; 0: count FLOPs and compile nothing.
 
     Returns:
@@ -41,7 +41,7 @@ def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str,
       (arguments and temporary buffers of the compiled sampler).
 
     Raises:
-      UserError: the method does not sample, or a mistake in the config.
+      UserError: the method does not sample, or an invalid config.
     """
     config = validate(config)
     mesh = meshes.make_mesh()

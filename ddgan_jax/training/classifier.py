@@ -185,7 +185,7 @@ def make_classifier(
       data_dir: `config.data.dir`, the folder of prepared TFDS data.
       size: height and width of the network's input; 0: those of the data.
       steps: number of training steps with `BATCH` images each.
-      seed: in [0, 2^32).
+      seed: random seed in [0, 2^32).
       say: prints a line.
 
     Raises:

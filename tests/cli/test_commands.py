@@ -106,7 +106,9 @@ def test_console_script_and_typing_marker():
     script = setup["options.entry_points"]["console_scripts"].strip()
     name, target = re.split(r"\s*=\s*", script)
     module, attribute = target.split(":")
-    assert name == "ddgan" and getattr(importlib.import_module(module), attribute) is cli.run_and_exit
+    assert (
+        name == "ddgan" and getattr(importlib.import_module(module), attribute) is cli.run_and_exit
+    )
     assert "py.typed" in setup["options.package_data"]["ddgan_jax"]
     assert (runs.ROOT / "ddgan_jax" / "py.typed").is_file()
     status, out, _ = command("--version", code=f"from {module} import {attribute}; {attribute}()")

@@ -147,6 +147,15 @@ def test_carried_images_are_split_over_devices():
     assert many.state < one.state
 
 
+def test_measuring_leaves_the_config_unchanged():
+    config = runs.config_of(*runs.TINY)
+    before, lines = config.to_dict(), []
+    count_and_time(config, (1, 2), weak=True, say=lines.append)
+    size = before["train"]["batch_size"]
+    assert f"| {size} |" in lines[-2] and f"| {2 * size} |" in lines[-1]
+    assert config.to_dict() == before
+
+
 def test_mistakes(capsys):
     for args, word in (
         ([runs.DIGITS, "--chip=abacus"], "abacus"),
