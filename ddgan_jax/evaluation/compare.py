@@ -193,16 +193,13 @@ def differences(runs: Sequence[RunSummary]) -> list[str]:
     return lines
 
 
-def compare(workdirs: Sequence[Path], out: Path, say: Callable[[str], None] = print) -> int:
+def compare(workdirs: Sequence[Path], out: Path, say: Callable[[str], None] = print) -> None:
     """Write the page and print its tables.
 
     Args:
       workdirs: run folders.
       out: folder of the page.
       say: prints a text.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: fewer than two runs, a run that is not evaluated, two runs with the same name, or
@@ -235,7 +232,6 @@ def compare(workdirs: Sequence[Path], out: Path, say: Callable[[str], None] = pr
     for warning in warnings:
         say(warning)
     say(f"page: {out / 'index.html'}")
-    return 0
 
 
 def _figures(runs: Sequence[RunSummary], out: Path) -> dict[str, Path]:

@@ -132,7 +132,7 @@ def reconstruct(
     seed: int = 0,
     step: int | None = None,
     say: Say = print,
-) -> int:
+) -> None:
     """Write `reconstruction.json`, `reconstructions.npz` and the figures.
 
     Args:
@@ -146,9 +146,6 @@ def reconstruct(
       seed: seed of the samples in `path.png`.
       step: checkpoint step; None for the latest.
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: the method does not invert, or there are several processes; see also `model.load`.
@@ -198,7 +195,6 @@ def reconstruct(
     for line in _lines(report):
         say(line)
     say(f"written to {out / 'reconstruction.json'}, with figures in the same folder")
-    return 0
 
 
 def _as_the_method_sees(images: np.ndarray) -> np.ndarray:

@@ -129,7 +129,7 @@ def source_of(config: ConfigDict) -> str:
 
 def import_checkpoint(
     source: str, file: Path, config: ConfigDict, workdir: AnyPath, step: int = 0, say: Say = print
-) -> int:
+) -> None:
     """Write a run folder that can be sampled from and evaluated, but not trained further.
 
     Args:
@@ -139,9 +139,6 @@ def import_checkpoint(
       workdir: the run folder to create.
       step: step to store the checkpoint under; the file does not have its own.
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: the config describes another network, the file is damaged or has other arrays, or
@@ -181,7 +178,6 @@ def import_checkpoint(
     with checkpoint.opened(workdir) as manager:
         checkpoint.save_ema(manager, step, {published.role: params})
     say(f"{count:,} parameters; draw samples: python -m ddgan_jax sample --workdir={workdir}")
-    return 0
 
 
 def export_checkpoint(
@@ -191,7 +187,7 @@ def export_checkpoint(
     step: int | None = None,
     wrapped: bool = False,
     say: Say = print,
-) -> int:
+) -> None:
     """Write the moving average of a run as a PyTorch file that the published code loads.
 
     Args:
@@ -201,9 +197,6 @@ def export_checkpoint(
       step: checkpoint step; None for the latest.
       wrapped: begin every name with "module.".
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: see `model.load`; the network has no published counterpart; or `file` exists.
@@ -220,4 +213,3 @@ def export_checkpoint(
     prefix = WRAPPER if wrapped else ""
     write_torch(file, {prefix + name: array for name, array in arrays.items()})
     say(f"{file}: {len(arrays)} arrays of step {model.step}, weights {content_hash(arrays)}")
-    return 0
