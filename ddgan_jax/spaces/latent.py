@@ -1,6 +1,6 @@
 """Latent space of LDDGAN: latents of a frozen autoencoder divided by a scale.
 
-The scale is their largest absolute value or their root mean square.
+The scale is their largest absolute value, their root mean square, or config.space.scale.
 """
 
 from typing import Any
