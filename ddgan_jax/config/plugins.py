@@ -152,7 +152,7 @@ def _read_hashes(workdir: AnyPath) -> dict[str, str]:
     path = workdir / FOLDER / HASHES
     try:
         loaded = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read, it is damaged: {error}") from None
