@@ -1,6 +1,6 @@
 """The methods, one file for each paper, and the registry that names them in configs."""
 
-from ddgan_jax.methods.entry import Length, MethodEntry
+from ddgan_jax.methods.entry import Length, MethodEntry, Penalties
 from ddgan_jax.methods.registry import (
     METHODS,
     build_method,
@@ -15,6 +15,7 @@ __all__ = [
     "METHODS",
     "Length",
     "MethodEntry",
+    "Penalties",
     "build_method",
     "complete_config",
     "fields_of",

@@ -42,6 +42,7 @@ from ddgan_jax.methods.entry import (
     LATENT_SIZE,
     Length,
     MethodEntry,
+    Penalties,
     adversarial_preset,
 )
 from ddgan_jax.networks import DISCRIMINATORS, GENERATORS, build_network
@@ -128,26 +129,25 @@ def disc_loss(parts: DDGAN, params: Params, context: Context) -> tuple[Array, Au
 
 
 def gradient_penalties(
-    parts: DDGAN, r1_gamma: float, r2_gamma: float, params: Params, context: Context
+    parts: DDGAN, penalties: Penalties, params: Params, context: Context
 ) -> tuple[Array, Aux]:
-    """R1 and R2: gamma/2 E||d D / d x_t||^2 at the real and at the fake pair.
-
-    A term whose gamma is 0 is left out.
-    """
+    """R1 and R2: gamma/2 E||d D / d x_t||^2 at the real and at the fake pair."""
     x_t, x_next, t = real_pair(parts, context)
 
     def discriminate(x: Array) -> Array:
         return logits(parts, params, context, x, t, x_next)
 
-    total, metrics = jnp.float32(0), {}
-    if r1_gamma > 0:
-        metrics["r1"] = losses.gradient_penalty(discriminate, x_t)
-        total = 0.5 * r1_gamma * metrics["r1"]
-    if r2_gamma > 0:
+    def r2() -> Array:
         fake = jax.lax.stop_gradient(fake_pair(parts, params, context, x_next, t)[0])
-        metrics["r2"] = losses.gradient_penalty(discriminate, fake)
-        total = total + 0.5 * r2_gamma * metrics["r2"]
-    return total, Aux(metrics)
+        return losses.gradient_penalty(discriminate, fake)
+
+    total, found = losses.weighted_penalties(
+        {
+            "r1": (penalties.r1_gamma, lambda: losses.gradient_penalty(discriminate, x_t)),
+            "r2": (penalties.r2_gamma, r2),
+        }
+    )
+    return total, Aux(found)
 
 
 def gen_loss(
@@ -193,24 +193,18 @@ def denoise(
 
 def make_ddgan(
     parts: DDGAN,
-    *,
-    r1_gamma: float,
-    r1_every: int,
-    r2_gamma: float = 0.0,
+    penalties: Penalties,
     reconstruction: Callable[[Array], Array] | None = None,
 ) -> Method:
     """DDGAN over any process and space.
 
     Args:
       parts: see `DDGAN`.
-      r1_gamma: R1 adds gamma/2 E||d D / d x_t||^2 at the real pair; 0: none.
-      r1_every: `lazy_reg`, steps between two applications of R1 and R2.
-      r2_gamma: the same at the fake pair; 0: none.
+      penalties: R1 at the real pair, R2 at the fake pair, with respect to x_t.
       reconstruction: step -> lambda, the weight of L1(x_0, x_0') in the generator's loss; None:
         no such term.
     """
     process, space = parts.process, parts.space
-    penalties = partial(gradient_penalties, parts, r1_gamma, r2_gamma)
 
     def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
         return space.decode(denoise(parts, params, keys, labels, keep=False)[0], frozen)
@@ -231,11 +225,8 @@ def make_ddgan(
     return Method(
         init=partial(init, parts),
         phases=(
-            Phase(
-                "disc",
-                partial(disc_loss, parts),
-                penalties if r1_gamma > 0 or r2_gamma > 0 else None,
-                r1_every,
+            penalties.phase(
+                partial(disc_loss, parts), partial(gradient_penalties, parts, penalties)
             ),
             Phase("gen", partial(gen_loss, parts, reconstruction)),
         ),
@@ -301,10 +292,8 @@ def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
     """The DDGAN that a complete config describes, for data of `shape`."""
     return make_ddgan(
         parts_from_config(config, shape),
-        r1_gamma=config.r1.gamma,
-        r1_every=config.r1.every,
-        r2_gamma=config.r2.gamma,
-        reconstruction=reconstruction_schedule(config, length),
+        Penalties.from_config(config),
+        reconstruction_schedule(config, length),
     )
 
 

@@ -18,23 +18,23 @@ from ddgan_jax.core.types import Array, Aux, Carry, Context, Method, Params, PyT
 from ddgan_jax.diffusion import instance_noise
 from ddgan_jax.diffusion.instance_noise import InstanceNoise
 from ddgan_jax.methods import gan as gan_method
-from ddgan_jax.methods.entry import Length, MethodEntry
+from ddgan_jax.methods.entry import Length, MethodEntry, Penalties
 from ddgan_jax.methods.gan import GAN, gan, make_gan
 
 
-def make_diffusion_gan(parts: GAN, noise: InstanceNoise, **penalties: Any) -> Method:
+def make_diffusion_gan(parts: GAN, penalties: Penalties, noise: InstanceNoise) -> Method:
     """Diffusion-GAN over any space.
 
     Args:
       parts: of a GAN; its view is replaced, and the discriminator's t is in 0..t_max.
+      penalties: see `make_gan`.
       noise: settings of the noise.
-      **penalties: keyword arguments of `make_gan`.
     """
 
     def view(carry: Carry, key: Array, x: Array) -> tuple[Array, Array]:
         return instance_noise.diffuse(noise, carry.shared, key, x)
 
-    method = make_gan(parts._replace(view=view), **penalties)
+    method = make_gan(parts._replace(view=view), penalties)
     disc, gen = method.phases
 
     def disc_loss(params: Params, context: Context) -> tuple[Array, Aux]:
@@ -87,7 +87,7 @@ def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
     lowest = f"a number in [{noise.beta_min}, 1)"
     check(config, "instance_noise.beta_max", noise.beta_max >= noise.beta_min, lowest)
     parts = gan_method.parts_from_config(config, shape)
-    return make_diffusion_gan(parts, noise, **gan_method.penalties_from_config(config))
+    return make_diffusion_gan(parts, Penalties.from_config(config), noise)
 
 
 METHOD = MethodEntry(from_config, FIELDS)

@@ -13,6 +13,7 @@ steps make of their images. The discriminator is not told k. The network is told
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -46,7 +47,13 @@ from ddgan_jax.methods.conditioning import (
     select_class,
     single_image_logits,
 )
-from ddgan_jax.methods.entry import ADVERSARIAL_FIELDS, Length, MethodEntry, adversarial_preset
+from ddgan_jax.methods.entry import (
+    ADVERSARIAL_FIELDS,
+    Length,
+    MethodEntry,
+    Penalties,
+    adversarial_preset,
+)
 from ddgan_jax.networks import DISCRIMINATORS, GENERATORS, build_network
 from ddgan_jax.spaces import build_space
 
@@ -63,9 +70,7 @@ def make_difgan(
     space: Space,
     weights_disc: Sequence[float],
     weights_gen: Sequence[float],
-    r1_gamma: float,
-    r1_every: int,
-    r2_gamma: float = 0.0,
+    penalties: Penalties,
     classes: int = 0,
     loss: AdversarialLoss = ADVERSARIAL_LOSSES["nonsaturating"],
 ) -> Method:
@@ -76,9 +81,7 @@ def make_difgan(
       discriminator: (image, 0, image without channels) -> logits [B] or [B, classes].
       space: the space that images are in.
       weights_disc, weights_gen: eta^d_k and eta^g_k, k = 0..T-1, >= 0; divided by their sums.
-      r1_gamma: R1 adds gamma/2 E||d D(x) / d x||^2 at real images; 0: none.
-      r1_every: steps between two applications of R1 and R2.
-      r2_gamma: the same at the samples x_0; 0: none.
+      penalties: R1 at real images, R2 at the samples x_0.
       classes: labels are 0..classes-1; 0: unconditional.
       loss: the adversarial loss of every step.
     """
@@ -136,17 +139,20 @@ def make_difgan(
         return jnp.sum(eta_disc * of_step), Aux(metrics)
 
     def gradient_penalties(params: Params, context: Context) -> tuple[Array, Aux]:
-        total, metrics = jnp.float32(0), {}
-        if r1_gamma > 0:
-            metrics["r1"] = losses.gradient_penalty(
-                lambda x: logits(params, context, x), real_images(context)
-            )
-            total = 0.5 * r1_gamma * metrics["r1"]
-        if r2_gamma > 0:
+        discriminate = partial(logits, params, context)
+
+        def r2() -> Array:
             fake = jax.lax.stop_gradient(fake_chain(params, context)[0])
-            metrics["r2"] = losses.gradient_penalty(lambda x: logits(params, context, x), fake)
-            total = total + 0.5 * r2_gamma * metrics["r2"]
-        return total, Aux(metrics)
+            return losses.gradient_penalty(discriminate, fake)
+
+        real = real_images(context)
+        total, found = losses.weighted_penalties(
+            {
+                "r1": (penalties.r1_gamma, lambda: losses.gradient_penalty(discriminate, real)),
+                "r2": (penalties.r2_gamma, r2),
+            }
+        )
+        return total, Aux(found)
 
     def gen_loss(params: Params, context: Context) -> tuple[Array, Aux]:
         d_fake = chain_logits(params, context, fake_chain(params, context))
@@ -185,12 +191,7 @@ def make_difgan(
     return Method(
         init=init,
         phases=(
-            Phase(
-                "disc",
-                disc_loss,
-                gradient_penalties if r1_gamma > 0 or r2_gamma > 0 else None,
-                r1_every,
-            ),
+            penalties.phase(disc_loss, gradient_penalties),
             Phase("gen", gen_loss),
         ),
         sample=sample,
@@ -233,9 +234,7 @@ def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
         space=space,
         weights_disc=eta_disc,
         weights_gen=eta_gen,
-        r1_gamma=config.r1.gamma,
-        r1_every=config.r1.every,
-        r2_gamma=config.r2.gamma,
+        penalties=Penalties.from_config(config),
         classes=config.classes,
         loss=ADVERSARIAL_LOSSES[name],
     )

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from ddgan_jax.config import REQUIRED, Field, Fields, adam, base
 from ddgan_jax.config.fields import choice, defaults, integer, number
 from ddgan_jax.core.losses import ADVERSARIAL_LOSSES
-from ddgan_jax.core.types import Method, Shape
+from ddgan_jax.core.types import LossFn, Method, Phase, Shape
 
 
 class Length(NamedTuple):
@@ -34,6 +34,30 @@ class MethodEntry(NamedTuple):
     roles: tuple[str, ...] = ("gen", "disc")
     inverts: bool = False
     networks: tuple[str, ...] = ("gen", "disc")
+
+
+class Penalties(NamedTuple):
+    """Weights of the gradient penalties of a discriminator.
+
+    Attributes:
+      r1_gamma: R1 adds gamma/2 E||grad D||^2 at real data; 0: none.
+      every: `lazy_reg`, steps between two applications, which are not rescaled.
+      r2_gamma: the same at fake data; 0: none.
+    """
+
+    r1_gamma: float
+    every: int
+    r2_gamma: float = 0.0
+
+    @classmethod
+    def from_config(cls, config: ConfigDict) -> "Penalties":
+        """The weights in `config.r1` and `config.r2`."""
+        return cls(config.r1.gamma, config.r1.every, config.r2.gamma)
+
+    def phase(self, loss: LossFn, regularizer: LossFn) -> Phase:
+        """The discriminator's phase, with `regularizer` if one of the weights is positive."""
+        used = self.r1_gamma > 0 or self.r2_gamma > 0
+        return Phase("disc", loss, regularizer if used else None, self.every)
 
 
 R1_FIELDS: dict[str, Field] = {

@@ -50,6 +50,7 @@ from ddgan_jax.methods.entry import (
     ADVERSARIAL_FIELDS,
     Length,
     MethodEntry,
+    Penalties,
     adversarial_preset,
 )
 from ddgan_jax.networks import DISCRIMINATORS, GENERATORS, build_network
@@ -147,23 +148,22 @@ def disc_loss(parts: GAN, params: Params, context: Context) -> tuple[Array, Aux]
 
 
 def gradient_penalties(
-    parts: GAN, r1_gamma: float, r2_gamma: float, params: Params, context: Context
+    parts: GAN, penalties: Penalties, params: Params, context: Context
 ) -> tuple[Array, Aux]:
-    """R1 and R2: gamma/2 E||d D(view(x)) / d x||^2 at real and at generated images x.
+    """R1 and R2: gamma/2 E||d D(view(x)) / d x||^2 at real and at generated images x."""
 
-    A term whose gamma is 0 is left out.
-    """
-    total, metrics = jnp.float32(0), {}
-    if r1_gamma > 0:
+    def r1() -> Array:
         discriminate = partial(logits, parts, params, context, REAL)
-        metrics["r1"] = losses.gradient_penalty(discriminate, real_images(parts, context))
-        total = 0.5 * r1_gamma * metrics["r1"]
-    if r2_gamma > 0:
+        return losses.gradient_penalty(discriminate, real_images(parts, context))
+
+    def r2() -> Array:
         fake = jax.lax.stop_gradient(fake_images(parts, params, context))
-        discriminate = partial(logits, parts, params, context, FAKE)
-        metrics["r2"] = losses.gradient_penalty(discriminate, fake)
-        total = total + 0.5 * r2_gamma * metrics["r2"]
-    return total, Aux(metrics)
+        return losses.gradient_penalty(partial(logits, parts, params, context, FAKE), fake)
+
+    total, found = losses.weighted_penalties(
+        {"r1": (penalties.r1_gamma, r1), "r2": (penalties.r2_gamma, r2)}
+    )
+    return total, Aux(found)
 
 
 def gen_loss(parts: GAN, params: Params, context: Context) -> tuple[Array, Aux]:
@@ -175,16 +175,13 @@ def gen_loss(parts: GAN, params: Params, context: Context) -> tuple[Array, Aux]:
     return parts.loss.gen(d_real, d_fake), Aux()
 
 
-def make_gan(parts: GAN, *, r1_gamma: float, r1_every: int, r2_gamma: float = 0.0) -> Method:
+def make_gan(parts: GAN, penalties: Penalties) -> Method:
     """A GAN over any space.
 
     Args:
       parts: see `GAN`.
-      r1_gamma: R1 adds gamma/2 E||d D(view(x)) / d x||^2 at real images x; 0: none.
-      r1_every: steps between two applications of R1 and R2.
-      r2_gamma: the same at generated images; 0: none.
+      penalties: R1 at real images, R2 at generated images, through the view.
     """
-    penalties = partial(gradient_penalties, parts, r1_gamma, r2_gamma)
 
     def generate(params: Params, noise: Array, labels: Array) -> Array:
         inputs = generator_inputs(parts, noise, labels)
@@ -202,11 +199,8 @@ def make_gan(parts: GAN, *, r1_gamma: float, r1_every: int, r2_gamma: float = 0.
     return Method(
         init=partial(init, parts),
         phases=(
-            Phase(
-                "disc",
-                partial(disc_loss, parts),
-                penalties if r1_gamma > 0 or r2_gamma > 0 else None,
-                r1_every,
+            penalties.phase(
+                partial(disc_loss, parts), partial(gradient_penalties, parts, penalties)
             ),
             Phase("gen", partial(gen_loss, parts)),
         ),
@@ -244,15 +238,10 @@ def parts_from_config(config: ConfigDict, shape: Shape, view: View = identity_vi
     )
 
 
-def penalties_from_config(config: ConfigDict) -> dict[str, Any]:
-    """The keyword arguments of `make_gan`."""
-    return dict(r1_gamma=config.r1.gamma, r1_every=config.r1.every, r2_gamma=config.r2.gamma)
-
-
 def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
     """The GAN that a complete config describes, for data of `shape`."""
     del length
-    return make_gan(parts_from_config(config, shape), **penalties_from_config(config))
+    return make_gan(parts_from_config(config, shape), Penalties.from_config(config))
 
 
 METHOD = MethodEntry(from_config, FIELDS)

@@ -13,6 +13,7 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.random import sample_keys
 from ddgan_jax.diffusion import processes, schedules
 from ddgan_jax.methods.ddgan import DDGAN, make_ddgan
+from ddgan_jax.methods.entry import Penalties
 from ddgan_jax.spaces.pixels import pixels
 
 STEPS = (1, 2, 4, 8)
@@ -99,7 +100,7 @@ def test_sampler_with_an_oracle_generator_returns_the_data(num_steps):
 
     process = processes.gaussian(schedules.variance_preserving_betas(num_steps))
     parts = DDGAN(Oracle(), None, process, pixels((2, 2, 1)), latent_size=3)
-    method = make_ddgan(parts, r1_gamma=0.0, r1_every=1)
+    method = make_ddgan(parts, Penalties(0.0, 1))
     out = jax.jit(method.sample)({"gen": {}}, sample_keys(jax.random.key(0), 0, 3), ())
     np.testing.assert_array_equal(out, data)
     assert method.nfe == num_steps
@@ -121,7 +122,7 @@ def test_sampler_with_the_true_denoiser_draws_the_marginals():
 
     process = processes.gaussian(schedules.variance_preserving_betas(4))
     parts = DDGAN(TrueDenoiser(), None, process, pixels((1,)), latent_size=1)
-    method = make_ddgan(parts, r1_gamma=0.0, r1_every=1)
+    method = make_ddgan(parts, Penalties(0.0, 1))
     out = jax.jit(method.sample)({"gen": {}}, sample_keys(jax.random.key(0), 0, 100_000), ())
     assert abs(float(out.mean()) - mean_0) < 0.005
     assert abs(float(out.std()) - sigma_0) < 0.005

@@ -19,6 +19,7 @@ from ddgan_jax.diffusion.instance_noise import InstanceNoise
 from ddgan_jax.methods import build_method
 from ddgan_jax.methods.diffusion_gan import make_diffusion_gan
 from ddgan_jax.methods.difgan import make_difgan, normalized
+from ddgan_jax.methods.entry import Penalties
 from ddgan_jax.methods.gan import GAN, make_gan
 from ddgan_jax.presets import diffusion_gan, difgan, gan
 from ddgan_jax.spaces.pixels import pixels
@@ -46,7 +47,7 @@ class Affine:
 
 PARTS = GAN(Affine(), Affine(), pixels(SHAPE), latent_size=3)
 HIGHDIM = PARTS._replace(latent_size=None)
-R1 = dict(r1_gamma=0.2, r1_every=1)
+R1 = Penalties(r1_gamma=0.2, every=1)
 WEIGHTS = (0.5, 0.3, 0.2)
 DIFGAN = dict(
     generator=Affine(),
@@ -54,7 +55,7 @@ DIFGAN = dict(
     space=pixels(SHAPE),
     weights_disc=WEIGHTS,
     weights_gen=WEIGHTS[::-1],
-    **R1,
+    penalties=R1,
 )
 
 
@@ -76,7 +77,7 @@ def as_floats(context):
 
 
 def test_low_dimensional_noise_is_a_latent_on_one_canvas():
-    method = make_gan(PARTS, **R1)
+    method = make_gan(PARTS, R1)
     params, _ = start(method)
     keys = sample_keys(jax.random.key(0), 0, 5)
     images = np.asarray(method.sample(params, keys, ()))
@@ -88,7 +89,7 @@ def test_low_dimensional_noise_is_a_latent_on_one_canvas():
 
 
 def test_high_dimensional_noise_has_the_size_of_the_image():
-    method = make_gan(HIGHDIM, **R1)
+    method = make_gan(HIGHDIM, R1)
     params, _ = start(method)
     keys = sample_keys(jax.random.key(0), 0, 20_000)
     noise = (np.asarray(method.sample(params, keys, ())) - 2) / 0.5  # t + 1 = mean z = 1
@@ -98,7 +99,7 @@ def test_high_dimensional_noise_has_the_size_of_the_image():
 
 
 def test_gan_losses():
-    method = make_gan(PARTS, **R1)
+    method = make_gan(PARTS, R1)
     params, context = start(method)
     disc, gen = method.phases
     loss, aux = disc.loss(params, context)
@@ -120,18 +121,18 @@ def test_gan_losses():
 
 
 def test_gan_r1_is_that_of_a_linear_discriminator():
-    method = make_gan(PARTS, **R1)
+    method = make_gan(PARTS, R1)
     params, context = start(method)
     value, aux = method.phases[0].regularizer(params, context)
     np.testing.assert_allclose(aux.metrics["r1"], 4 * 0.3**2, rtol=1e-5)
     np.testing.assert_allclose(value, 0.5 * 0.2 * 4 * 0.3**2, rtol=1e-5)
-    assert make_gan(PARTS, r1_gamma=0.0, r1_every=1).phases[0].regularizer is None
+    assert make_gan(PARTS, Penalties(0.0, 1)).phases[0].regularizer is None
 
 
 def test_diffusion_gan_shows_the_discriminator_diffused_images():
     """Real and generated ones, each with noise of its own; to the generator's loss as well."""
     settings = InstanceNoise(t_min=500)
-    method = make_diffusion_gan(HIGHDIM, settings, **R1)
+    method = make_diffusion_gan(HIGHDIM, R1, settings)
     params, context = start(method)
 
     def d_of(use, x):
@@ -158,7 +159,7 @@ def test_diffusion_gan_shows_the_discriminator_diffused_images():
 def test_diffusion_gan_takes_r1_at_the_clean_image_through_the_diffusion():
     """R1 with dD/dx = b sqrt(alpha_bar_t), which depends on each image's t."""
     settings = InstanceNoise(t_min=900)
-    method = make_diffusion_gan(PARTS, settings, **R1)
+    method = make_diffusion_gan(PARTS, R1, settings)
     params, context = start(method)
     _, aux = method.phases[0].regularizer(params, context)
     state, x = context.carry.shared, jnp.asarray(as_floats(context), jnp.float32)
@@ -170,7 +171,7 @@ def test_diffusion_gan_takes_r1_at_the_clean_image_through_the_diffusion():
 
 def test_diffusion_gan_generator_learns_through_the_diffusion():
     """The gradient of its loss in `a`, against finite differences of the same draw."""
-    method = make_diffusion_gan(PARTS, InstanceNoise(t_min=300), **R1)
+    method = make_diffusion_gan(PARTS, R1, InstanceNoise(t_min=300))
     params, context = start(method)
 
     def loss(a):
@@ -183,7 +184,7 @@ def test_diffusion_gan_generator_learns_through_the_diffusion():
 
 def test_diffusion_gan_moves_p_by_what_the_discriminator_said_to_real_images():
     settings = InstanceNoise(images=100, every=1)
-    method = make_diffusion_gan(PARTS, settings, **R1)
+    method = make_diffusion_gan(PARTS, R1, settings)
     _, context = start(method)
     half = Carry((), context.carry.shared._replace(p=jnp.float32(0.5)))
     for sign, expected in ((1.0, 0.56), (-1.0, 0.44)):
