@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 import ddgan_jax
 from ddgan_jax.cli import environment
 from ddgan_jax.cli.common import Parser
-from ddgan_jax.cli.errors import Status, finished, report_in_threads, run_command
+from ddgan_jax.cli.exit_status import Status, finished, report_in_threads, run_command
 from ddgan_jax.core import signals
 from ddgan_jax.core.errors import UserError, nearest
 
@@ -108,13 +108,13 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: arguments without the program's name; those of the process if None.
 
     Returns:
-      The exit status, see `errors.Status`.
+      The exit status, see `exit_status.Status`.
     """
     given = list(sys.argv[1:] if argv is None else argv)
     return run_command(lambda: _run(given), debug="--debug" in given)
 
 
-def entry(command: str = "") -> NoReturn:
+def run_and_exit(command: str = "") -> NoReturn:
     """Run a command with the arguments of this process, and end the process.
 
     Args:

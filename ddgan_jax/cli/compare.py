@@ -22,4 +22,5 @@ def run(args: argparse.Namespace) -> int:
     out = common.out_of(args)
     from ddgan_jax.evaluation.compare import compare
 
-    return compare([local_path(name) for name in args.runs.split(",") if name], out)
+    compare([local_path(name) for name in args.runs.split(",") if name], out)
+    return 0

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import tiny_runs as runs
 
-from ddgan_jax.cli import environment, errors, main
-from ddgan_jax.cli.errors import Status, run_command
+from ddgan_jax.cli import environment, exit_status, main
+from ddgan_jax.cli.exit_status import Status, run_command
 from ddgan_jax.core.errors import UserError
 
 SHIPPED = runs.ROOT / "ddgan_jax" / "pretrained" / "ddgan_digits"
@@ -57,7 +57,7 @@ def test_details_that_cannot_be_written(capfd, monkeypatch):
     def no_file(*args, **how):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(errors.tempfile, "NamedTemporaryFile", no_file)
+    monkeypatch.setattr(exit_status.tempfile, "NamedTemporaryFile", no_file)
     assert run_command(broken) == 70
     runs.one_line(capfd.readouterr().err, ["internal error: LookupError", "Read-only", "--debug"])
 
@@ -78,7 +78,7 @@ def test_mistakes_are_no_internal_errors(capfd):
 
 def test_threads_and_destructors_are_one_line_too(tmp_path):
     code = (
-        "import threading; from ddgan_jax.cli import errors; errors.report_in_threads()\n"
+        "import threading; from ddgan_jax.cli import exit_status; exit_status.report_in_threads()\n"
         "class Bad:\n  def __del__(self): raise LookupError('late')\n"
         "Bad()\n"
         "t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()\n"
@@ -115,8 +115,8 @@ def test_an_output_on_a_full_disk_is_a_mistake():
 def test_only_a_closed_output_counts():
     error = UserError("cannot be written to")
     error.__cause__ = BrokenPipeError(32, "Broken pipe")
-    assert not errors.closed_output(error)  # the test's own output is open
-    assert not errors.closed_output(OSError(28, "No space left on device"))
+    assert not exit_status.closed_output(error)  # the test's own output is open
+    assert not exit_status.closed_output(OSError(28, "No space left on device"))
 
 
 # --- environments --------------------------------------------------------------------------------

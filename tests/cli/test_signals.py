@@ -9,7 +9,7 @@ import time
 import pytest
 import tiny_runs as runs
 
-from ddgan_jax.cli.errors import run_command
+from ddgan_jax.cli.exit_status import run_command
 from ddgan_jax.core import signals
 
 SHIPPED = runs.ROOT / "ddgan_jax" / "pretrained" / "ddgan_digits"
@@ -42,7 +42,7 @@ def stop(process, number=signal.SIGINT):
 
 
 IN_COMMAND = """
-from ddgan_jax.cli.errors import run_command
+from ddgan_jax.cli.exit_status import run_command
 signals.raise_from_now_on(True)
 def command():
     {}
