@@ -25,7 +25,7 @@ status=0
 # --kill-on-bad-exit: when a task fails, the others do not wait for it.
 srun --kill-on-bad-exit=1 python -m ddgan_jax.main "$@" || status=$?
 case $status in
-75 | 134 | 137 | 143)
+75 | 129 | 134 | 137 | 138 | 143)
     if [ "${SLURM_RESTART_COUNT:-0}" -ge "${MAX_RESTARTS:-100}" ]; then
         echo "ended with status $status after ${SLURM_RESTART_COUNT:-0} restarts: not requeued" >&2
     else

@@ -19,7 +19,8 @@ _NOTES = (
     "Given directory is read only=",
     "Metadata file does not exist: ",
 )
-_OS_REASONS = tuple(os.strerror(number) for number in errno.errorcode)
+# The reasons that several threads of a failed save have in common.
+_REASONS = (*map(os.strerror, errno.errorcode), "Checkpoint directory does not exist")
 
 
 def use_compilation_cache() -> None:
@@ -118,7 +119,7 @@ class HeldRecords(logging.Filter):
         """Forget the records of failures that `error`, which the user is told of, stands for.
 
         They are the exceptions that `error` was raised from, and those that have its reason from
-        the operating system in common, such as "No space left on device".
+        the operating system or orbax in common, such as "No space left on device".
         """
         chain: list[BaseException] = []
         link: BaseException | None = error
@@ -126,7 +127,7 @@ class HeldRecords(logging.Filter):
             chain.append(link)
             link = link.__cause__ or link.__context__
         told = " ".join(str(e) for e in chain)
-        reasons = [reason for reason in _OS_REASONS if reason in told]
+        reasons = [reason for reason in _REASONS if reason in told]
 
         self.drop_if(lambda e: e in chain or any(reason in str(e) for reason in reasons))
 

@@ -384,6 +384,17 @@ def log(*records):
         logging.getLogger(record.name).handle(record)
 
 
+def test_threads_of_a_save_into_a_folder_that_vanished(logged):
+    """Each thread of orbax names another of the folders that are not there."""
+    missing = "Checkpoint directory does not exist: run/checkpoints/10/"
+
+    def run():
+        log(orbax_record("a", ValueError(missing + "state")))
+        raise UserError(f"a checkpoint could not be saved: {missing}ema")
+
+    assert run_command(run) == 1 and logged == []
+
+
 def test_a_reported_failure_of_orbax_is_not_logged_as_well(logged, capsys):
     cause, other = ValueError("No space left on device [28]"), ValueError("No space left on device")
     unrelated = ValueError("something else")

@@ -101,7 +101,7 @@ def test_tpu_pod_of_no_name(tmp_path):
     "status, restarts, requeued",
     [
         *((status, 0, False) for status in (0, 1)),
-        *((status, 99, True) for status in (75, 134, 137, 143)),
+        *((status, 99, True) for status in (75, 129, 134, 137, 138, 143)),
         (75, 100, False),
     ],
 )
