@@ -81,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
         find_source(args.source)
     if args.export:
         file, step = Path(args.export), common.step_of(args)
-        return export_checkpoint(workdir, file, args.source, step, args.module_prefix)
-    config = common.read_config(args)
-    return import_checkpoint(args.source, Path(args.checkpoint), config, workdir, max(args.step, 0))
+        export_checkpoint(workdir, file, args.source, step, args.module_prefix)
+    else:
+        config, file = common.read_config(args), Path(args.checkpoint)
+        import_checkpoint(args.source, file, config, workdir, max(args.step, 0))
+    return 0

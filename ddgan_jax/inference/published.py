@@ -16,7 +16,7 @@ from ddgan_jax.config.stored import read_config, save_config
 from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.data import data_shape
 from ddgan_jax.inference.model import load
-from ddgan_jax.inference.sampling import averages
+from ddgan_jax.inference.sampling import ema_shapes
 from ddgan_jax.interop import wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.ddgan import generator_entries
@@ -129,7 +129,7 @@ def source_of(config: ConfigDict) -> str:
 
 def import_checkpoint(
     source: str, file: Path, config: ConfigDict, workdir: AnyPath, step: int = 0, say: Say = print
-) -> int:
+) -> None:
     """Write a run folder that can be sampled from and evaluated, but not trained further.
 
     Args:
@@ -139,9 +139,6 @@ def import_checkpoint(
       workdir: the run folder to create.
       step: step to store the checkpoint under; the file does not have its own.
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: the config describes another network, the file is damaged or has other arrays, or
@@ -159,7 +156,7 @@ def import_checkpoint(
         arrays = {name.removeprefix(WRAPPER): array for name, array in arrays.items()}
     arrays = {k: v for k, v in arrays.items() if not k.startswith(published.without)}
     shape = data_shape(config.data)
-    abstract = averages(build_method(config, shape), config)[published.role]
+    abstract = ema_shapes(build_method(config, shape), config)[published.role]
     try:
         params = to_params(arrays, published.entries(abstract), abstract)
     except UserError as error:
@@ -167,7 +164,7 @@ def import_checkpoint(
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     run_folder.check_writable("--workdir", workdir)
     if networks:
-        networks.adopt(config, {"scale": config.space.scale}, workdir)
+        networks.copy_into(config, {"scale": config.space.scale}, workdir)
     save_config(workdir, config)
     run_folder.save_info(
         workdir,
@@ -180,8 +177,7 @@ def import_checkpoint(
     )
     with checkpoint.opened(workdir) as manager:
         checkpoint.save_ema(manager, step, {published.role: params})
-    say(f"{count:,} parameters: sample with --mode=sample --workdir={workdir}")
-    return 0
+    say(f"{count:,} parameters; draw samples: python -m ddgan_jax sample --workdir={workdir}")
 
 
 def export_checkpoint(
@@ -191,19 +187,16 @@ def export_checkpoint(
     step: int | None = None,
     wrapped: bool = False,
     say: Say = print,
-) -> int:
+) -> None:
     """Write the moving average of a run as a PyTorch file that the published code loads.
 
     Args:
       workdir: the run folder.
       file: the PyTorch file to write; `torch.load(file, weights_only=True)` reads it.
       source: a key of `SOURCES`; "": the one that fits the config.
-      step: of the checkpoint; None: the last one.
+      step: checkpoint step; None for the latest.
       wrapped: begin every name with "module.".
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: see `model.load`; the network has no published counterpart; or `file` exists.
@@ -220,4 +213,3 @@ def export_checkpoint(
     prefix = WRAPPER if wrapped else ""
     write_torch(file, {prefix + name: array for name, array in arrays.items()})
     say(f"{file}: {len(arrays)} arrays of step {model.step}, weights {content_hash(arrays)}")
-    return 0

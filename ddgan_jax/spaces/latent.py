@@ -1,4 +1,7 @@
-"""Latent space: scaled latents of a frozen autoencoder, roughly in [-1, 1] (LDDGAN)."""
+"""Latent space of LDDGAN: latents of a frozen autoencoder divided by a scale.
+
+The scale is their largest absolute value, their root mean square, or config.space.scale.
+"""
 
 from typing import Any
 
@@ -22,8 +25,9 @@ def latent(autoencoder: Autoencoder, image_shape: Shape, shape: Shape) -> Space:
     """Latent space: encode(x) = E(x) / scale, decode(z) = clip(D(scale z), -1, 1).
 
     The frozen parameters are {"autoencoder": parameters of E and D, "scale": float32 scalar}.
-    `encode` treats uint8 data as images; float32 data are latents from the cache, E(x), and are
-    only divided by the scale.
+    `encode` takes images uint8 [B, H, W, C], or cached unscaled latents float32 [B, h, w, c], and
+    returns float32 [B, h, w, c]. E is deterministic: its mean if it predicts a log-variance.
+    `decode` takes float32 [B, h, w, c] and returns images float32 [B, H, W, C] in [-1, 1].
 
     Args:
       autoencoder: the network with E and D.
@@ -58,6 +62,10 @@ def _from_config(config: ConfigDict, shape: Shape) -> Space:
 def _feed(
     config: ConfigDict, source: Source, frozen: dict[str, Any]
 ) -> tuple[Source, dict[str, Any]]:
+    """Return the latents as a source, and `frozen` with the scale.
+
+    The scale is that of scale.json, else config.space.scale, else measured on the data.
+    """
     space = _from_config(config, source.shape)
     feed, measured = on_all_processes(lambda: latent_cache.encoded(config, space, source, frozen))
     if autoencoder_folder.read_scale(as_path(config.space.autoencoder)) is None:
@@ -76,21 +84,26 @@ SPACE = SpaceEntry(
     {
         "space.kind": KIND,
         "space.autoencoder": text(REQUIRED, help="run folder of a trained autoencoder"),
-        "space.scale": number(0.0, help="divisor of the latents; 0: measured on the data"),
+        "space.scale": number(
+            0.0,
+            help="divisor of the latents; 0: measured on the data; ignored once the run folder has "
+            "scale.json",
+        ),
         "space.unit": choice(
             "largest",
             "largest",
             "deviation",
-            help="what scale 0 measures: the largest absolute latent, or the root mean square",
+            help="what scale 0 measures: the largest absolute latent, or the root mean square; "
+            "ignored once the run folder has scale.json",
         ),
     },
     FrozenNetworks(
-        own=autoencoder_folder.own,
+        use_local_copy=autoencoder_folder.use_local_copy,
         check=autoencoder_folder.check_trained,
         shapes=autoencoder_folder.shapes,
         load=autoencoder_folder.load,
         feed=_feed,
-        adopt=autoencoder_folder.adopt,
+        copy_into=autoencoder_folder.copy_into,
         batch=_batch,
         folder=autoencoder_folder.FOLDER,
     ),

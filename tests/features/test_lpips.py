@@ -236,7 +236,7 @@ def test_reconstructions_have_lpips_where_it_can_be_computed(random_file, monkey
 
 
 @pytest.mark.slow
-def test_an_autoencoder_of_colour_images_trains_with_it_and_reports_it(
+def test_an_autoencoder_of_color_images_trains_with_it_and_reports_it(
     random_file, monkeypatch, tmp_path
 ):
     """Convolutions, patch discriminator and LPIPS, from the command line."""
