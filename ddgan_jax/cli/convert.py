@@ -25,10 +25,10 @@ resumes, can be read too, but its netG_dict holds the weights that the optimizer
 """
 
 import argparse
-from pathlib import Path
 
 from ddgan_jax.cli import common
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.storage import local_path
 
 
 def add_flags(parser: common.Parser) -> None:
@@ -80,9 +80,9 @@ def run(args: argparse.Namespace) -> int:
     if args.source:
         find_source(args.source)
     if args.export:
-        file, step = Path(args.export), common.step_of(args)
+        file, step = local_path(args.export), common.step_of(args)
         export_checkpoint(workdir, file, args.source, step, args.module_prefix)
     else:
-        config, file = common.read_config(args), Path(args.checkpoint)
+        config, file = common.read_config(args), local_path(args.checkpoint)
         import_checkpoint(args.source, file, config, workdir, max(args.step, 0))
     return 0

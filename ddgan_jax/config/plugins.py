@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from ddgan_jax.config.fields import flatten
 from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.io.run_folder import write_atomically
-from ddgan_jax.io.storage import AnyPath
+from ddgan_jax.io.storage import AnyPath, local_path
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ def allow(folder: str | Path) -> None:
     Raises:
       UserError: there is no such folder.
     """
-    resolved = Path(folder).expanduser().resolve()
+    resolved = local_path(folder).resolve()
     if not resolved.is_dir():
         raise UserError(f"--plugins={folder}: there is no such folder")
     if resolved not in _folders:

@@ -61,6 +61,7 @@ def evaluate(
     evaluator = make_evaluator(config, model.mesh)
     if jax.process_index() == 0:
         run_folder.check_writable("--out", out)
+        say("compiling and measuring ...")
     settings = config.eval
     start = time.perf_counter()
     key = jax.random.key(settings.seed)

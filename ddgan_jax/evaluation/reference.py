@@ -159,7 +159,7 @@ def _extract(
     count: int,
     what: str,
 ) -> protocol.Features:
-    """Features of samples whose shape is checked; `what` is shown in the progress bar."""
+    """Features of samples whose shape is checked; `what` is shown with the progress."""
     return protocol.extract(
         extractor,
         _of_shape(batches, evaluator.source.shape),

@@ -53,6 +53,8 @@ def sample_to_folder(
         labels = np.arange(count, dtype=np.int32) % model.classes
     if jax.process_index() == 0:
         run_folder.check_writable("--out", out)  # before the long computation
+    if jax.process_index() == 0:
+        say("compiling what draws the samples ...")
     start = time.perf_counter()
     # Converted to uint8 batch by batch, which needs a quarter of the memory.
     batches = model.batches(jax.random.key(seed), count, labels=labels)

@@ -14,6 +14,7 @@ import numpy as np
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Shape
 from ddgan_jax.interop.torch_file import read_torch
+from ddgan_jax.io.storage import local_path
 
 Arrays = Mapping[str, np.ndarray]
 Shapes = Mapping[str, Shape]
@@ -33,7 +34,7 @@ def locate(path: str, variable: str, name: str, advice: str) -> Path:
       UserError: the file does not exist.
     """
     given = path or os.environ.get(variable, "")
-    file = Path(given or f"~/.cache/ddgan_jax/{name}").expanduser()
+    file = local_path(given or f"~/.cache/ddgan_jax/{name}")
     if not file.is_file():
         source = "" if path else f" (${variable}{'' if given else ' is not set'})"
         raise UserError(f"{file}{source}: there is no such file; {advice.format(path=file)}")
@@ -118,7 +119,6 @@ def write_npz(path: Path, arrays: Arrays) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    path = path.expanduser()
     partial = path.with_name(path.name + ".partial")
     contents: dict[str, Any] = dict(arrays)
     try:

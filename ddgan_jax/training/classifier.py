@@ -130,9 +130,9 @@ def train_classifier(
             if not np.isfinite(loss):
                 raise UserError(f"step {i + 1}: the loss is {loss}; try another --seed")
             speed, left = clock.read(i + 1)
-            scalars = {"classifier/loss": loss, "images_per_second": speed}
+            scalars = {"classifier/loss": loss, "images_per_second": speed, "seconds_left": left}
             if i:  # the first step includes compilation
-                say(progress_line(i + 1, steps, scalars, left))
+                say(progress_line(i + 1, steps, scalars))
     return params
 
 

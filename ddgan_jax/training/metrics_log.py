@@ -185,9 +185,13 @@ class Window:
         """Name -> (sum, number of steps) over the settled steps since the last `means`."""
         return dict(self._sums)
 
+    def means_so_far(self) -> dict[str, float]:
+        """Means over the settled steps by name; the window goes on."""
+        return {name: total / count for name, (total, count) in sorted(self._sums.items())}
+
     def means(self) -> dict[str, float]:
         """Means over the settled steps by name; starts a new window."""
-        means = {name: total / count for name, (total, count) in sorted(self._sums.items())}
+        means = self.means_so_far()
         self._sums.clear()
         return means
 
@@ -224,6 +228,15 @@ class Clock:
         """Seconds of training so far; to be called within a `pause`."""
         return self.seconds + self._window
 
+    def so_far(self, step: int) -> dict[str, float]:
+        """Speed and time left as `read` gives them, while the clock goes on; {} at the start."""
+        window, steps = self._window + time.perf_counter() - self._since, step - self.step
+        if steps <= 0:
+            return {}
+        each = max(window, 1e-9) / steps
+        left = each * (self.total - step)
+        return {"images_per_second": self.batch_size / each, "seconds_left": left}
+
     def read(self, step: int) -> tuple[float, float]:
         """(images per second since the last `read` or `forget`, estimated seconds left)."""
         window = max(self._window + time.perf_counter() - self._since, 1e-9)
@@ -242,23 +255,25 @@ def duration(seconds: float) -> str:
     return f"{minutes}m {secs:02d}s" if minutes else f"{secs}s"
 
 
-def progress_line(step: int, total: int, scalars: Mapping[str, float], left: float) -> str:
+def progress_line(step: int, total: int, scalars: Mapping[str, float]) -> str:
     """A progress line for the terminal: step, losses, images/s, time left.
 
     Args:
       step, total: steps done, and steps of the run.
-      scalars: "<role>/loss" of every role, "images_per_second", and others that are not shown.
-      left: estimated seconds left.
+      scalars: "<role>/loss" of every role; "images_per_second" and "seconds_left", if they are
+        known; and others that are not shown.
     """
     losses = "  ".join(
         f"{name.partition('/')[0]} {value:.3f}"
         for name, value in scalars.items()
         if name.endswith("/loss")
     )
-    return (
-        f"step {step}/{total}  loss: {losses}  {scalars['images_per_second']:.0f} images/s  "
-        f"{duration(left)} left"
-    )
+    line = f"step {step}/{total}  loss: {losses}"
+    if "images_per_second" in scalars:
+        line += f"  {scalars['images_per_second']:.0f} images/s"
+    if "seconds_left" in scalars:
+        line += f"  {duration(scalars['seconds_left'])} left"
+    return line
 
 
 def evaluation_line(step: int, metrics: Mapping[str, float]) -> str:
