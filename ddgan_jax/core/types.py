@@ -91,6 +91,9 @@ class Autoencoder(Protocol):
     Attributes:
       gaussian: whether the encoder gives a mean and a log-variance.
       codes: number of codes that latents are quantized to before they are decoded; 0: none.
+
+    With an attribute `dropout`, a rate above 0, `encode` and `rebuild` are given a second argument,
+    True, and a key "dropout" in training.
     """
 
     gaussian: bool
@@ -100,7 +103,16 @@ class Autoencoder(Protocol):
         """Initial variables for images of this shape."""
         ...
 
-    def apply(self, variables: Mapping[str, PyTree], x: Array, /, *, method: str) -> Any:
+    def apply(
+        self,
+        variables: Mapping[str, PyTree],
+        x: Array,
+        train: bool = False,
+        /,
+        *,
+        method: str,
+        rngs: Mapping[str, Array] | None = None,
+    ) -> Any:
         """The result of `method`."""
         ...
 
