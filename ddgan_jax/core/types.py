@@ -277,6 +277,9 @@ class Process(NamedTuple):
     posterior_sample: Callable[[Array, Array, Array, Array], Array]
 
 
+_DRAW_OF_SPACE = 2**31 - 1  # folded into the key of a phase
+
+
 class Space(NamedTuple):
     """The space that a method works in: pixels, Haar bands, latents of an autoencoder.
 
@@ -284,11 +287,25 @@ class Space(NamedTuple):
       shape: shape of one example in the space.
       encode: (data as loaded [B, *data], frozen) -> float32 [B, *shape], roughly in [-1, 1].
       decode: (x [B, *shape], frozen) -> float32 [B, *data] in the data's own range.
+      draw: (key, data, frozen) -> a draw of the distribution that the data have in the space, whose
+        mean is `encode`; None: the space is deterministic.
     """
 
     shape: Shape
     encode: Callable[[Array, PyTree], Array]
     decode: Callable[[Array, PyTree], Array]
+    draw: Callable[[Array, Array, PyTree], Array] | None = None
+
+    def training_batch(self, context: Context) -> Array:
+        """The batch in the space, [B, *shape]; drawn from `context.key` in a space with `draw`.
+
+        Every call with the same context returns the same.
+        """
+        data = context.batch["image"]
+        if self.draw is None:
+            return self.encode(data, context.frozen)
+        key = jax.random.fold_in(context.key, _DRAW_OF_SPACE)
+        return self.draw(key, data, context.frozen)
 
 
 class TrainState(NamedTuple):

@@ -43,7 +43,7 @@ _DTYPES = {
 }
 # NumPy has no bfloat16: the upper half of a float32, which arrays are widened to.
 _BFLOAT16 = np.dtype([("upper_half", "<u2")])
-_STORAGES = _DTYPES | {"BFloat16Storage": _BFLOAT16}
+_STORAGES: dict[str, np.dtype] = {**_DTYPES, "BFloat16Storage": _BFLOAT16}
 _MOST_CLASSES = 10_000  # distinct names in one pickle
 _LARGEST_EXPANSION = 2**20  # elements of a tensor that repeats the elements of its storage
 

@@ -123,7 +123,7 @@ def init(parts: GAN, key: Array) -> dict[str, PyTree]:
 
 def real_images(parts: GAN, context: Context) -> Array:
     """The batch in the space, float32 [B, *space]."""
-    return parts.space.encode(context.batch["image"], context.frozen)
+    return parts.space.training_batch(context)
 
 
 def fake_images(parts: GAN, params: Params, context: Context) -> Array:
