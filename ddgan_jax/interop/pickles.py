@@ -1,8 +1,6 @@
 """Check the size and the nesting of a pickle before it is loaded."""
 
-import pickle
 import pickletools
-from collections.abc import Iterator
 from typing import BinaryIO
 
 LARGEST_PICKLE = 2**26  # bytes; that of a checkpoint describes its tensors, and has far fewer
@@ -20,8 +18,9 @@ def next_pickle(file: BinaryIO) -> bytes:
       file: can be read and sought.
 
     Raises:
-      ValueError: the pickle is cut short or damaged, longer than `LARGEST_PICKLE`, has more than
+      ValueError: the pickle is cut short, longer than `LARGEST_PICKLE`, has more than
         `MOST_OPCODES` opcodes or nests deeper than `DEEPEST`.
+      LookupError: an opcode takes a value that is not there.
     """
     start = file.tell()
     _check_nesting(_Bounded(file))
@@ -55,7 +54,8 @@ def _check_nesting(file: _Bounded) -> None:
     """Raise a ValueError for a pickle that is too deep or has too many opcodes."""
     stack: list[int] = []  # depth of each value; -1 for a mark
     memo: dict[object, int] = {}
-    for count, (name, key, takes, gives) in enumerate(_opcodes(file)):
+    for count, (opcode, key, _) in enumerate(pickletools.genops(file)):  # type: ignore[arg-type]
+        name, takes, gives = opcode.name, opcode.stack_before, opcode.stack_after
         if count == MOST_OPCODES:
             raise ValueError(f"its pickle has more than {MOST_OPCODES:,} opcodes")
         if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
@@ -83,14 +83,3 @@ def _check_nesting(file: _Bounded) -> None:
             raise ValueError(f"its pickle nests deeper than {DEEPEST} containers")
         for kind in gives:
             stack.append(-1 if kind is pickletools.markobject else depth)
-
-
-def _opcodes(
-    file: _Bounded,
-) -> Iterator[tuple[str, object, list[pickletools.StackObject], list[pickletools.StackObject]]]:
-    """(name, argument, values taken from the stack, values put on it) of each opcode."""
-    try:
-        for opcode, argument, _ in pickletools.genops(file):  # type: ignore[arg-type]
-            yield opcode.name, argument, opcode.stack_before, opcode.stack_after
-    except (IndexError, pickle.UnpicklingError) as error:
-        raise ValueError("cut short or damaged") from error

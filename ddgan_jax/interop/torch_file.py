@@ -30,7 +30,7 @@ from ddgan_jax.io.run_folder import atomically
 
 _ZIP_START = b"PK\x03\x04"
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
-_DTYPES = {
+_DTYPES: dict[str, np.dtype] = {
     "DoubleStorage": np.dtype("<f8"),
     "FloatStorage": np.dtype("<f4"),
     "HalfStorage": np.dtype("<f2"),

@@ -213,7 +213,7 @@ def test_every_variant_is_tested():
 
 def test_an_unknown_variant_is_one_line():
     for stem in VARIANTS:
-        with pytest.raises(UserError, match="variant 'papr' is unknown; .* is needed"):
+        with pytest.raises(UserError, match=r"variant 'papr' is unknown; .* is needed"):
             load_config_file(f"{CONFIGS[0].with_name(stem + '.py')}:papr")
 
 

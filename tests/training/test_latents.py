@@ -115,7 +115,7 @@ def test_losses_of_a_phase_see_the_same_draw():
 
 @pytest.mark.slow
 def test_a_run_on_draws_of_the_posterior(autoencoder, tmp_path, capfd):
-    """The cache holds two numbers for each of a latent, and an autoencoder without KL is refused."""
+    """The cache holds means and variances; an autoencoder without KL is refused."""
     fails(
         capfd,
         [*tiny_lddgan(autoencoder, "space.sample=true"), f"--workdir={tmp_path / 'no'}"],
