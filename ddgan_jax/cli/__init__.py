@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 import ddgan_jax
 from ddgan_jax.cli import environment
 from ddgan_jax.cli.common import Parser
-from ddgan_jax.cli.errors import Status, run_command
+from ddgan_jax.cli.exit_status import Status, run_command
 from ddgan_jax.core.errors import UserError, nearest
 
 
@@ -106,12 +106,12 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: arguments without the program's name; those of the process if None.
 
     Returns:
-      The exit status, see `errors.Status`.
+      The exit status, see `exit_status.Status`.
     """
     return run_command(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
-def entry(command: str = "") -> NoReturn:
+def run_and_exit(command: str = "") -> NoReturn:
     """Run a command with the arguments of this process, and end the process.
 
     Args:

@@ -22,4 +22,5 @@ def run(args: argparse.Namespace) -> int:
     out = common.out_of(args)
     from ddgan_jax.evaluation.compare import compare
 
-    return compare([Path(name) for name in args.runs.split(",") if name], out)
+    compare([Path(name) for name in args.runs.split(",") if name], out)
+    return 0

@@ -101,10 +101,9 @@ def run(args: argparse.Namespace) -> int:
         find_source(args.source)
     if args.export:
         file, step = Path(args.export), common.step_of(args)
-        return export_checkpoint(
-            workdir, file, args.source, step, args.module_prefix, bands=args.bands
-        )
-    config, file = common.read_config(args), Path(args.checkpoint)
-    return import_checkpoint(
-        args.source, file, config, workdir, max(args.step, 0), args.raw, args.bands
-    )
+        export_checkpoint(workdir, file, args.source, step, args.module_prefix, bands=args.bands)
+    else:
+        config, file = common.read_config(args), Path(args.checkpoint)
+        step = max(args.step, 0)
+        import_checkpoint(args.source, file, config, workdir, step, args.raw, args.bands)
+    return 0

@@ -285,7 +285,8 @@ class Space(NamedTuple):
 
     Attributes:
       shape: shape of one example in the space.
-      encode: (data as loaded [B, *data], frozen) -> float32 [B, *shape], roughly in [-1, 1].
+      encode: (data as loaded [B, *data], frozen) -> float32 [B, *shape], roughly in [-1, 1] (root
+        mean square 1 for latents with config.space.unit='deviation').
       decode: (x [B, *shape], frozen) -> float32 [B, *data] in the data's own range.
       draw: (key, data, frozen) -> a draw of the distribution that the data have in the space, whose
         mean is `encode`; None: the space is deterministic.

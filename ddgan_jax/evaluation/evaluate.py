@@ -1,4 +1,4 @@
-"""`--mode=evaluate`: metrics of a run's samples, of images from elsewhere, and during training.
+"""Evaluation of a run's samples, of images from elsewhere, and during training.
 
 Samples are rounded to 8 bits first, as image files are.
 """
@@ -42,7 +42,7 @@ def evaluate(
     out: Path | None = None,
     step: int | None = None,
     say: Say = print,
-) -> int:
+) -> None:
     """Evaluate a run: print a table and write `evaluation.json`.
 
     A method that does not sample is evaluated by its reconstructions of `config.eval.split`.
@@ -51,11 +51,8 @@ def evaluate(
       config: config of the run, with `config.eval` as wanted.
       workdir: the run folder.
       out: folder of `evaluation.json`; the run folder if None.
-      step: of the checkpoint; the last one if None.
+      step: checkpoint step; None for the latest.
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: see `load` and `make_evaluator`; or `out` cannot be written to.
@@ -102,7 +99,7 @@ def evaluate(
             **_machine(model),
         },
     }
-    return _finish(report, out, say)
+    _finish(report, out, say)
 
 
 def _weights(model: Model, config: ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -133,7 +130,7 @@ def evaluate_source(
     samples_split: str,
     out: Path,
     say: Say = print,
-) -> int:
+) -> None:
     """Evaluate images that are not a run's: a file of samples, or another data set.
 
     Args:
@@ -142,9 +139,6 @@ def evaluate_source(
       samples_split: split of `samples`.
       out: folder of `evaluation.json`.
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: see `make_evaluator`; or samples that do not exist, are too few, or have another
@@ -162,7 +156,7 @@ def evaluate_source(
         "metrics": metrics,
         "protocol": {"run": f"{samples}, {samples_split}", **details, **_machine(None)},
     }
-    return _finish(report, out, say)
+    _finish(report, out, say)
 
 
 def during_training(run: Run) -> Callable[[TrainState], dict[str, float]]:
@@ -209,10 +203,10 @@ def _machine(model: Model | None) -> dict[str, Any]:
     }
 
 
-def _finish(report: Mapping[str, Any], out: Path, say: Say) -> int:
+def _finish(report: Mapping[str, Any], out: Path, say: Say) -> None:
     """Print the report and write it, on process 0."""
     if jax.process_index() != 0:
-        return 0
+        return
     for line in table(report):
         say(line)
     path = out / "evaluation.json"
@@ -221,7 +215,6 @@ def _finish(report: Mapping[str, Any], out: Path, say: Say) -> int:
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
     say(f"written to {path}")
-    return 0
 
 
 def table(report: Mapping[str, Any]) -> list[str]:

@@ -47,7 +47,7 @@ class Reference(NamedTuple):
     """Reference statistics: features of real images.
 
     Attributes:
-      moments: of the features of all images.
+      moments: mean and covariance of the features of all images.
       features: float32 [at most KEPT, F].
       images_hash: first 16 hexadecimal digits of the sha256 of shape and pixels, in order.
     """
@@ -101,10 +101,10 @@ def extract(
       extractor: the feature network.
       batches: uint8 [b, H, W, C] each, of any b.
       mesh: devices; each batch is split over them.
-      batch_size: images per compiled call, rounded up to a multiple of the devices.
+      batch_size: images per compiled call, rounded up to a multiple of the number of devices.
       total: number of images, for the progress bar.
       repeat_grey: see `to_channels`.
-      label: of the progress bar.
+      label: label of the progress bar.
     """
     same, split = meshes.replicated(mesh), meshes.batch_sharded(mesh)
     apply = jax.jit(extractor.apply, in_shardings=(same, split), out_shardings=same)
@@ -206,7 +206,7 @@ def measure(
         and "precision" are of Inception only.
       metrics: those that need logits are skipped if there are none.
       mesh: devices to compute on.
-      seed: of random subsets.
+      seed: seed of the random subsets.
 
     Returns:
       The numbers by the names that reports show.

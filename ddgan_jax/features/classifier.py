@@ -34,7 +34,7 @@ from ddgan_jax.networks.classifier import SIZES, Classifier
 from ddgan_jax.parallel.batching import in_batches
 
 WEIGHTS = Path(__file__).with_name("weights")
-_WRITTEN = "file written by `python -m ddgan_jax.metrics.classifier`"
+_WRITTEN = "file written by `python -m ddgan_jax classifier`"
 
 
 def load_classifier(name_or_path: str) -> Extractor:
@@ -76,7 +76,7 @@ def classify(extractor: Extractor, images: np.ndarray, batch_size: int = 500) ->
       batch_size: images per compiled call.
 
     Returns:
-      Float32 [N, K].
+      float32 [N, K].
     """
     apply = jax.jit(extractor.apply)
     batches = in_batches(

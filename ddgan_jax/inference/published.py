@@ -18,7 +18,7 @@ from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.core.types import PyTree
 from ddgan_jax.data import data_shape
 from ddgan_jax.inference.model import load
-from ddgan_jax.inference.sampling import averages
+from ddgan_jax.inference.sampling import ema_shapes
 from ddgan_jax.interop import wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.averages import read_published
@@ -191,7 +191,7 @@ def import_checkpoint(
     raw: bool = False,
     bands: str = "",
     say: Say = print,
-) -> int:
+) -> None:
     """Write a run folder that can be sampled from and evaluated, but not trained further.
 
     Args:
@@ -203,9 +203,6 @@ def import_checkpoint(
       raw: import the weights that the optimizer updates, where the file has averages beside them.
       bands: see `bands_of`.
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: the config describes another network, the file is damaged or has other arrays, or
@@ -221,7 +218,7 @@ def import_checkpoint(
         check(config, "space.scale", config.space.scale > 0, "the one it was trained with")
     arrays, holds = read_published(file, published.inside, published.optimizers, raw=raw)
     shape = data_shape(config.data)
-    abstract = averages(build_method(config, shape), config)[published.role]
+    abstract = ema_shapes(build_method(config, shape), config)[published.role]
     try:
         arrays = plain_names(arrays)
         arrays = {k: v for k, v in arrays.items() if not k.startswith(published.without)}
@@ -233,7 +230,7 @@ def import_checkpoint(
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     run_folder.check_writable("--workdir", workdir)
     if networks:
-        networks.adopt(config, {"scale": config.space.scale}, workdir)
+        networks.copy_into(config, {"scale": config.space.scale}, workdir)
     save_config(workdir, config)
     run_folder.save_info(
         workdir,
@@ -254,8 +251,7 @@ def import_checkpoint(
         checkpoint.save_ema(manager, step, {published.role: params})
     order = f"; wavelet bands in the order of {bands}" if bands else ""
     say(f"{file}: {holds}{order}")
-    say(f"{count:,} parameters: sample with --mode=sample --workdir={workdir}")
-    return 0
+    say(f"{count:,} parameters; draw samples: python -m ddgan_jax sample --workdir={workdir}")
 
 
 def export_checkpoint(
@@ -266,20 +262,17 @@ def export_checkpoint(
     wrapped: bool = False,
     bands: str = "",
     say: Say = print,
-) -> int:
+) -> None:
     """Write the moving average of a run as a PyTorch file that the published code loads.
 
     Args:
       workdir: the run folder.
       file: the PyTorch file to write; `torch.load(file, weights_only=True)` reads it.
       source: a key of `SOURCES`; "": the one that fits the config.
-      step: of the checkpoint; None: the last one.
+      step: checkpoint step; None for the latest.
       wrapped: begin every name with "module.".
       bands: see `bands_of`.
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: see `model.load`; the network has no published counterpart; or `file` exists.
@@ -301,4 +294,3 @@ def export_checkpoint(
     write_torch(file, {prefix + name: array for name, array in arrays.items()})
     order = f", wavelet bands in the order of {bands}" if bands else ""
     say(f"{file}: {len(arrays)} arrays of step {model.step}, weights {content_hash(arrays)}{order}")
-    return 0

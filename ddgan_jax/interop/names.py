@@ -77,7 +77,7 @@ def layer(name: str, path: str, tree: Tree, *, pointwise: bool = False) -> tuple
     """Entries of one convolution, dense layer or norm: its weight, and its bias if it has one.
 
     Args:
-      name: of the PyTorch module; its arrays are `NAME.weight` and `NAME.bias`.
+      name: name of the PyTorch module; its arrays are `NAME.weight` and `NAME.bias`.
       path: path of our layer in `tree`, such as "down_0_block_1/norm_0/style".
       tree: our parameters, or their shapes.
       pointwise: whether PyTorch's layer is a 1x1 convolution where ours is dense.
@@ -102,7 +102,7 @@ def to_params(arrays: Arrays, entries: Sequence[Entry], abstract: PyTree) -> PyT
     """Convert the arrays of a PyTorch file to parameters.
 
     Args:
-      arrays: by name, in PyTorch's layouts; floats of any precision.
+      arrays: arrays by name, in PyTorch's layouts; floats of any precision.
       entries: one for each parameter.
       abstract: the parameters, or their shapes and dtypes.
 

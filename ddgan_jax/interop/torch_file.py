@@ -301,7 +301,7 @@ def write_torch(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
     Args:
       path: the file to write.
-      arrays: by name; float, integer or boolean, with a dtype that PyTorch has.
+      arrays: arrays by name; float, integer or boolean, with a dtype that PyTorch has.
     """
     plain = {name: np.require(a, a.dtype.newbyteorder("<"), "C") for name, a in arrays.items()}
     with atomically(path) as partial, zipfile.ZipFile(partial, "w") as archive:

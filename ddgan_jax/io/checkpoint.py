@@ -117,7 +117,7 @@ def restore_state(
 
     Args:
       manager: see `opened`.
-      step: of the checkpoint.
+      step: step of the checkpoint.
       abstract: shapes, dtypes and shardings of the state.
 
     Raises:
@@ -238,7 +238,7 @@ def latest_step(manager: ocp.CheckpointManager, step: int | None = None) -> int:
     steps = sorted(manager.all_steps())
     folder = manager.directory
     if not steps:
-        raise UserError(f"no checkpoint in {folder}; train first with --mode=train")
+        raise UserError(f"no checkpoint in {folder}; train first: python -m ddgan_jax train")
     if step is not None and step not in steps:
         raise UserError(
             f"no checkpoint of step {step} in {folder}; one of the steps {steps} is needed"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.core.types import Shape
 from ddgan_jax.io.storage import AnyPath, locked
 
 
@@ -75,7 +74,7 @@ def save_info(workdir: AnyPath, info: Mapping[str, Any]) -> None:
     write_atomically(workdir / "info.json", json.dumps(info, indent=2) + "\n")
 
 
-def data_shape(workdir: AnyPath) -> Shape:
+def data_shape(workdir: AnyPath) -> tuple[int, ...]:
     """The shape of one example of the run's training data, from info.json.
 
     Raises:

@@ -71,7 +71,7 @@ def adaptive_weight(last_layer: Any, kernel: Array, grad_rec: Array, grad_adv: A
 
     Args:
       last_layer: kernel -> x'.
-      kernel: of the last layer, where the gradients are compared.
+      kernel: kernel of the last layer, where the gradients are compared.
       grad_rec, grad_adv: gradients of the two losses with respect to x'.
     """
     _, pull = jax.vjp(last_layer, kernel)
@@ -105,9 +105,9 @@ def make_autoencoder(
     Args:
       autoencoder: see `core.types.Autoencoder`.
       discriminator: image [B, H, W, C] -> logits of patches [B, h, w].
-      shape: of one image.
-      weights: of the terms of the loss. If `weights.lpips` is positive, the losses read the weights
-        of LPIPS from `Context.frozen["lpips"]`.
+      shape: (H, W, C) of one image.
+      weights: factors of the terms of the loss. If `weights.lpips` is positive, the losses read the
+        parameters of LPIPS from `Context.frozen["lpips"]`.
     """
     space = pixels(shape)
     factor = math.prod(shape) if weights.reduction == "sum" else 1

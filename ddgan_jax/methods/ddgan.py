@@ -244,8 +244,8 @@ FIELDS: dict[str, Field] = {
     "latent_size": LATENT_SIZE,
     **ADVERSARIAL_FIELDS,
     "diffusion.num_steps": integer(4, 1, 10**5, help="T, denoising steps"),
-    "diffusion.beta_min": number(0.1, 0, 100, open_low=True, help="of the VP diffusion"),
-    "diffusion.beta_max": number(20.0, 0, 100, open_low=True, help="of the VP diffusion"),
+    "diffusion.beta_min": number(0.1, 0, 100, open_low=True, help="VP diffusion: rate at time 0"),
+    "diffusion.beta_max": number(20.0, 0, 100, open_low=True, help="VP diffusion: rate at time 1"),
     "reconstruction.kind": choice(
         "none",
         "none",

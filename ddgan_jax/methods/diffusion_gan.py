@@ -1,9 +1,9 @@
 """Diffusion-GAN: a GAN whose discriminator sees diffused images (Wang et al. 2022, 2206.02262).
 
-It is `gan.make_gan` with `instance_noise.diffuse` between images and discriminator; the gradients
-of the generator and of R1 (at the clean image) pass through it. The state of the noise (p, T,
-the list of times) is `Carry.shared` and changes inside the compiled step: after both players have
-moved, from the sign of the discriminator's logits on the diffused real images of its own turn.
+This is `gan.make_gan` with `instance_noise.diffuse` applied to every discriminator input. Gradients
+pass through it: those of the generator, and R1 and R2, which are taken with respect to the
+undiffused images. `Carry.shared` is a `NoiseState`, updated inside the compiled step from the real
+logits of the discriminator phase; p, T and the times change every `every` discriminator steps.
 """
 
 from collections.abc import Mapping
@@ -28,10 +28,14 @@ def make_diffusion_gan(
     """Diffusion-GAN over any space.
 
     Args:
-      parts: of a GAN; its view is replaced, and the discriminator's t is in 0..t_max.
+      parts: the parts of a GAN. `parts.view` is ignored; the discriminator gets t in {0..t_max}.
       penalties: see `make_gan`.
       noise: settings of the noise.
       disc_steps: see `make_gan`; the noise adapts to the last of them.
+
+    Returns:
+      The method. It also logs "disc/p" and "disc/chain_length", the state of the noise before the
+      step. Its `carry_init` raises a UserError for settings that `instance_noise.init` refuses.
     """
 
     def view(carry: Carry, key: Array, x: Array) -> tuple[Array, Array]:
@@ -74,7 +78,9 @@ FIELDS: dict[str, Field] = {
     "instance_noise.beta_max": number(
         0.02, 0, 1, open_low=True, open_high=True, help="variance of the chain's last step"
     ),
-    "instance_noise.noise_std": number(0.05, 0, 1e3, help="of the noise; images are in [-1, 1]"),
+    "instance_noise.noise_std": number(
+        0.05, 0, 1e3, help="standard deviation of the noise, for images in [-1, 1]"
+    ),
     "instance_noise.timesteps": choice(
         "priority", "priority", "uniform", help="weights of t in 1..T: t - 1, or all equal"
     ),
@@ -82,12 +88,19 @@ FIELDS: dict[str, Field] = {
         0.6, -1, 1, help="mean sign D(real) above which the chain gets longer"
     ),
     "instance_noise.every": integer(4, 1, 10**6, help="steps between two updates of p"),
-    "instance_noise.images": integer(100_000, help="real images in which p can move from 0 to 1"),
+    "instance_noise.images": integer(
+        100_000, help="number of real images over which p rises from 0 to 1 if it never falls"
+    ),
 }
 
 
 def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
-    """The Diffusion-GAN that a complete config describes, for data of `shape`."""
+    """The Diffusion-GAN that a complete config describes, for data of `shape`.
+
+    Raises:
+      UserError: t_max is below t_min or beta_max below beta_min, `latent_size` is 0 with
+        config.noise='latent', or the space or a network does not fit the data.
+    """
     del length
     noise = InstanceNoise(**config.instance_noise.to_dict())
     lowest = f"at least t_min = {noise.t_min}"

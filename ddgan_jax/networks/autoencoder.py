@@ -36,8 +36,8 @@ class Block(nn.Module):
 
     Attributes:
       features: number of output channels.
-      dropout: rate, in training.
-      dtype: of the computation.
+      dropout: dropout rate in training.
+      dtype: compute dtype.
     """
 
     features: int
@@ -76,7 +76,7 @@ class Encoder(nn.Module):
 
     Attributes:
       outputs: number of output channels.
-      width, multipliers, blocks, attention, dropout, dtype: as in `Autoencoder`.
+      width, multipliers, blocks, attention, dropout, dtype: see `Autoencoder`.
     """
 
     outputs: int
@@ -119,8 +119,8 @@ class Decoder(nn.Module):
     The adaptive weight of the adversarial loss is measured at its last layer, `out`.
 
     Attributes:
-      channels: of the image.
-      width, multipliers, blocks, attention, dropout, dtype: as in `Autoencoder`.
+      channels: channels of the image.
+      width, multipliers, blocks, attention, dropout, dtype: see `Autoencoder`.
     """
 
     channels: int
@@ -167,15 +167,15 @@ class Autoencoder(nn.Module):
     Attributes:
       channels: C.
       width: channels at the highest resolution.
-      multipliers: of `width`, one per level.
+      multipliers: factors of `width`, one per level.
       blocks: residual blocks per level of the encoder; the decoder has one more.
       attention: heights at which blocks are followed by attention; the middle always has it.
       latent_channels: c.
       gaussian: whether the encoder predicts a log-variance besides the mean.
       codes: number of codes that latents are quantized to before they are decoded; 0: none.
       tanh: output through tanh; else linear.
-      dropout: rate inside residual blocks, in training.
-      dtype: of the computation.
+      dropout: dropout rate of the residual blocks in training.
+      dtype: compute dtype.
     """
 
     channels: int
@@ -249,8 +249,8 @@ class MLP(nn.Module):
 
     Attributes:
       outputs: number of outputs.
-      width, blocks: of the trunk.
-      dtype: of the computation.
+      width, blocks: width of the trunk, and its number of residual blocks.
+      dtype: compute dtype.
     """
 
     outputs: int
@@ -273,10 +273,10 @@ class MLPAutoencoder(nn.Module):
     """Autoencoder of residual MLPs for very small images, without codes.
 
     Attributes:
-      shape: of one image.
-      width, blocks: of the trunks of encoder and decoder.
+      shape: (H, W, C) of one image.
+      width, blocks: see `mlp.Trunk`; the same for encoder and decoder.
       latent_shape: shape of the latents of one image; any.
-      gaussian, tanh, dtype: as in `Autoencoder`.
+      gaussian, tanh, dtype: see `Autoencoder`.
     """
 
     shape: Shape

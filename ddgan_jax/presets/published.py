@@ -194,8 +194,8 @@ def at_256(
     Args:
       config: the config to change.
       data: `config.data.name`.
-      batch_size, duration: of training.
-      every: between two checkpoints, and between two sample grids.
+      batch_size, duration: batch size and length of training.
+      every: duration between two checkpoints, and between two sample grids.
       num_samples: images for the evaluation.
 
     Returns:
@@ -216,7 +216,7 @@ def on_cifar10(
 
     Args:
       config: the config to change.
-      duration, batch_size: of training.
+      duration, batch_size: length and batch size of training.
       num_samples: images for the evaluation.
 
     Returns:

@@ -1,4 +1,7 @@
-"""Latent space: scaled latents of a frozen autoencoder, roughly in [-1, 1] (LDDGAN)."""
+"""Latent space of LDDGAN: latents of a frozen autoencoder divided by a scale.
+
+The scale is their largest absolute value, their root mean square, or config.space.scale.
+"""
 
 from typing import Any
 
@@ -25,11 +28,13 @@ def latent(
     """Latent space: encode(x) = E(x) / scale, decode(z) = clip(D(scale z), -1, 1).
 
     The frozen parameters are {"autoencoder": parameters of E and D, "scale": float32 scalar}.
-    `encode` treats uint8 data as images; float32 data are from the cache, and are only divided by
-    the scale.
+    `encode` takes images uint8 [B, H, W, C], or cached unscaled latents float32 [B, h, w, c], and
+    returns float32 [B, h, w, c]. E is deterministic: its mean if it predicts a log-variance.
+    `decode` takes float32 [B, h, w, c] and returns images float32 [B, H, W, C] in [-1, 1].
 
     With `sample`, training uses draws (E(x) + exp(v / 2) noise) / scale of the autoencoder's
-    posterior, with its log-variance v, as latent diffusion does. The cache then holds E(x) and v.
+    posterior, with its log-variance v, as latent diffusion does. The cache then holds E(x) and v,
+    float32 [B, h, w, 2 c].
 
     Args:
       autoencoder: the network with E and D.
@@ -104,6 +109,10 @@ def _cached(config: ConfigDict, shape: Shape) -> Space:
 def _feed(
     config: ConfigDict, source: Source, frozen: dict[str, Any]
 ) -> tuple[Source, dict[str, Any]]:
+    """Return the latents as a source, and `frozen` with the scale.
+
+    The scale is that of scale.json, else config.space.scale, else measured on the data.
+    """
     space = _cached(config, source.shape)
     feed, measured = on_all_processes(lambda: latent_cache.encoded(config, space, source, frozen))
     if autoencoder_folder.read_scale(as_path(config.space.autoencoder)) is None:
@@ -122,24 +131,29 @@ SPACE = SpaceEntry(
     {
         "space.kind": KIND,
         "space.autoencoder": text(REQUIRED, help="run folder of a trained autoencoder"),
-        "space.scale": number(0.0, help="divisor of the latents; 0: measured on the data"),
+        "space.scale": number(
+            0.0,
+            help="divisor of the latents; 0: measured on the data; ignored once the run folder has "
+            "scale.json",
+        ),
         "space.unit": choice(
             "largest",
             "largest",
             "deviation",
-            help="what scale 0 measures: the largest absolute latent, or the root mean square",
+            help="what scale 0 measures: the largest absolute latent, or the root mean square; "
+            "ignored once the run folder has scale.json",
         ),
         "space.sample": flag(
             False, help="train on draws of the autoencoder's posterior, not on its mean"
         ),
     },
     FrozenNetworks(
-        own=autoencoder_folder.own,
+        use_local_copy=autoencoder_folder.use_local_copy,
         check=autoencoder_folder.check_trained,
         shapes=autoencoder_folder.shapes,
         load=autoencoder_folder.load,
         feed=_feed,
-        adopt=autoencoder_folder.adopt,
+        copy_into=autoencoder_folder.copy_into,
         batch=_batch,
         folder=autoencoder_folder.FOLDER,
     ),

@@ -51,7 +51,7 @@ def jitter(key: Array, images: Array) -> Array:
       images: float32 [B, S, S, 1].
 
     Returns:
-      Float32 [B, S, S, 1].
+      float32 [B, S, S, 1].
     """
     batch, size = images.shape[:2]
     pixel = jnp.arange(size, dtype=jnp.float32)
@@ -185,7 +185,7 @@ def make_classifier(
       data_dir: `config.data.dir`, the folder of prepared TFDS data.
       size: height and width of the network's input; 0: those of the data.
       steps: number of training steps with `BATCH` images each.
-      seed: in [0, 2^32).
+      seed: random seed in [0, 2^32).
       say: prints a line.
 
     Raises:

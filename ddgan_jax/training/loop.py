@@ -52,10 +52,10 @@ def train(
     """Train a run in `workdir`, or resume it.
 
     Args:
-      config: of the run; if the folder holds a run, `check_same_run` says what may differ.
+      config: config of the run; if the folder holds a run, `check_same_run` says what may differ.
       workdir: the run folder, created if it does not exist.
       say: prints a line.
-      devices: to use; all if None.
+      devices: devices to use; all if None.
       make_evaluate: run -> the evaluation that `config.eval.every` asks for, such as
         `evaluation.evaluate.during_training`.
 
@@ -63,7 +63,7 @@ def train(
       The exit status: 0, or 128 + the signal that ended the run (after a checkpoint).
 
     Raises:
-      UserError: a mistake in the config or the data, or a run folder that cannot be used.
+      UserError: an invalid config, invalid data, or a run folder that cannot be used.
     """
     if jax.process_index() != 0:
         say = _silent
@@ -84,7 +84,7 @@ def train(
         try:
             on_process_zero(lambda: held.enter_context(run_folder.claimed(workdir)))
             if networks := find_space(config).frozen:
-                on_process_zero(lambda: networks.adopt(config, run.frozen, workdir))
+                on_process_zero(lambda: networks.copy_into(config, run.frozen, workdir))
             manager = held.enter_context(checkpoint.opened(workdir, config.train.keep))
             state, window = _start(run, manager, say)
             # After the restore: a run that cannot be resumed is left unchanged.

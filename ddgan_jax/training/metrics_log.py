@@ -1,6 +1,7 @@
 """Metrics of training as JSONL files, TensorBoard events and progress lines.
 
-A resumed run writes the same files as one that was never interrupted.
+A resumed run continues the JSONL files as if it had not been interrupted, except for timings, and
+adds a TensorBoard events file.
 """
 
 import contextlib
@@ -25,18 +26,19 @@ Metrics = Mapping[str, Array]
 class MetricsLog:
     """Writer of `metrics.jsonl`, `evaluation.jsonl` and TensorBoard events of a run folder.
 
-    Lines after step `start`, which a killed run wrote after its last checkpoint, are deleted first.
+    Creates the folders `tensorboard/` and `samples/`, and deletes the lines after step `start`,
+    which a killed run wrote after its last checkpoint.
 
-    Every method passes its data to the operating system before it returns, and raises what fails.
-    tensorboardX's own writer uses a thread, which ends on a full disk and leaves the training loop
-    waiting for it.
+    Every method flushes to the operating system before it returns, so write errors are raised in
+    the caller. (tensorboardX's own writer thread dies on a full disk, and the training loop then
+    blocks.)
 
     Args:
       workdir: the run folder.
       start: step at which the run begins or resumes.
 
     Attributes:
-      path: of `metrics.jsonl`.
+      path: path of `metrics.jsonl`.
       evaluations: path of `evaluation.jsonl`.
       seconds: seconds of training before step `start`.
 
@@ -64,12 +66,12 @@ class MetricsLog:
             self._close = files.pop_all().close
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Write a line to `metrics.jsonl` and a TensorBoard point per scalar."""
+        """Write a line to `metrics.jsonl`, with 6 significant digits, and TensorBoard points."""
         self._file.write(_line(step, scalars))
         self._points(step, scalars)
 
     def evaluation(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Write a line to `evaluation.jsonl` and a TensorBoard point "eval/<name>" per scalar."""
+        """Write a line to `evaluation.jsonl`, and TensorBoard points named "eval/<name>"."""
         with self.evaluations.open("ab", buffering=0) as file:
             file.write(_line(step, scalars))
         self._points(step, {f"eval/{name}": value for name, value in scalars.items()})
@@ -99,12 +101,13 @@ class MetricsLog:
 
 
 def read_lines(path: Path) -> list[dict[str, float]]:
-    """The lines of a JSONL file, [] if there is no file; incomplete lines are skipped."""
+    """Read the lines of a JSONL file that are complete and have a "step"; [] without the file."""
     lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
     return [json.loads(line) for line in lines if line.endswith("\n") and _is_line(line)]
 
 
 def _line(step: int, scalars: Mapping[str, float]) -> bytes:
+    """A line of a JSONL file, with 6 significant digits."""
     rounded = {name: float(f"{value:.6g}") for name, value in scalars.items()}
     return (json.dumps({"step": step, **rounded}) + "\n").encode()
 
@@ -157,18 +160,19 @@ class Window:
         self._pending.append((step, metrics))
 
     def settle(self, advice: Callable[[], str]) -> None:
-        """Fetch the metrics added so far and check them. The only host sync of the loop.
+        """Copy the pending metrics to the host, check that they are finite, and sum them.
 
         Args:
-          advice: () -> end of the error message, for the user.
+          advice: () -> the end of the error message, what the user can do.
 
         Raises:
-          UserError: a metric is NaN or infinite. Names the first such step, phase and metric.
+          UserError: a metric is NaN or infinite; the message has the first such step, phase and
+            metric.
         """
         fetched = jax.device_get([metrics for _, metrics in self._pending])
         for (step, _), metrics in zip(self._pending, fetched, strict=True):
-            by_phase = sorted(metrics, key=lambda name: self._roles.index(name.split("/")[0]))
-            for name in by_phase:
+            names = sorted(metrics, key=lambda name: self._roles.index(name.split("/")[0]))
+            for name in names:
                 value = metrics[name]
                 if not np.isfinite(value):
                     role, _, metric = name.partition("/")
@@ -206,7 +210,7 @@ class Clock:
         self.forget(step)
 
     def forget(self, step: int) -> None:
-        """Restart at `step`, so that the time since the last `read` (a compilation) is ignored."""
+        """Start a new interval at `step`; the time since the last `read` does not count."""
         self.step, self._window, self._since = step, 0.0, time.perf_counter()
 
     @contextlib.contextmanager
@@ -230,7 +234,7 @@ class Clock:
 
 
 def duration(seconds: float) -> str:
-    """Format seconds: 3725 -> "1h 02m", 65 -> "1m 05s"."""
+    """Format seconds: 3725 -> "1h 02m", 65 -> "1m 05s", 5 -> "5s"."""
     minutes, secs = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

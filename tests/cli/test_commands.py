@@ -17,7 +17,7 @@ import ddgan_jax
 from ddgan_jax import cli
 from ddgan_jax.cli import COMMANDS, commands_with, environment, main, parser_of
 from ddgan_jax.cli.common import Parser
-from ddgan_jax.cli.errors import Status, run_command
+from ddgan_jax.cli.exit_status import Status, run_command
 from ddgan_jax.config import plugins
 from ddgan_jax.core.errors import UserError
 
@@ -106,7 +106,9 @@ def test_console_script_and_typing_marker():
     script = setup["options.entry_points"]["console_scripts"].strip()
     name, target = re.split(r"\s*=\s*", script)
     module, attribute = target.split(":")
-    assert name == "ddgan" and getattr(importlib.import_module(module), attribute) is cli.entry
+    assert (
+        name == "ddgan" and getattr(importlib.import_module(module), attribute) is cli.run_and_exit
+    )
     assert "py.typed" in setup["options.package_data"]["ddgan_jax"]
     assert (runs.ROOT / "ddgan_jax" / "py.typed").is_file()
     status, out, _ = command("--version", code=f"from {module} import {attribute}; {attribute}()")
@@ -134,7 +136,7 @@ def test_main_is_short_and_imported_by_nobody():
 @pytest.mark.parametrize(("module", "name"), ALIASES.items())
 def test_earlier_names_are_the_same_commands(module, name):
     assert command("--help", module=f"ddgan_jax.{module}") == command(name, "--help")
-    assert vars(importlib.import_module(f"ddgan_jax.{module}")).get("entry") is None
+    assert vars(importlib.import_module(f"ddgan_jax.{module}")).get("run_and_exit") is None
 
 
 def test_a_name_that_is_none():

@@ -199,7 +199,7 @@ def test_the_run_folder_suffices(finished, tmp_path):
 @pytest.mark.parametrize("unit", ["largest", "deviation"])
 def test_latents_of_the_training_data_are_of_unit_size(finished, unit):
     _, run = finished
-    config = autoencoder_folder.own(read_config(run), run)
+    config = autoencoder_folder.use_local_copy(read_config(run), run)
     config.space.unit = unit
     frozen = autoencoder_folder.load(config, meshes.make_mesh())
     source = load_source(config.data)
@@ -214,7 +214,7 @@ def test_latents_of_the_training_data_are_of_unit_size(finished, unit):
 @pytest.mark.slow
 def test_the_scale_of_a_run_is_the_measured_one(finished):
     _, run = finished
-    config = autoencoder_folder.own(read_config(run), run)
+    config = autoencoder_folder.use_local_copy(read_config(run), run)
     frozen = autoencoder_folder.load(config, meshes.make_mesh())
     assert config.space.unit == "deviation"
     source = load_source(config.data)
@@ -290,7 +290,7 @@ def test_bad_input_is_one_line(autoencoder, finished, tmp_path, capfd):
     (broken / "autoencoder" / "scale.json").write_text("{")
     fails(capfd, ["--mode=sample", f"--workdir={broken}"], "scale.json cannot be read")
     sample = ["--mode=sample", f"--workdir={autoencoder}"]
-    fails(capfd, sample, "draws no samples", "--mode=reconstruct")
+    fails(capfd, sample, "draws no samples", "ddgan_jax reconstruct")
     fails(
         capfd, ["--mode=reconstruct", f"--workdir={finished[1]}"], "method is 'ddgan'", "inversion"
     )
