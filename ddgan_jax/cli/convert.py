@@ -6,13 +6,15 @@ file is executed):
       --config=configs/ddgan_cifar10.py --workdir=runs/official
 The config has to describe the same network, with changes if need be:
   ... --config.gen.multipliers=1,2,4 --config.data.image_size=64
-A latent DDGAN needs its autoencoder first, and the number by which its latents were divided (the
-published code has 105 for CIFAR-10, 6 and 60 for the others; see the config that it came with):
+A latent DDGAN needs its autoencoder first, and the number by which its latents were divided. Use
+the variant `released` of the configs: it has this number (105 for CIFAR-10, 6 and 60 for the
+others) and the tanh at the end of CIFAR-10's autoencoder, which has no parameters, so that its lack
+would not be noticed:
   python -m ddgan_jax convert --source=ldm_autoencoder --checkpoint=autoencoder.ckpt \
-      --config=configs/autoencoder_cifar10.py --workdir=runs/ae
+      --config=configs/autoencoder_cifar10.py:released --workdir=runs/ae
   python -m ddgan_jax convert --source=lddgan --checkpoint=netG_1200.pth \
-      --config=configs/lddgan_cifar10.py --config.space.autoencoder=runs/ae \
-      --config.space.scale=105 --workdir=runs/official
+      --config=configs/lddgan_cifar10.py:released --config.space.autoencoder=runs/ae \
+      --workdir=runs/official
 Then, as for any run:
   python -m ddgan_jax sample --workdir=runs/official
   python -m ddgan_jax evaluate --workdir=runs/official

@@ -1,7 +1,8 @@
 """Check the size and the nesting of a pickle before it is loaded."""
 
 import pickletools
-from typing import BinaryIO
+from collections.abc import Iterable
+from typing import Any, BinaryIO
 
 LARGEST_PICKLE = 2**26  # bytes; that of a checkpoint describes its tensors, and has far fewer
 DEEPEST = 100  # containers in one another; functions of tuples are recursive, in C too
@@ -53,13 +54,18 @@ class _Bounded:
 def _check_nesting(file: _Bounded) -> None:
     """Raise a ValueError for a pickle that is too deep or has too many opcodes."""
     stack: list[int] = []  # depth of each value; -1 for a mark
-    memo: dict[object, int] = {}
-    for count, (opcode, key, _) in enumerate(pickletools.genops(file)):  # type: ignore[arg-type]
+    memo: dict[Any, int] = {}
+    opcodes: Iterable[tuple[pickletools.OpcodeInfo, Any, int | None]]
+    opcodes = pickletools.genops(file)  # type: ignore[arg-type]
+    for count, (opcode, key, _) in enumerate(opcodes):
         name, takes, gives = opcode.name, opcode.stack_before, opcode.stack_after
         if count == MOST_OPCODES:
             raise ValueError(f"its pickle has more than {MOST_OPCODES:,} opcodes")
         if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            memo[len(memo) if name == "MEMOIZE" else key] = stack[-1]
+            index = len(memo) if name == "MEMOIZE" else key
+            if not 0 <= index < MOST_OPCODES:  # unpicklers allocate as many entries
+                raise ValueError(f"its pickle has an object number {index:,}")
+            memo[index] = stack[-1]
             continue
         if name in ("GET", "BINGET", "LONG_BINGET"):
             stack.append(memo[key])

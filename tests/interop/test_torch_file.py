@@ -16,6 +16,7 @@ from torch_writer import View, write_torch
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.interop.torch_file import read_torch
 from ddgan_jax.interop.torch_file import write_torch as save_torch
+from ddgan_jax.interop.weight_files import read_arrays
 
 both = pytest.mark.parametrize("stream", [False, True], ids=["zip", "stream"])
 
@@ -189,6 +190,15 @@ def test_bfloat16_is_widened(tmp_path):
     np.testing.assert_array_equal(read, expected, strict=True)
 
 
+def test_feature_networks_are_read_in_any_precision(tmp_path):
+    """Of a compiled network, too; the checks of the arrays need float32."""
+    arrays = {"module._orig_mod.fc.weight": np.ones((2, 3)), "module._orig_mod.n": np.asarray(7)}
+    write_torch(tmp_path / "a.pth", arrays, stream=True)
+    read = read_arrays(tmp_path / "a.pth")
+    np.testing.assert_array_equal(read["fc.weight"], np.ones((2, 3), np.float32), strict=True)
+    assert read["n"] == 7 and read["n"].dtype == np.int64
+
+
 def zipped(path, pickled, data=(), compression=zipfile.ZIP_STORED):
     with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr("weights/data.pkl", pickled)
@@ -250,6 +260,11 @@ BOMBS = {
     "a shape of 10^12": (claimed(1, (10**6, 10**6), (0, 0)), {"0": bytes(4)}, "has the shape"),
     "a storage of 10^12": (claimed(10**12, (1,), (1,)), {"0": bytes(4)}, "cut short"),
     "a text of 10^12": (b"\x80\x04\x8d" + (10**12).to_bytes(8, "little") + b"a.", {}, "bytes"),
+    "an object number of 10^9": (
+        b"\x80\x02}r" + (10**9).to_bytes(4, "little") + b".",
+        {},
+        "number 1,000,000,000",
+    ),
     "many classes": (
         b"\x80\x02}U\x01a(" + b"".join(b"ca\n%d\n" % i for i in range(10_001)) + b"ts.",
         {},
