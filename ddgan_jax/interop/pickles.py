@@ -62,7 +62,7 @@ def _check_nesting(file: _Bounded) -> None:
         if count == MOST_OPCODES:
             raise ValueError(f"its pickle has more than {MOST_OPCODES:,} opcodes")
         if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            index = len(memo) if name == "MEMOIZE" else key
+            index: Any = len(memo) if name == "MEMOIZE" else key
             if not 0 <= index < MOST_OPCODES:  # unpicklers allocate as many entries
                 raise ValueError(f"its pickle has an object number {index:,}")
             memo[index] = stack[-1]
