@@ -287,9 +287,13 @@ def test_exit_statuses():
     assert {s.name: int(s) for s in Status} == {
         "DONE": 0,
         "MISTAKE": 1,
+        "BUG": 70,
         "LOST": 75,
+        "HANGUP": 129,
         "INTERRUPTED": 130,
         "WATCHDOG": 134,
+        "USER": 138,
+        "CLOSED": 141,
         "TERMINATED": 143,
     }
 
@@ -300,7 +304,7 @@ def test_exit_statuses():
         (UserError("what\nis wrong"), 1, "error: what is wrong\n"),
         (OSError(28, "No space left on device", "file"), 1, "error: No space left on device: file"),
         (JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"), 1, "error: out of device memory; "),
-        (KeyboardInterrupt(), 130, ""),
+        (KeyboardInterrupt(), 130, "stopped by SIGINT\n"),
         (SystemExit(0), 0, ""),
         (SystemExit(None), 0, ""),
     ],
@@ -314,9 +318,12 @@ def test_failures_that_are_reported(error, status, line, capsys):
 @pytest.mark.parametrize(
     "error", [ValueError("x"), RuntimeError("RESOURCE_EXHAUSTED"), JaxRuntimeError("INTERNAL: x")]
 )
-def test_bugs_show_their_trace(error):
-    with pytest.raises(type(error)):
-        run_command(failing(error))
+def test_bugs_are_one_line_and_keep_their_trace(error, capfd, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert run_command(failing(error)) == 70
+    runs.one_line(capfd.readouterr().err, [f"internal error: {type(error).__name__}", str(error)])
+    [file] = tmp_path.glob("ddgan_jax_error_*.txt")
+    assert "Traceback" in file.read_text()
 
 
 def test_a_lost_process(monkeypatch, capsys):
@@ -393,18 +400,21 @@ def test_a_reported_failure_of_orbax_is_not_logged_as_well(logged, capsys):
 
 
 @pytest.mark.parametrize("error", [None, UserError("--seed is 3"), ValueError("a bug")])
-def test_other_failures_of_orbax_are_logged(error, logged):
+def test_other_failures_of_orbax_are_logged(error, logged, tmp_path, monkeypatch):
+    """Those of an internal error are in the file with its details."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
     def run():
         log(orbax_record("a", ValueError("disk")), orbax_record("b", OSError("x"), "asyncio"))
         if error:
             raise error
         return 0
 
-    try:
-        run_command(run)
-    except ValueError as bug:
-        assert bug is error
-    assert logged == ["a", "b"]
+    if run_command(run) == 70:
+        [file] = tmp_path.glob("ddgan_jax_error_*.txt")
+        assert all(word in file.read_text() for word in ("a bug", "disk", "asyncio"))
+    else:
+        assert logged == ["a", "b"]
 
 
 def test_notes_of_orbax_and_records_of_others(logged):
