@@ -97,7 +97,7 @@ def rows_of(runs: Sequence[RunSummary]) -> tuple[list[str], list[list[str]]]:
             run.name,
             report["protocol"].get("method", ""),
             ", ".join(f"{role} {count:,}" for role, count in parameters.items()),
-            f"{report['protocol'].get('images_seen', 0):,}",
+            _count(report["protocol"].get("images_seen")),
             duration(last["seconds"]) if "seconds" in last else "",
             str(speed.get("nfe", "")),
             *(_cell(report["metrics"], name) for name in names),
@@ -159,6 +159,11 @@ def at_equal(runs: Sequence[RunSummary], axis: str) -> list[list[str]]:
         step = f"{last['step']:,.0f}" if last else ""
         table.append([run_name, step, *(_cell(last, name) for name in names)])
     return table
+
+
+def _count(number: Any) -> str:
+    """A number with commas; "" if it is not known."""
+    return f"{number:,}" if isinstance(number, int) else ""
 
 
 def _cell(metrics: Mapping[str, float], name: str) -> str:

@@ -26,6 +26,7 @@ from ddgan_jax.evaluation.reference import (
 )
 from ddgan_jax.inference.model import Model, load
 from ddgan_jax.inference.outputs import outputs_of
+from ddgan_jax.inference.published import converted
 from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.io import run_folder
 from ddgan_jax.parallel import mesh as meshes
@@ -91,10 +92,7 @@ def evaluate(
             "run": workdir.resolve().name,
             "method": config.method,
             "step": model.step,
-            "images_seen": model.step * config.train.batch_size,
-            "weights": f"moving average, decay {config.ema_decay}"
-            if settings.weights == "ema"
-            else "raw",
+            **_weights(model, config, workdir),
             "seed": settings.seed,
             "rounding": "8 bits",
             **details,
@@ -103,6 +101,22 @@ def evaluate(
         },
     }
     _finish(report, out, say)
+
+
+def _weights(model: Model, config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """The entries of a protocol about the evaluated weights, and how many images they were shown.
+
+    The run folder of imported weights says where they come from; for how long they were trained is
+    not known.
+    """
+    if facts := converted(workdir):
+        source = f"imported from {facts.get('file')} ({facts.get('source')})"
+        return {"weights": f"{source}: {facts.get('holds', 'as in the file')}"}
+    averaged = f"moving average, decay {config.ema_decay}"
+    return {
+        "images_seen": model.step * config.train.batch_size,
+        "weights": averaged if config.eval.weights == "ema" else "raw",
+    }
 
 
 def _speed(model: Model, trials: int) -> dict[str, Any]:

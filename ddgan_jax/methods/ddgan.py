@@ -85,7 +85,7 @@ def init(parts: DDGAN, key: Array) -> dict[str, PyTree]:
 
 def real_x_0(parts: DDGAN, context: Context) -> Array:
     """The batch in the space, float32 [B, *space]."""
-    return parts.space.encode(context.batch["image"], context.frozen)
+    return parts.space.training_batch(context)
 
 
 def real_pair(parts: DDGAN, context: Context) -> tuple[Array, Array, Array]:

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config import Field, check
 from ddgan_jax.config.fields import choice, integer, number
-from ddgan_jax.core.types import Array, Aux, Carry, Context, Method, Params, PyTree, Shape
+from ddgan_jax.core.types import Array, Aux, Carry, Context, Method, Params, Phase, PyTree, Shape
 from ddgan_jax.diffusion import instance_noise
 from ddgan_jax.diffusion.instance_noise import InstanceNoise
 from ddgan_jax.methods import gan as gan_method
@@ -22,13 +22,16 @@ from ddgan_jax.methods.entry import Length, MethodEntry, Penalties
 from ddgan_jax.methods.gan import GAN, gan, make_gan
 
 
-def make_diffusion_gan(parts: GAN, penalties: Penalties, noise: InstanceNoise) -> Method:
+def make_diffusion_gan(
+    parts: GAN, penalties: Penalties, noise: InstanceNoise, disc_steps: int = 1
+) -> Method:
     """Diffusion-GAN over any space.
 
     Args:
       parts: the parts of a GAN. `parts.view` is ignored; the discriminator gets t in {0..t_max}.
       penalties: see `make_gan`.
       noise: settings of the noise.
+      disc_steps: see `make_gan`; the noise adapts to the last of them.
 
     Returns:
       The method. It also logs "disc/p" and "disc/chain_length", the state of the noise before the
@@ -38,14 +41,19 @@ def make_diffusion_gan(parts: GAN, penalties: Penalties, noise: InstanceNoise) -
     def view(carry: Carry, key: Array, x: Array) -> tuple[Array, Array]:
         return instance_noise.diffuse(noise, carry.shared, key, x)
 
-    method = make_gan(parts._replace(view=view), penalties)
-    disc, gen = method.phases
+    method = make_gan(parts._replace(view=view), penalties, disc_steps)
+    *discs, gen = method.phases
 
-    def disc_loss(params: Params, context: Context) -> tuple[Array, Aux]:
-        loss, aux = disc.loss(params, context)
-        state = context.carry.shared
-        extra = {"p": state.p, "chain_length": state.length.astype(jnp.float32)}
-        return loss, aux._replace(metrics=aux.metrics | extra)
+    def with_state(disc: Phase) -> Phase:
+        """The same phase, which also reports the state of the noise."""
+
+        def disc_loss(params: Params, context: Context) -> tuple[Array, Aux]:
+            loss, aux = disc.loss(params, context)
+            state = context.carry.shared
+            extra = {"p": state.p, "chain_length": state.length.astype(jnp.float32)}
+            return loss, aux._replace(metrics=aux.metrics | extra)
+
+        return disc._replace(loss=disc_loss)
 
     def carry_update(carry: Carry, outputs: Mapping[str, PyTree], context: Context) -> Carry:
         if "disc" not in outputs:  # the discriminator had no turn in this step
@@ -54,7 +62,7 @@ def make_diffusion_gan(parts: GAN, penalties: Penalties, noise: InstanceNoise) -
         return Carry((), instance_noise.update(noise, carry.shared, context.key, d_real))
 
     return method._replace(
-        phases=(disc._replace(loss=disc_loss), gen),
+        phases=(*map(with_state, discs), gen),
         carry_init=lambda key: Carry((), instance_noise.init(noise, key)),
         carry_update=carry_update,
     )
@@ -100,7 +108,9 @@ def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
     lowest = f"a number in [{noise.beta_min}, 1)"
     check(config, "instance_noise.beta_max", noise.beta_max >= noise.beta_min, lowest)
     parts = gan_method.parts_from_config(config, shape)
-    return make_diffusion_gan(parts, Penalties.from_config(config), noise)
+    return make_diffusion_gan(
+        parts, Penalties.from_config(config), noise, config.adversarial.disc_steps
+    )
 
 
 METHOD = MethodEntry(from_config, FIELDS)
