@@ -92,6 +92,7 @@ SPACE = SpaceEntry(
         feed=_feed,
         adopt=autoencoder_folder.adopt,
         batch=_batch,
+        hashes=autoencoder_folder.hashes,
         folder=autoencoder_folder.FOLDER,
     ),
 )
