@@ -1,4 +1,4 @@
-"""Check that a config and its data belong to the run in a folder, by content rather than by path."""
+"""Check that a config and its data belong to the run in a folder, by content, not by path."""
 
 import hashlib
 from collections.abc import Callable, Mapping

@@ -45,6 +45,7 @@ def missing_arrays(folder: epath.Path) -> list[str]:
 
 def _keys(item: epath.Path) -> list[bytes]:
     spec = tensorstore_utils.build_kvstore_tspec(item.as_posix(), use_ocdbt=True)
-    store = ts.KvStore.open(ts.KvStore.Spec(spec)).result(timeout=TIMEOUT_SECONDS)
+    context = tensorstore_utils.get_ts_context(use_ocdbt=True)
+    store = ts.KvStore.open(ts.KvStore.Spec(spec), context=context).result(timeout=TIMEOUT_SECONDS)
     keys: list[bytes] = store.list().result(timeout=TIMEOUT_SECONDS)
     return keys

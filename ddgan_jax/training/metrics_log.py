@@ -105,8 +105,7 @@ def append(path: Path) -> BinaryIO:
     It is unbuffered, so that closing it writes nothing and cannot fail.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-    file: BinaryIO = open(os.open(path, flags, 0o666), "ab", buffering=0)
-    return file
+    return os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0)
 
 
 def _line(step: int, scalars: Mapping[str, float]) -> bytes:
