@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,13 +57,13 @@ def test_other_data_under_another_path(folder, capfd):
 @pytest.mark.parametrize("change", [{"seed": 1}, {"count": 99}])
 def test_data_that_changed_under_the_same_path(folder, change, capfd):
     before = json.loads((folder / "run" / "config.json").read_text())["data"]["name"]
-    path = before.removeprefix("npz:")
-    original = open(path, "rb").read()
+    path = Path(before.removeprefix("npz:"))
+    original = path.read_bytes()
     try:
         write(path, **change)
         runs.fails(capfd, args_of(path, folder / "run", 3), "holds a run on 100 examples", "hash")
     finally:
-        open(path, "wb").write(original)
+        path.write_bytes(original)
 
 
 def test_a_folder_without_a_checkpoint_starts_afresh(tmp_path):
