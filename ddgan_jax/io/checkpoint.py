@@ -40,7 +40,7 @@ for _module in (async_checkpointer, future, signaling_client):
     _module.time = types.SimpleNamespace(**{**vars(time), "time": time.monotonic})
 
 
-class Manager(ocp.CheckpointManager):
+class Manager(ocp.CheckpointManager):  # type: ignore[misc]  # orbax has no types
     """Orbax's manager, which deletes earlier checkpoints only when `wait` has verified a new one.
 
     Attributes:
@@ -267,7 +267,7 @@ def _restore_part(manager: Manager, step: int, item: PyTree, purpose: str) -> An
 
 def _step_inside(manager: Manager, step: int) -> int:
     """The step that a checkpoint has saved in itself."""
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    here: jax.sharding.Sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     if jax.process_count() > 1:
         here = jax.sharding.NamedSharding(
             jax.make_mesh((jax.device_count(),), ("data",)), jax.sharding.PartitionSpec()

@@ -107,6 +107,8 @@ def _read(path: AnyPath, folder: AnyPath | None, limit: int) -> bytes:
             return content
     except FileNotFoundError:
         raise
+    except NotADirectoryError as error:  # below a file there is none
+        raise FileNotFoundError(*error.args) from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
 
