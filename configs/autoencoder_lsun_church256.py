@@ -11,16 +11,40 @@ Source:    Trinh and Hamagami 2024, table 1; Rombach et al. 2022 for what they d
 
 The paper gives no weights of the losses; these are those of latent diffusion. Learning rates, batch
 size, number of epochs and the start of the adversarial loss are our choice. There is no KL term
-(--config.loss.kl=1e-6 adds one). docs/reproduction.md has the differences from the released
-autoencoder.
+(--config.loss.kl=1e-6 adds one).
+
+Variants, --config=configs/autoencoder_lsun_church256.py:VARIANT:
+  default   losses of latent diffusion without the KL term, the network of table 1 without codes
+  paper     the same with the quantizer in the decoder that the text describes: latents are replaced
+            by the nearest of 8,192 codes (a number of the CelebA-HQ release) before decoding
+  released  the network of the released weights, which are those of latent diffusion (kl-f8):
+            latents 32x32x4, no attention but in the middle; and its losses: a KL term of weight
+            1e-6 beside the sum of the reconstruction over pixels, a discriminator that starts at
+            step 50,001
 """
 
-from ddgan_jax.presets import AUTOENCODER_AT_256, CONV_AUTOENCODER, at_256, autoencoder
+from ddgan_jax.presets import (
+    AUTOENCODER_AT_256,
+    CONV_AUTOENCODER,
+    at_256,
+    autoencoder,
+    autoencoder_with_kl,
+    check_variant,
+)
+
+NETWORKS = {
+    "default": dict(attention=(32,), latent_channels=3),  # latents 32x32x3
+    "paper": dict(attention=(32,), latent_channels=3, gaussian=False, codes=8192),
+    "released": dict(attention=(), latent_channels=4),
+}
 
 
-def get_config():
-    resolutions = dict(multipliers=(1, 2, 4, 4), attention=(32,), latent_channels=3)  # 32x32x3
-    config = autoencoder(network=CONV_AUTOENCODER | resolutions, **AUTOENCODER_AT_256)
+def get_config(variant="default"):
+    check_variant(variant, *NETWORKS)
+    network = CONV_AUTOENCODER | dict(multipliers=(1, 2, 4, 4)) | NETWORKS[variant]
+    config = autoencoder(network=network, **AUTOENCODER_AT_256)
+    if variant == "released":
+        autoencoder_with_kl(config, start=50_001)
     at_256(
         config, "tfds:lsun/church_outdoor", batch_size=16, duration="100 epochs", every="1 epoch"
     )

@@ -7,6 +7,10 @@ Hardware:  one GPU
 Time:      not measured
 Expected:  the published report has curves and pictures only. Not trained with this code
 Source:    networks and rates of configs/ddgan_mnist.py
+
+Algorithm 3 of the report has k steps of the discriminator for each of the generator, and the
+saturating loss: --config.adversarial.disc_steps=2 --config.adversarial.loss=saturating. The report
+does not give k.
 """
 
 from ddgan_jax.presets import MNIST, gan, on_mnist

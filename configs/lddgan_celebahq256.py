@@ -11,13 +11,36 @@ Expected:  published: FID 5.21, recall 0.40 (of VGG16 features, unlike ours). No
 Source:    Trinh and Hamagami 2024, tables 1, 8, 9, 10; R1 as in Xiao et al. 2022
 
 The latents are 64x64x4. The generator of table 8 has 48.4 million parameters; table 2 counts 45.39
-million with the decoder. The released command has other settings, see docs/reproduction.md.
+million with the decoder.
+
+Variants, --config=configs/lddgan_celebahq256.py:VARIANT:
+  paper     tables 8 and 10, and the released discriminator; the default
+  released  the released command: no decay of the learning rates, 100 numbers in z, three layers of
+            the mapping network after the first, latents divided by 6, 500 epochs, 32 images on each
+            of two GPUs; for configs/autoencoder_celebahq256.py:released (64x64x3, no variance)
+  table9    paper, with the discriminator of table 9
 """
 
-from ddgan_jax.presets import LDDGAN_AT_256, at_256, lddgan
+from ddgan_jax.presets import (
+    LDDGAN_AT_256,
+    TABLE_9,
+    at_256,
+    check_variant,
+    lddgan,
+    lddgan_as_released,
+)
+
+RELEASED = dict(latent_size=100, gen=LDDGAN_AT_256["gen"] | dict(z_layers=3))
+SETTINGS = {"paper": {}, "released": RELEASED, "table9": dict(disc=TABLE_9)}
 
 
-def get_config():
-    config = lddgan(autoencoder="runs/ae", num_steps=2, lr_gen=2e-4, r1_gamma=2.0, **LDDGAN_AT_256)
+def get_config(variant="paper"):
+    check_variant(variant, *SETTINGS)
+    settings = LDDGAN_AT_256 | SETTINGS[variant]
+    config = lddgan(autoencoder="runs/ae", num_steps=2, lr_gen=2e-4, r1_gamma=2.0, **settings)
     config.ema_decay = 0.999
-    return at_256(config, "tfds:celeb_a_hq/256", batch_size=128, duration="400 epochs")
+    length = dict(batch_size=128, duration="400 epochs")
+    if variant == "released":
+        lddgan_as_released(config, scale=6, sample=False, reconstruction=True)
+        length = dict(batch_size=64, duration="500 epochs")
+    return at_256(config, "tfds:celeb_a_hq/256", **length)

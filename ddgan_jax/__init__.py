@@ -10,9 +10,13 @@ Training and all other commands: `python -m ddgan_jax --help`.
 
 from typing import TYPE_CHECKING, Any
 
+from ddgan_jax.core import signals
+
 if TYPE_CHECKING:
     from ddgan_jax.core.errors import UserError
     from ddgan_jax.inference.model import Model, load
+
+signals.install_in_command()  # before anything that takes long is imported
 
 __version__ = "0.2.0"
 __all__ = ["Model", "UserError", "load"]

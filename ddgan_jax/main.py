@@ -4,7 +4,7 @@ The default command is train. `python -m ddgan_jax` and `ddgan` are the same; th
 `ddgan_jax/cli`, one file each.
 """
 
-from ddgan_jax.cli import entry
+from ddgan_jax.cli import run_and_exit
 
 if __name__ == "__main__":
-    entry()
+    run_and_exit()

@@ -9,6 +9,8 @@ import os
 from etils.epath import backend, gpath
 from orbax.checkpoint._src.path import gcs_utils
 
+from ddgan_jax.io import storage
+
 PREFIX = "gs://"
 
 
@@ -52,6 +54,7 @@ def make_backend(root):
 def install(monkeypatch, root):
     """Map gs:// to the folder `root` until the end of a test."""
     monkeypatch.setitem(gpath._PREFIX_TO_BACKEND, "gs", make_backend(root))
+    monkeypatch.setattr(storage, "_installed", lambda package: True)
     where = {"driver": "file"}
     monkeypatch.setattr(
         gcs_utils, "get_kvstore_for_gcs", lambda path: {**where, "path": local(root, path)}

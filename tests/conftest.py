@@ -8,6 +8,8 @@ import compiling
 import jax
 import pytest
 
+from ddgan_jax.cli import environment
+
 os.environ["XLA_FLAGS"] = compiling.xla_flags()  # XLA reads it when it first compiles
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
@@ -25,6 +27,12 @@ def pytest_addoption(parser):
         action="store_true",
         help="one trial of every kind of fault instead of three kinds (tests/training)",
     )
+
+
+@pytest.hookimpl(trylast=True)  # after pytest has set its own hook
+def pytest_configure():
+    """Ignore callbacks of a failed restore: they may come during a later test."""
+    environment.ignore_closed_event_loops()
 
 
 def pytest_collection_modifyitems(items):

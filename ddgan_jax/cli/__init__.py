@@ -5,6 +5,7 @@ same. A command's file has the text of its --help, `add_flags(parser)` and `run(
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -12,7 +13,8 @@ from typing import Any, NamedTuple, NoReturn
 import ddgan_jax
 from ddgan_jax.cli import environment
 from ddgan_jax.cli.common import Parser
-from ddgan_jax.cli.errors import Status, run_command
+from ddgan_jax.cli.exit_status import Status, finished, report_in_threads, run_command
+from ddgan_jax.core import signals
 from ddgan_jax.core.errors import UserError, nearest
 
 
@@ -106,24 +108,46 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: arguments without the program's name; those of the process if None.
 
     Returns:
-      The exit status, see `errors.Status`.
+      The exit status, see `exit_status.Status`.
     """
-    return run_command(lambda: _run(sys.argv[1:] if argv is None else argv))
+    given = list(sys.argv[1:] if argv is None else argv)
+    return run_command(lambda: _run(given), debug="--debug" in given)
 
 
-def entry(command: str = "") -> NoReturn:
+def run_and_exit(command: str = "") -> NoReturn:
     """Run a command with the arguments of this process, and end the process.
 
     Args:
       command: its name, if it is not among the arguments.
     """
+    signals.install()
+    environment.keep_all_frames()
+    environment.prepare_output()
+    report_in_threads()
     environment.ignore_closed_event_loops()
     argv = [*filter(None, [command]), *sys.argv[1:]]
-    status = run_command(lambda: _run(argv), process_ends=True)
-    if "jax" in sys.modules:
-        from ddgan_jax.parallel.distributed import leave
+    signals.raise_from_now_on(True)
+    try:
+        status = run_command(lambda: _run(argv), process_ends=True, debug="--debug" in argv)
+    finally:
+        signals.raise_from_now_on(False)
+    leave(finished(status))
 
-        leave(status)
+
+def leave(status: int) -> NoReturn:
+    """End this process.
+
+    After a failure it ends without the cleanup of libraries, which would wait for other processes
+    of the run, or crash in what compiled code still does. Several processes that all stop at a
+    checkpoint, after a signal, end in order.
+    """
+    if "ddgan_jax.parallel.distributed" in sys.modules:
+        from ddgan_jax.parallel import distributed
+
+        stopped_together = status > 128 and not signals.received()
+        distributed.leave(status, in_order=status == 0 or stopped_together)
+    if status:
+        os._exit(status)
     sys.exit(status)
 
 

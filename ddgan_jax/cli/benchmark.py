@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
         environment.join(args)
         from ddgan_jax.profiling.benchmark import benchmark
 
-        return benchmark(config)
+        benchmark(config)
+        return 0
     if args.config or args.workdir:
         raise UserError("either --config=FILE or config files to compare are needed")
     overrides = dict(args.overrides)
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         configs = common.read_several(args.configs, overrides, args.autoencoder or "", Path(folder))
         trials = 5 if args.trials is None else args.trials
-        return compare_sampling(
+        compare_sampling(
             configs, args.batch_size or 4, trials, say=lambda line: print(line, flush=True)
         )
+    return 0

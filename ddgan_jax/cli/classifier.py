@@ -8,10 +8,10 @@ Evaluate with one of your own:
 """
 
 import argparse
-from pathlib import Path
 
 from ddgan_jax.cli import common
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.storage import local_path
 
 
 def add_flags(parser: common.Parser) -> None:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     make_classifier(
         args.data,
-        Path(args.out),
+        local_path(args.out),
         data_dir=args.data_dir,
         size=args.size,
         steps=args.steps,

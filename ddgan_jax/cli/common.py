@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from ddgan_jax.config import plugins
 from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.core.errors import UserError, nearest
-from ddgan_jax.io.storage import AnyPath, as_path
+from ddgan_jax.io.storage import AnyPath, as_path, local_path
 
 LARGEST_SEED = 2**32 - 1
 
@@ -29,6 +29,9 @@ class Parser(argparse.ArgumentParser):
         )
         self.set_defaults(command=command)
         self.takes_overrides = False
+        self.add_argument(
+            "--debug", action="store_true", help="print the traceback of an internal error too"
+        )
 
     def format_usage(self) -> str:
         """One line; the flags are listed below it."""
@@ -242,7 +245,7 @@ def check_distributed(args: argparse.Namespace) -> None:
             raise UserError(f"--num_processes={count} needs --coordinator=HOST:PORT")
         return
     host, _, port = coordinator.rpartition(":")
-    if not (host and port.isdecimal()):
+    if not (host and port.isdecimal() and 0 < int(port[:6]) < 2**16):
         raise UserError(f"--coordinator is {coordinator!r}; HOST:PORT, auto or none is needed")
 
 
@@ -266,13 +269,13 @@ def out_of(args: argparse.Namespace, inside: str = "") -> Path:
     if "://" in args.out:
         raise UserError(f"--out={args.out}: a folder on a disk is needed")
     if args.out:
-        return Path(args.out)
+        return local_path(args.out)
     workdir = getattr(args, "workdir", "")
     if not workdir:
         raise UserError(f"{args.command} needs --out=FOLDER here")
     if "://" in workdir:
         raise UserError(f"{args.command} of --workdir={workdir} needs --out=FOLDER")
-    return Path(workdir) / inside
+    return local_path(workdir) / inside
 
 
 def step_of(args: argparse.Namespace) -> int | None:

@@ -6,13 +6,15 @@ file is executed):
       --config=configs/ddgan_cifar10.py --workdir=runs/official
 The config has to describe the same network, with changes if need be:
   ... --config.gen.multipliers=1,2,4 --config.data.image_size=64
-A latent DDGAN needs its autoencoder first, and the number by which its latents were divided (the
-published code has 105 for CIFAR-10, 6 and 60 for the others; see the config that it came with):
+A latent DDGAN needs its autoencoder first, and the number by which its latents were divided. Use
+the variant `released` of the configs: it has this number (105 for CIFAR-10, 6 and 60 for the
+others) and the tanh at the end of CIFAR-10's autoencoder, which has no parameters, so that its lack
+would not be noticed:
   python -m ddgan_jax convert --source=ldm_autoencoder --checkpoint=autoencoder.ckpt \
-      --config=configs/autoencoder_cifar10.py --workdir=runs/ae
+      --config=configs/autoencoder_cifar10.py:released --workdir=runs/ae
   python -m ddgan_jax convert --source=lddgan --checkpoint=netG_1200.pth \
-      --config=configs/lddgan_cifar10.py --config.space.autoencoder=runs/ae \
-      --config.space.scale=105 --workdir=runs/official
+      --config=configs/lddgan_cifar10.py:released --config.space.autoencoder=runs/ae \
+      --workdir=runs/official
 Then, as for any run:
   python -m ddgan_jax sample --workdir=runs/official
   python -m ddgan_jax evaluate --workdir=runs/official
@@ -21,14 +23,20 @@ are those that torch.load(FILE, weights_only=True) gives to load_state_dict:
   python -m ddgan_jax convert --workdir=runs/cifar10 --export=netG.pth
 
 The published netG_N.pth hold the moving average. A content.pth, from which the published code
-resumes, can be read too, but its netG_dict holds the weights that the optimizer updates.
+resumes, can be read too: its moving averages lie in the state of its optimizer, and are used
+unless --raw asks for the weights that the optimizer updates. The run folder's info.json says what
+was read.
+
+WDDGAN's checkpoints for CIFAR-10, STL-10 and LSUN were trained with --use_pytorch_wavelet, whose
+bands have another order than those of the others. --bands names the order of a checkpoint; the
+default is that of the published one for the data of the config.
 """
 
 import argparse
-from pathlib import Path
 
 from ddgan_jax.cli import common
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.storage import local_path
 
 
 def add_flags(parser: common.Parser) -> None:
@@ -59,6 +67,18 @@ def add_flags(parser: common.Parser) -> None:
         "checkpoint, default: the last",
     )
     add(
+        "--raw",
+        action="store_true",
+        help="import: the weights that the optimizer updates, also where the file has averages",
+    )
+    add(
+        "--bands",
+        default="",
+        metavar="ORDER",
+        help="order of WDDGAN's wavelet bands in the PyTorch file: haar, pytorch_wavelets; "
+        "default: as published for the data",
+    )
+    add(
         "--module_prefix",
         action="store_true",
         help="export: begin every name with module., as the published code saves and loads them",
@@ -71,8 +91,10 @@ def run(args: argparse.Namespace) -> int:
     for flag in ("checkpoint", "config", "source"):
         if not args.export and not getattr(args, flag):
             raise UserError(f"--{flag} is needed to import, or --export=FILE to export; see --help")
-    if args.export and (args.checkpoint or args.config or args.overrides):
-        raise UserError("--export goes with --workdir, --source, --step and --module_prefix alone")
+    if args.export and (args.checkpoint or args.config or args.overrides or args.raw):
+        raise UserError(
+            "--export goes with --workdir, --source, --step, --bands and --module_prefix alone"
+        )
     if "://" in args.export + args.checkpoint:
         raise UserError("--checkpoint and --export are files of this machine")
     from ddgan_jax.inference.published import export_checkpoint, find_source, import_checkpoint
@@ -80,7 +102,10 @@ def run(args: argparse.Namespace) -> int:
     if args.source:
         find_source(args.source)
     if args.export:
-        file, step = Path(args.export), common.step_of(args)
-        return export_checkpoint(workdir, file, args.source, step, args.module_prefix)
-    config = common.read_config(args)
-    return import_checkpoint(args.source, Path(args.checkpoint), config, workdir, max(args.step, 0))
+        file, step = local_path(args.export), common.step_of(args)
+        export_checkpoint(workdir, file, args.source, step, args.module_prefix, bands=args.bands)
+    else:
+        config, file = common.read_config(args), local_path(args.checkpoint)
+        step = max(args.step, 0)
+        import_checkpoint(args.source, file, config, workdir, step, args.raw, args.bands)
+    return 0

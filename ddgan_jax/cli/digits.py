@@ -7,20 +7,20 @@ nearest training digit; evaluation/digits.py explains them.
 """
 
 import argparse
-from pathlib import Path
 
 from ddgan_jax.cli import common
+from ddgan_jax.io.storage import local_path
 
 
 def add_flags(parser: common.Parser) -> None:
     """Add the flags of the command."""
-    parser.add_argument("samples", type=Path, metavar="SAMPLES.npz", help="written by sample")
+    parser.add_argument("samples", type=str, metavar="SAMPLES.npz", help="written by sample")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a table; returns the exit status."""
     from ddgan_jax.evaluation.digits import read_digits, report
 
-    for line in report(read_digits(args.samples)):
+    for line in report(read_digits(local_path(args.samples))):
         print(line)
     return 0

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import logging
 import os
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from ddgan_jax.core import signals
 
 # What orbax notes when checkpoints are opened for reading only, and of one that was not finished.
 _NOTES = (
@@ -20,8 +23,13 @@ _OS_REASONS = tuple(os.strerror(number) for number in errno.errorcode)
 
 
 def use_compilation_cache() -> None:
-    """Keep compiled programs in ~/.cache/ddgan_jax/compiled, unless jax has been told a folder."""
-    folder = str(Path.home() / ".cache" / "ddgan_jax" / "compiled")
+    """Keep compiled programs in ~/.cache/ddgan_jax/compiled, unless jax has been told a folder.
+
+    If that folder cannot be written to, or the home folder is not known, they are not kept.
+    """
+    folder = _writable_folder()
+    if not folder:
+        return
     if "jax" not in sys.modules:  # jax reads the variable when it is imported
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
         return
@@ -30,6 +38,33 @@ def use_compilation_cache() -> None:
     if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
         update: Callable[[str, str], None] = jax.config.update
         update("jax_compilation_cache_dir", folder)
+
+
+def _writable_folder() -> str:
+    """The folder of compiled programs; "" if it cannot be written to."""
+    try:
+        folder = Path.home() / ".cache" / "ddgan_jax" / "compiled"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return ""
+    return str(folder) if os.access(folder, os.W_OK | os.X_OK) else ""
+
+
+def keep_all_frames() -> None:
+    """Let tracebacks have the frames of jax, for the details of internal errors."""
+    os.environ.setdefault("JAX_TRACEBACK_FILTERING", "off")  # read when jax is imported
+    if "jax" in sys.modules:
+        import jax
+
+        update: Callable[[str, str], None] = jax.config.update
+        update("jax_traceback_filtering", "off")
+
+
+def prepare_output() -> None:
+    """Print each line at once, also into files, and what the encoding lacks as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
 
 
 def join(args: argparse.Namespace) -> None:
@@ -72,6 +107,12 @@ class HeldRecords(logging.Filter):
                 self.held.append(record)
             return False
         return True
+
+    def take(self) -> list[str]:
+        """The held records as text; they are not logged any more."""
+        formatter = logging.Formatter("%(levelname)s %(name)s: %(message)s")
+        taken, self.held = [formatter.format(record) for record in self.held], []
+        return taken
 
     def drop_reported_by(self, error: BaseException) -> None:
         """Forget the records of failures that `error`, which the user is told of, stands for.
@@ -122,11 +163,13 @@ def ignore_closed_event_loops() -> None:
 
     Orbax closes its event loop at the first failure; each read or write that is still under way
     then calls `loop.call_soon_threadsafe` and finds it closed, or is a coroutine that nobody awaits
-    any more. All other exceptions reach the hook that was there before.
+    any more. A signal's exception is raised again. All others reach the hook that was there before.
     """
     before = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
+        if signals.lost(unraisable):
+            return
         if not _after_failure(unraisable.exc_value, unraisable.exc_traceback, unraisable.object):
             before(unraisable)
 

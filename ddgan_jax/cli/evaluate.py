@@ -46,5 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from ddgan_jax.evaluation.evaluate import evaluate, evaluate_source
 
     if args.samples:
-        return evaluate_source(config, args.samples, args.samples_split or "train", out)
-    return evaluate(config, workdir, out, common.step_of(args))
+        evaluate_source(config, args.samples, args.samples_split or "train", out)
+    else:
+        evaluate(config, workdir, out, common.step_of(args))
+    return 0

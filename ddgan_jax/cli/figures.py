@@ -1,10 +1,10 @@
-"""Draw the figures that explain the methods: why few steps need a GAN, and what noise does.
+"""Draw why large denoising steps need a GAN, and what the forward noise looks like.
 
-The images are the digits that the package ships:
+Use the bundled digits:
   python -m ddgan_jax figures --out=docs
-Those of the data of a config:
+Use the data of a config:
   python -m ddgan_jax figures --out=figures --config=configs/ddgan_mnist.py
-With a run of a method that passes through images (DDGAN, DifGAN, DDDG), those too:
+Also draw the intermediate images of a DDGAN, DifGAN or DDDG run:
   python -m ddgan_jax figures --out=figures --workdir=runs/difgan_digits
 """
 
@@ -21,16 +21,16 @@ from ddgan_jax.core.errors import UserError
 if TYPE_CHECKING:
     from ddgan_jax.inference.model import Model
 
-_SHOWN = 8  # images, one a row
-_STEPS = 4  # of DDGAN's chain
+_SHOWN = 8  # number of images, one in each row
+_STEPS = 4  # number of steps of DDGAN's chain
 _VIEWS = (0, 125, 250, 500, 1000)  # times of Diffusion-GAN's chain
 
 
 def add_flags(parser: common.Parser) -> None:
     """Add the flags of the command."""
     parser.add_argument("--out", default="", metavar="FOLDER", help="folder of the figures")
-    common.add_config(parser, "that of the digits; whose data to show")
-    common.add_workdir(parser, "run folder: show its intermediate images")
+    common.add_config(parser, "the bundled digits")
+    common.add_workdir(parser, "run folder whose intermediate images to draw")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,10 +8,10 @@ says where evaluate looks for the result.
 """
 
 import argparse
-from pathlib import Path
 
 from ddgan_jax.cli import common
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.storage import local_path
 
 
 def add_flags(parser: common.Parser) -> None:
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from ddgan_jax.interop.inception import read_inception
     from ddgan_jax.interop.weight_files import content_hash, write_npz
 
-    arrays = read_inception(Path(args.source))
-    write_npz(Path(args.out), arrays)
+    arrays = read_inception(local_path(args.source))
+    write_npz(local_path(args.out), arrays)
     print(f"{args.out}: {len(arrays)} arrays, weights {content_hash(arrays)}")
     return 0

@@ -7,10 +7,10 @@ project; PyTorch is not needed.
 """
 
 import argparse
-from pathlib import Path
 
 from ddgan_jax.cli import common
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.storage import local_path
 
 
 def add_flags(parser: common.Parser) -> None:
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from ddgan_jax.interop.lpips import read_published
     from ddgan_jax.interop.weight_files import content_hash, write_npz
 
-    arrays = read_published(Path(args.vgg), Path(args.heads))
-    write_npz(Path(args.out), arrays)
+    arrays = read_published(local_path(args.vgg), local_path(args.heads))
+    write_npz(local_path(args.out), arrays)
     print(f"{args.out}: {len(arrays)} arrays, weights {content_hash(arrays)}")
     return 0

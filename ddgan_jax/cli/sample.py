@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     environment.join(args)
     from ddgan_jax.inference.sample import sample_to_folder
 
-    return sample_to_folder(
+    sample_to_folder(
         workdir,
         out,
         args.num_images,
@@ -53,3 +53,4 @@ def run(args: argparse.Namespace) -> int:
         step=common.step_of(args),
         config=config,
     )
+    return 0

@@ -36,7 +36,11 @@ def add_flags(parser: common.Parser) -> None:
         metavar="N,...",
         help="numbers of devices of this machine: 1,2,8",
     )
-    add("--weak", action="store_true", help="measure with the batch of the config on each device")
+    add(
+        "--weak",
+        action="store_true",
+        help="measure with config.train.batch_size on each device (weak scaling)",
+    )
     add(
         "--autoencoder",
         default="",

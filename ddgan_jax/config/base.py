@@ -130,8 +130,8 @@ def adam(
     """Section `config.optim.<role>`: Adam with a learning rate that a cosine anneals.
 
     Args:
-      learning_rate: at the start of the run.
-      final_learning_rate: at the end; the rate changes once per epoch.
+      learning_rate: learning rate at the start of the run.
+      final_learning_rate: learning rate at the end; the rate changes once per epoch.
       beta1, beta2, eps: see Adam.
     """
     return dict(

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from ddgan_jax.config import plugins
 from ddgan_jax.config.fields import flatten
 from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.io.storage import local_path
 
 
 def load_config_file(spec: str) -> ConfigDict:
@@ -31,6 +32,7 @@ def load_config_file(spec: str) -> ConfigDict:
       UserError: there is no such file, it raises an exception, or it returns something else.
     """
     name, colon, variant = spec.partition(":")
+    name = str(local_path(name))
     if not Path(name).is_file():
         raise UserError(f"--config={spec}: there is no file {name!r}")
     plugins.allow(Path(name).parent)

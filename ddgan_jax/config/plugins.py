@@ -1,9 +1,9 @@
-"""Members from outside the package: `config.method = "my_module:my_method"` and the like.
+"""Plug-ins: methods, networks, data and metrics from your own modules.
 
-A config may name a method, a network, a data source or a metric of the user's own code as
-"module:attribute". Code runs only if the user asked for it: by naming a config file (its folder
-becomes importable), by `--plugins=FOLDER`, or by importing the module beforehand. A run folder
-never adds a folder by itself; it keeps a copy of the modules it used, and their hashes.
+A config names them as "module:attribute". Their code runs only if the user asked for it: by naming
+a config file (its folder becomes importable), by `--plugins=FOLDER`, or by importing the module
+beforehand. Loading a run folder makes nothing importable; the folder keeps copies of the modules
+that the run used, and their hashes.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from ddgan_jax.config.fields import flatten
 from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.io.read_json import TEXTS, read_json
 from ddgan_jax.io.run_folder import write_atomically
-from ddgan_jax.io.storage import AnyPath
+from ddgan_jax.io.storage import AnyPath, local_path
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ def allow(folder: str | Path) -> None:
     Raises:
       UserError: there is no such folder.
     """
-    resolved = Path(folder).expanduser().resolve()
+    resolved = local_path(folder).resolve()
     if not resolved.is_dir():
         raise UserError(f"--plugins={folder}: there is no such folder")
     if resolved not in _folders:
@@ -48,8 +48,8 @@ def lookup(field: str, name: str, registry: Mapping[str, T], kind: type[T]) -> T
     """The member of `registry` called `name`, or the one that "module:attribute" names.
 
     Args:
-      field: of the config, for messages: "method", "gen.network".
-      name: its value.
+      field: name of the config field, for messages: "method", "gen.network".
+      name: value of the field.
       registry: the members that the package has.
       kind: what a member is an instance of.
 

@@ -1,6 +1,6 @@
 """`python -m ddgan_jax.convert`: earlier name of `python -m ddgan_jax convert`."""
 
 if __name__ == "__main__":
-    from ddgan_jax.cli import entry
+    from ddgan_jax.cli import run_and_exit
 
-    entry("convert")
+    run_and_exit("convert")

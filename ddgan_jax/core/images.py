@@ -18,7 +18,7 @@ def to_float(images: Images) -> Images:
       images: uint8 of any shape, a numpy or a JAX array.
 
     Returns:
-      Float32 of the same shape, an array of the same library.
+      float32 of the same shape, an array of the same library.
     """
     return images.astype(np.float32) / 127.5 - 1
 
@@ -32,7 +32,7 @@ def to_uint8(images: Images) -> Images:
       images: floats of any shape, a numpy or a JAX array; values outside [-1, 1] are clipped.
 
     Returns:
-      Uint8 of the same shape, an array of the same library.
+      uint8 of the same shape, an array of the same library.
     """
     if isinstance(images, jax.Array):
         return jnp.clip(jnp.round((images + 1) * 127.5), 0, 255).astype(jnp.uint8)

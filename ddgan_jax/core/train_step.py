@@ -29,7 +29,7 @@ def create_state(key: Array, method: Method, optimizers: Optimizers) -> TrainSta
     Args:
       key: typed PRNG key, split into those of parameters, carry and training.
       method: what is trained.
-      optimizers: by role.
+      optimizers: optimizers by role.
     """
     init_key, carry_key, run_key = jax.random.split(key, 3)
     params, carry = method.init(init_key), method.carry_init(carry_key)
@@ -74,11 +74,11 @@ def train_step(
     the initial parameters p_0. DDGAN's published average has p_1 in the place of p_0.
 
     Args:
-      state: from `create_state` or an earlier step.
+      state: result of `create_state` or of an earlier step.
       batch: {"image": [B, *data], "label": int32 [B]}.
       frozen: parameters of networks that never train, by name.
       method: what is trained; static.
-      optimizers: by role; static.
+      optimizers: optimizers by role; static.
       ema_decay: decay of the moving averages per step; static.
       regularize: see `which_regularize`; static.
       accumulate: number of parts of the batch whose gradients are averaged; divides B; static.

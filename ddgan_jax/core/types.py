@@ -91,6 +91,9 @@ class Autoencoder(Protocol):
     Attributes:
       gaussian: whether the encoder gives a mean and a log-variance.
       codes: number of codes that latents are quantized to before they are decoded; 0: none.
+
+    With an attribute `dropout`, a rate above 0, `encode` and `rebuild` are given a second argument,
+    True, and a key "dropout" in training.
     """
 
     gaussian: bool
@@ -100,7 +103,16 @@ class Autoencoder(Protocol):
         """Initial variables for images of this shape."""
         ...
 
-    def apply(self, variables: Mapping[str, PyTree], x: Array, /, *, method: str) -> Any:
+    def apply(
+        self,
+        variables: Mapping[str, PyTree],
+        x: Array,
+        train: bool = False,
+        /,
+        *,
+        method: str,
+        rngs: Mapping[str, Array] | None = None,
+    ) -> Any:
         """The result of `method`."""
         ...
 
@@ -265,18 +277,36 @@ class Process(NamedTuple):
     posterior_sample: Callable[[Array, Array, Array, Array], Array]
 
 
+_DRAW_OF_SPACE = 2**31 - 1  # folded into the key of a phase
+
+
 class Space(NamedTuple):
     """The space that a method works in: pixels, Haar bands, latents of an autoencoder.
 
     Attributes:
       shape: shape of one example in the space.
-      encode: (data as loaded [B, *data], frozen) -> float32 [B, *shape], roughly in [-1, 1].
+      encode: (data as loaded [B, *data], frozen) -> float32 [B, *shape], roughly in [-1, 1] (root
+        mean square 1 for latents with config.space.unit='deviation').
       decode: (x [B, *shape], frozen) -> float32 [B, *data] in the data's own range.
+      draw: (key, data, frozen) -> a draw of the distribution that the data have in the space, whose
+        mean is `encode`; None: the space is deterministic.
     """
 
     shape: Shape
     encode: Callable[[Array, PyTree], Array]
     decode: Callable[[Array, PyTree], Array]
+    draw: Callable[[Array, Array, PyTree], Array] | None = None
+
+    def training_batch(self, context: Context) -> Array:
+        """The batch in the space, [B, *shape]; drawn from `context.key` in a space with `draw`.
+
+        Every call with the same context returns the same.
+        """
+        data = context.batch["image"]
+        if self.draw is None:
+            return self.encode(data, context.frozen)
+        key = jax.random.fold_in(context.key, _DRAW_OF_SPACE)
+        return self.draw(key, data, context.frozen)
 
 
 class TrainState(NamedTuple):

@@ -1,4 +1,4 @@
-"""Files that the user names: `~` is expanded, and only regular files are opened."""
+"""Files that the user names; only regular files are opened."""
 
 import os
 import stat
@@ -6,18 +6,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.storage import local_path as expand
+from ddgan_jax.io.storage import printable
 
-
-def expand(path: str | os.PathLike[str]) -> Path:
-    """The path with `~` replaced by the home folder.
-
-    Raises:
-      UserError: the home folder of the named user is not known.
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise UserError(f"{path}: the home folder is not known; a full path is needed") from None
+__all__ = ["expand", "open_regular", "printable"]
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -35,8 +27,3 @@ def open_regular(path: Path) -> BinaryIO:
         os.close(descriptor)
         raise UserError(f"{path} is not a regular file; a regular file is needed")
     return os.fdopen(descriptor, "rb")
-
-
-def printable(path: str | os.PathLike[str]) -> str:
-    r"""The path as text that can be printed; bytes that are not UTF-8 become `\xNN`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -10,7 +10,7 @@ from ddgan_jax.data.views import select
 _SCALE = 2 * np.sqrt(2.0)
 _GRID = np.stack(np.meshgrid(*[[-4, -2, 0, 2, 4]] * 2, indexing="ij"), axis=-1)
 
-CENTRES: np.ndarray = (_GRID.reshape(25, 2) / _SCALE).astype(np.float32)
+CENTERS: np.ndarray = (_GRID.reshape(25, 2) / _SCALE).astype(np.float32)
 """float32 `[25, 2]`: means of the Gaussians, in the order of the labels."""
 
 SIGMA: float = float(0.05 / _SCALE)
@@ -38,7 +38,7 @@ def _load(request: Request) -> Source:
     check_split(request.split, _SEEDS)
     random = np.random.default_rng(_SEEDS[request.split])
     labels = random.integers(25, size=SIZE)
-    points = CENTRES[labels] + SIGMA * random.standard_normal((SIZE, 2), dtype=np.float32)
+    points = CENTERS[labels] + SIGMA * random.standard_normal((SIZE, 2), dtype=np.float32)
     return array_source("gaussians25", points.astype(np.float32), labels, modes="gaussians25")
 
 

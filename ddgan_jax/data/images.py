@@ -189,7 +189,7 @@ def fit_array(images: np.ndarray, how: Fit) -> np.ndarray:
       uint8 `[N, H', W', C']`; `images` itself if they have that shape already.
 
     Raises:
-      UserError: as `fit_image`.
+      UserError: see `fit_image`.
     """
     same_size = not how.size or images.shape[1:3] == (how.size, how.size)
     if same_size and how.channels in (0, images.shape[-1]):

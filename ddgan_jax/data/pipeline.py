@@ -27,7 +27,7 @@ def batch_function(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Callable[[int], Batch]:
-    """The pure function from the number of a batch to the part of it that one process reads.
+    """Return a pure function that maps a batch index to this process's part of that batch.
 
     Every epoch is a new permutation of all examples; batches continue across the ends of epochs.
 
@@ -43,8 +43,8 @@ def batch_function(
       `index -> {"image": [batch_size / process_count, ...], "label": [...]}`, dtypes as `Source`.
 
     Raises:
-      UserError: a batch size that `process_count` does not divide, a negative seed, or flips of
-        points.
+      UserError: `batch_size` is not a positive multiple of `process_count`, `process_index` is not
+        in [0, process_count), `seed` is negative, or `flip` is true for points.
     """
     if batch_size < 1 or batch_size % process_count:
         raise UserError(
@@ -84,7 +84,7 @@ def batch_function(
 
 
 def batch_at(source: Source, batch_size: int, index: int, *, seed: int, **options: Any) -> Batch:
-    """Batch number `index`, as `batches` returns it; same options and errors."""
+    """The batch with this index, as `batches` returns it; same options and errors."""
     return batch_function(source, batch_size, seed=seed, **options)(index)
 
 
@@ -104,7 +104,7 @@ def batches(
 
     Args:
       source, batch_size, seed, flip, process_index, process_count: see `batch_function`.
-      start: number of the first batch; a late one costs no more than an early one.
+      start: index of the first batch; a late one costs no more than an early one.
       prefetch: number of batches kept ready; 0 reads in the thread of the caller.
       threads: number of background threads. Two suffice for data in memory; decoding on demand
         gains from one per core.
@@ -113,7 +113,7 @@ def batches(
       An iterator; its threads end when it is deleted.
 
     Raises:
-      UserError: as `batch_function`, or a negative `start`.
+      UserError: see `batch_function`, or a negative `start`.
     """
     if start < 0:
         raise UserError(f"start is {start}; an integer >= 0 is needed")

@@ -16,7 +16,7 @@ CIFAR10_CLASSES = (
     *("dog", "frog", "horse", "ship", "truck"),
 )
 _CIFAR10_RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the red, green and blue planes
-_MOST_GZIP = 1100  # bytes out of one byte of a gzip file, at most (deflate reaches 1032)
+_MOST_GZIP = 1100  # upper bound on the bytes that one gzip byte expands to (deflate: 1032)
 
 
 def read_idx(directory: Path, stem: str, ndim: int) -> np.ndarray:

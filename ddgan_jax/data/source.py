@@ -17,9 +17,9 @@ class Source(NamedTuple):
     Attributes:
       name: name of the data set, used in messages.
       size: number of examples.
-      shape: shape of one example: `(H, W, C)` for images, `(D,)` for points.
-      take: integer indices `[n]` in [0, size) to
-        `{"image": uint8 [n, H, W, C] or float32 [n, D], "label": int32 [n]}`.
+      shape: shape of one example: `(H, W, C)` of images, `(D,)` of points, `(h, w, c)` of latents.
+      take: integer indices `[n]` in [0, size) -> `{"image": uint8 [n, H, W, C], or float32 [n, D]
+        points or [n, h, w, c] latents; "label": int32 [n]}`.
       extractor: name of the default feature network for evaluation.
       modes: name of the known modes of the distribution ("gaussians25" or "stacked_mnist"), or "".
       classes: names of the classes in the order of the labels; empty if they are not known.
@@ -84,7 +84,7 @@ def array_source(
     modes: str = "",
     classes: tuple[str, ...] = (),
 ) -> Source:
-    """The source of arrays in memory.
+    """Make a `Source` from arrays in memory.
 
     Args:
       name: name of the data set, used in messages.

@@ -119,8 +119,8 @@ def degradation(kind: str, levels: Sequence[float], shape: Shape) -> Degradation
     Args:
       kind: "blur" (levels: standard deviations in pixels), "pool" (levels: sides of the windows) or
         "dct" (levels: frequencies kept along each axis).
-      levels: of t = 1..t_max - 1, in the order of growing information.
-      shape: of one image, (H, W, C).
+      levels: one level for each t = 1..t_max - 1, in the order of growing information.
+      shape: (H, W, C) of one image.
 
     Raises:
       UserError: an unknown kind, data that are no images, or levels that the kind does not allow.
@@ -173,10 +173,10 @@ def normalize_output(
       norm = raw - reduce_info(raw, t) + x_t,   x_{t+1} = reduce_info(norm, t + 1)
 
     Args:
-      reduce_info: of a `Degradation`.
+      reduce_info: `Degradation.reduce_info`.
       raw: the network's output, float [..., H, W, C].
       x_t: the network's input, of the same shape.
-      t: in {0..t_max - 1}, scalar or [...].
+      t: times in {0..t_max - 1}, int32 scalar or [...].
 
     Returns:
       (x_{t+1}, norm). For nested projections, reduce_info(x_{t+1}, t) = x_t.

@@ -54,7 +54,7 @@ def denoising_density(
       alpha_bar: product of 1 - beta over the steps before; 1 if x_{t-1} is the data.
 
     Returns:
-      Float64 [G] with integral 1 over the grid (trapezoidal rule).
+      float64 [G] with integral 1 over the grid (trapezoidal rule).
     """
     exponent = -((x_t - np.sqrt(1 - beta) * np.asarray(grid, np.float64)) ** 2) / (2 * beta)
     product = density(diffused(data, alpha_bar), grid) * np.exp(exponent - exponent.max())

@@ -18,7 +18,7 @@ def chain(key: Array, images: Array, betas: np.ndarray) -> Array:
       betas: beta_1..beta_T.
 
     Returns:
-      Float32 [T + 1, N, ...].
+      float32 [T + 1, N, ...].
     """
     tables, x = schedules.forward_tables(betas), [images]
     for t in range(1, len(betas) + 1):
@@ -33,13 +33,13 @@ def discriminator_views(
     """Diffuse images as Diffusion-GAN does before its discriminator, at its longest chain.
 
     Args:
-      settings: of the instance noise.
+      settings: settings of the instance noise.
       key: typed PRNG key; all times use the same noise.
       images: float32 [N, ...].
       times: each in {0..t_max}.
 
     Returns:
-      Float32 [len(times), N, ...].
+      float32 [len(times), N, ...].
     """
     state = instance_noise.init(settings, key)._replace(length=jnp.int32(settings.t_max))
     views = []

@@ -42,7 +42,7 @@ class InstanceNoise(NamedTuple):
       timesteps: distribution of t in {1..T}: "priority", proportional to t - 1, or "uniform".
       target: the mean sign of D(y_real) that the chain's length is adapted to.
       every: steps between two updates of p.
-      images: number of real images in which p can move from 0 to 1.
+      images: number of real images over which p rises from 0 to 1 if it never falls.
     """
 
     t_min: int = 10
@@ -110,7 +110,7 @@ def alpha_bars(settings: InstanceNoise, length: Array) -> Array:
     """The table abar_0 = 1, .., abar_{t_max} of the chain of T = `length` steps.
 
     Returns:
-      Float32 [t_max + 1], the same shape for every T; entries after abar_T are padding.
+      float32 [t_max + 1], the same shape for every T; entries after abar_T are padding.
     """
     j = jnp.arange(settings.t_max, dtype=jnp.float32)
     along = jnp.minimum(j / (length - 1).astype(jnp.float32), 1.0)
@@ -122,7 +122,7 @@ def draw_times(settings: InstanceNoise, key: Array, length: Array) -> Array:
     """Draw the list of times: LIST_ZEROS zeros, then draws of t in {1..length}.
 
     Returns:
-      Int32 [LIST_SIZE].
+      int32 [LIST_SIZE].
     """
     before = jnp.arange(settings.t_max)  # t - 1
     weights = before if settings.timesteps == "priority" else jnp.ones_like(before)

@@ -191,7 +191,7 @@ class PosteriorTables(NamedTuple):
       q(x_t | x_{t+1}, x_0) = N(coef_x0 x_0 + coef_xt x_{t+1}, variance I).
 
     Attributes:
-      coef_x0, coef_xt: of the mean.
+      coef_x0, coef_xt: coefficients of the mean.
       variance: 0 at t = 0.
       sigma: sqrt(variance).
     """

@@ -1,9 +1,9 @@
-"""`--mode=compare`: a page that compares evaluated runs.
+"""A page that compares evaluated runs, made by the command `compare`.
 
 The page is a folder with `index.html` (a single file with embedded pictures), `comparison.md` and
-the figures. It shows the reports that `--mode=evaluate` wrote into the run folders, the metrics of
-all runs after equal numbers of images and after equal time, and every difference of the evaluation
-protocols.
+the figures. It shows the reports that the command `evaluate` wrote into the run folders, the
+metrics of all runs after equal numbers of images and after equal time, and the keys of the protocol
+in which the evaluations differ.
 """
 
 import base64
@@ -23,22 +23,22 @@ from ddgan_jax.io.storage import check_inside
 from ddgan_jax.plotting import curves
 from ddgan_jax.training.metrics_log import duration
 
-# Entries of the protocol that must agree for numbers to be comparable.
+# Keys of the protocol that must agree for numbers to be comparable.
 PROTOCOL = ("samples", "reference", "extractors", "digits_read_by", "weights", "rounding")
 
 Table = Sequence[Sequence[str]]  # rows of cells, the header first
 
 
-class Entry(NamedTuple):
+class RunSummary(NamedTuple):
     """One run of the page.
 
     Attributes:
-      name: of the run folder.
-      report: evaluation.json.
-      info: info.json.
-      curve: lines of evaluation.jsonl, evaluations during training.
+      name: name of the run folder.
+      report: contents of evaluation.json.
+      info: contents of info.json.
+      curve: lines of evaluation.jsonl, one for each evaluation during training.
       losses: lines of metrics.jsonl.
-      grid: the last picture of samples, if there is one.
+      grid: the last sample grid, a PNG file; None if there is none.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Entry(NamedTuple):
     grid: Path | None
 
 
-def read_entry(workdir: Path) -> Entry:
+def read_summary(workdir: Path) -> RunSummary:
     """Read an evaluated run.
 
     Args:
@@ -63,7 +63,7 @@ def read_entry(workdir: Path) -> Entry:
     if not path.is_file():
         raise UserError(
             f"--runs: {workdir} has no evaluation.json; an evaluated run is needed: run "
-            f"python -m ddgan_jax.main --mode=evaluate --workdir={workdir}"
+            f"python -m ddgan_jax evaluate --workdir={workdir}"
         )
     optional = {
         "protocol.images_seen": COUNT,
@@ -79,7 +79,7 @@ def read_entry(workdir: Path) -> Entry:
     if grid:
         check_inside(grid, workdir)
         _picture(grid)
-    return Entry(
+    return RunSummary(
         _text(workdir.resolve().name),
         report,
         run_folder.read_info(workdir),
@@ -114,22 +114,22 @@ def _picture(path: Path) -> bytes:
     return content
 
 
-def rows_of(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
+def rows_of(runs: Sequence[RunSummary]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the main table, one row per run."""
-    found = dict.fromkeys(name for entry in entries for name in entry.report["metrics"])
+    found = dict.fromkeys(name for run in runs for name in run.report["metrics"])
     names = [name for name in found if "_std" not in name]
     header = ["run", "method", "parameters", "training images", "training time", "NFE"]
     header += [*(name.replace("_", " ") for name in names), "s / 100 samples"]
     rows = []
-    for entry in entries:
-        report, speed = entry.report, entry.report.get("speed", {})
-        last = entry.losses[-1] if entry.losses else {}
-        parameters = entry.info.get("parameters", {})
+    for run in runs:
+        report, speed = run.report, run.report.get("speed", {})
+        last = run.losses[-1] if run.losses else {}
+        parameters = run.info.get("parameters", {})
         row = [
-            entry.name,
+            run.name,
             report["protocol"].get("method", ""),
             ", ".join(f"{role} {count:,}" for role, count in parameters.items()),
-            f"{report['protocol'].get('images_seen', 0):,}",
+            _count(report["protocol"].get("images_seen")),
             duration(last["seconds"]) if "seconds" in last else "",
             str(speed.get("nfe", "")),
             *(_cell(report["metrics"], name) for name in names),
@@ -139,58 +139,63 @@ def rows_of(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def over_seeds(entries: Sequence[Entry]) -> list[list[str]]:
-    """A table of means over runs that differ only in the seed, with the smallest and largest value.
+def over_seeds(runs: Sequence[RunSummary]) -> list[list[str]]:
+    """A table of mean, min, max of each metric over runs named NAME_seedN, as by launch/compare.sh.
 
-    Such runs are called NAME_seedN, as by launch/compare.sh.
+    Runs are grouped by NAME; their configs are not compared.
 
     Returns:
       The table with its header first; empty if no NAME has two runs.
     """
     groups: dict[str, list[dict[str, float]]] = {}
-    for entry in entries:
-        name, seed, number = entry.name.rpartition("_seed")
+    for run in runs:
+        name, seed, number = run.name.rpartition("_seed")
         if seed and number.isdecimal():
-            groups.setdefault(name, []).append(entry.report["metrics"])
+            groups.setdefault(name, []).append(run.report["metrics"])
     if all(len(group) < 2 for group in groups.values()):
         return []
-    found = dict.fromkeys(name for group in groups.values() for run in group for name in run)
+    found = dict.fromkeys(n for group in groups.values() for metrics in group for n in metrics)
     names = [name for name in found if "_std" not in name]
     table = [["over seeds", "runs", *(name.replace("_", " ") for name in names)]]
-    for group, runs in groups.items():
-        row = [group, str(len(runs))]
+    for group_name, group in groups.items():
+        row = [group_name, str(len(group))]
         for name in names:
-            values = [run[name] for run in runs if name in run]
+            values = [metrics[name] for metrics in group if name in metrics]
             spread = f" ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
             row.append(f"{sum(values) / len(values):.4g}{spread}" if values else "")
         table.append(row)
     return table
 
 
-def at_equal(entries: Sequence[Entry], axis: str) -> list[list[str]]:
+def at_equal(runs: Sequence[RunSummary], axis: str) -> list[list[str]]:
     """A table of the metrics of all runs at the point where the shortest run ended.
 
     Each row has the last evaluation during training up to that point.
 
     Args:
-      entries: the runs.
+      runs: the runs.
       axis: the length of a run, a key of `curves.AXES`: "images" or "seconds".
 
     Returns:
       The table with its header first; empty if fewer than two runs were evaluated during training.
     """
-    runs = {entry.name: entry.curve for entry in entries if entry.curve}
-    if len(runs) < 2:
+    by_name = {run.name: run.curve for run in runs if run.curve}
+    if len(by_name) < 2:
         return []
-    end = min(curve[-1][axis] for curve in runs.values())
-    names = curves.metrics_of([line for curve in runs.values() for line in curve])
+    end = min(curve[-1][axis] for curve in by_name.values())
+    names = curves.metrics_of([line for curve in by_name.values() for line in curve])
     until = f"{end:,.0f} images" if axis == "images" else duration(end)
     table = [[f"after {until}", "step", *(name.replace("_", " ") for name in names)]]
-    for run, curve in runs.items():
+    for run_name, curve in by_name.items():
         last = next((line for line in reversed(curve) if line[axis] <= end), {})
         step = f"{last['step']:,.0f}" if last else ""
-        table.append([run, step, *(_cell(last, name) for name in names)])
+        table.append([run_name, step, *(_cell(last, name) for name in names)])
     return table
+
+
+def _count(number: Any) -> str:
+    """A number with commas; "" if it is not known."""
+    return f"{number:,}" if isinstance(number, int) else ""
 
 
 def _cell(metrics: Mapping[str, float], name: str) -> str:
@@ -211,30 +216,27 @@ def _deviation_of(name: str, metrics: Iterable[str]) -> str:
     return next((m for m in metrics if "_std" in m and m.replace("_std", "", 1) == name), "")
 
 
-def differences(entries: Sequence[Entry]) -> list[str]:
-    """One line for every entry of `PROTOCOL` in which the runs differ.
+def differences(runs: Sequence[RunSummary]) -> list[str]:
+    """One line for each key of `PROTOCOL` in which the runs differ.
 
     Numbers of such runs are not comparable.
     """
     lines = []
     for field in PROTOCOL:
-        values = {e.name: json.dumps(e.report["protocol"].get(field)) for e in entries}
+        values = {run.name: json.dumps(run.report["protocol"].get(field)) for run in runs}
         if len(set(values.values())) > 1:
             said = "; ".join(f"{name}: {value}" for name, value in values.items())
             lines.append(f"protocols differ in {field}: {said}")
     return lines
 
 
-def compare(workdirs: Sequence[Path], out: Path, say: Callable[[str], None] = print) -> int:
+def compare(workdirs: Sequence[Path], out: Path, say: Callable[[str], None] = print) -> None:
     """Write the page and print its tables.
 
     Args:
       workdirs: run folders.
       out: folder of the page.
       say: prints a text.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: fewer than two runs, a run that is not evaluated, two runs with the same name, or
@@ -245,21 +247,21 @@ def compare(workdirs: Sequence[Path], out: Path, say: Callable[[str], None] = pr
             f"--runs is {','.join(map(str, workdirs))!r}; two or more run folders, separated by "
             "commas, are needed"
         )
-    entries = [read_entry(workdir) for workdir in workdirs]
-    names = [entry.name for entry in entries]
+    runs = [read_summary(workdir) for workdir in workdirs]
+    names = [run.name for run in runs]
     if len(set(names)) < len(names):
         raise UserError(f"--runs has folders named {', '.join(names)}; different names are needed")
     run_folder.check_writable("--out", out)
-    header, rows = rows_of(entries)
-    equal = (at_equal(entries, axis) for axis in curves.AXES)
-    tables = [[header, *rows], *filter(None, [over_seeds(entries), *equal])]
-    warnings = differences(entries)
+    header, rows = rows_of(runs)
+    equal = (at_equal(runs, axis) for axis in curves.AXES)
+    tables = [[header, *rows], *filter(None, [over_seeds(runs), *equal])]
+    warnings = differences(runs)
     try:
-        figures = _figures(entries, out)
+        figures = _figures(runs, out)
         run_folder.write_atomically(
-            out / "comparison.md", _markdown(entries, tables, warnings, figures)
+            out / "comparison.md", _markdown(runs, tables, warnings, figures)
         )
-        run_folder.write_atomically(out / "index.html", _page(entries, tables, warnings, figures))
+        run_folder.write_atomically(out / "index.html", _page(runs, tables, warnings, figures))
     except OSError as error:
         raise UserError(f"--out={out} cannot be written to: {error.strerror}") from error
     for table in tables:
@@ -267,23 +269,18 @@ def compare(workdirs: Sequence[Path], out: Path, say: Callable[[str], None] = pr
     for warning in warnings:
         say(_text(warning))
     say(f"page: {out / 'index.html'}")
-    return 0
 
 
-def _figures(entries: Sequence[Entry], out: Path) -> dict[str, Path]:
+def _figures(runs: Sequence[RunSummary], out: Path) -> dict[str, Path]:
     """Draw metrics over images and over time, and losses over images: {caption: PNG}."""
     figures = {}
-    with_curves = {entry.name: entry.curve for entry in entries if entry.curve}
+    with_curves = {run.name: run.curve for run in runs if run.curve}
     for axis, words in curves.AXES.items():
         if with_curves:
             path = out / f"metrics_over_{axis}.png"
             curves.draw(path, with_curves, axis)
             figures[f"Metrics over {words}"] = path
-    losses = {
-        entry.name: [_only_losses(line) for line in entry.losses]
-        for entry in entries
-        if entry.losses
-    }
+    losses = {run.name: [_only_losses(line) for line in run.losses] for run in runs if run.losses}
     if losses:
         path = out / "losses_over_images.png"
         curves.draw(path, losses, "images")
@@ -320,14 +317,14 @@ def _code(text: str) -> str:
 
 
 def _markdown(
-    entries: Sequence[Entry],
+    runs: Sequence[RunSummary],
     tables: Sequence[Table],
     warnings: Sequence[str],
     figures: dict[str, Path],
 ) -> str:
     parts = ["# Comparison", *map(_markdown_table, tables), *map(_escaped, warnings)]
-    for entry in entries:
-        parts.append(f"{_code(entry.name)}: {_code(json.dumps(entry.report['protocol']))}")
+    for run in runs:
+        parts.append(f"{_code(run.name)}: {_code(json.dumps(run.report['protocol']))}")
     parts += [f"![{caption}]({path.name})" for caption, path in figures.items()]
     return "\n\n".join(parts) + "\n"
 
@@ -346,7 +343,7 @@ figure { margin: 0 } img { max-width: 100% } .grids img { width: 360px; image-re
 
 
 def _page(
-    entries: Sequence[Entry],
+    runs: Sequence[RunSummary],
     tables: Sequence[Table],
     warnings: Sequence[str],
     figures: dict[str, Path],
@@ -370,11 +367,11 @@ def _page(
     for caption, path in figures.items():
         body += [f"<h2>{html.escape(caption)}</h2>", picture(path, caption)]
     body += ["<h2>Samples</h2>", '<div class="grids">']
-    body += [picture(entry.grid, entry.name) for entry in entries if entry.grid]
+    body += [picture(run.grid, run.name) for run in runs if run.grid]
     body += ["</div>", "<h2>Protocol</h2>"]
-    for entry in entries:
-        text = html.escape(json.dumps(entry.report["protocol"], indent=1))
-        body.append(f"<h3>{html.escape(entry.name)}</h3><pre>{text}</pre>")
+    for run in runs:
+        text = html.escape(json.dumps(run.report["protocol"], indent=1))
+        body.append(f"<h3>{html.escape(run.name)}</h3><pre>{text}</pre>")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><title>Comparison</title>'

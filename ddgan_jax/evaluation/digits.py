@@ -37,7 +37,7 @@ def digit_quality(classifier: Extractor, images: np.ndarray) -> DigitQuality:
     """Compare images with the training digits and the held-out digits.
 
     Args:
-      classifier: of digits.
+      classifier: a classifier of digits.
       images: uint8 [N, 8, 8, 1].
     """
     everything = [digits(split) for split in ("train", "test")]

@@ -1,4 +1,4 @@
-"""`--mode=evaluate`: metrics of a run's samples, of images from elsewhere, and during training.
+"""Evaluation of a run's samples, of images from elsewhere, and during training.
 
 Samples are rounded to 8 bits first, as image files are.
 """
@@ -26,6 +26,7 @@ from ddgan_jax.evaluation.reference import (
 )
 from ddgan_jax.inference.model import Model, load
 from ddgan_jax.inference.outputs import outputs_of
+from ddgan_jax.inference.published import converted
 from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.io import run_folder
 from ddgan_jax.parallel import mesh as meshes
@@ -41,7 +42,7 @@ def evaluate(
     out: Path | None = None,
     step: int | None = None,
     say: Say = print,
-) -> int:
+) -> None:
     """Evaluate a run: print a table and write `evaluation.json`.
 
     A method that does not sample is evaluated by its reconstructions of `config.eval.split`.
@@ -50,11 +51,8 @@ def evaluate(
       config: config of the run, with `config.eval` as wanted.
       workdir: the run folder.
       out: folder of `evaluation.json`; the run folder if None.
-      step: of the checkpoint; the last one if None.
+      step: checkpoint step; None for the latest.
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: see `load` and `make_evaluator`; or `out` cannot be written to.
@@ -64,6 +62,7 @@ def evaluate(
     evaluator = make_evaluator(config, model.mesh)
     if jax.process_index() == 0:
         run_folder.check_writable("--out", out)
+        say("compiling and measuring ...")
     settings = config.eval
     start = time.perf_counter()
     key = jax.random.key(settings.seed)
@@ -93,10 +92,7 @@ def evaluate(
             "run": workdir.resolve().name,
             "method": config.method,
             "step": model.step,
-            "images_seen": model.step * config.train.batch_size,
-            "weights": f"moving average, decay {config.ema_decay}"
-            if settings.weights == "ema"
-            else "raw",
+            **_weights(model, config, workdir),
             "seed": settings.seed,
             "rounding": "8 bits",
             **details,
@@ -104,7 +100,23 @@ def evaluate(
             **_machine(model),
         },
     }
-    return _finish(report, out, say)
+    _finish(report, out, say)
+
+
+def _weights(model: Model, config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """The entries of a protocol about the evaluated weights, and how many images they were shown.
+
+    The run folder of imported weights says where they come from; for how long they were trained is
+    not known.
+    """
+    if facts := converted(workdir):
+        source = f"imported from {facts.get('file')} ({facts.get('source')})"
+        return {"weights": f"{source}: {facts.get('holds', 'as in the file')}"}
+    averaged = f"moving average, decay {config.ema_decay}"
+    return {
+        "images_seen": model.step * config.train.batch_size,
+        "weights": averaged if config.eval.weights == "ema" else "raw",
+    }
 
 
 def _speed(model: Model, trials: int) -> dict[str, Any]:
@@ -119,7 +131,7 @@ def evaluate_source(
     samples_split: str,
     out: Path,
     say: Say = print,
-) -> int:
+) -> None:
     """Evaluate images that are not a run's: a file of samples, or another data set.
 
     Args:
@@ -128,9 +140,6 @@ def evaluate_source(
       samples_split: split of `samples`.
       out: folder of `evaluation.json`.
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: see `make_evaluator`; or samples that do not exist, are too few, or have another
@@ -148,7 +157,7 @@ def evaluate_source(
         "metrics": metrics,
         "protocol": {"run": f"{samples}, {samples_split}", **details, **_machine(None)},
     }
-    return _finish(report, out, say)
+    _finish(report, out, say)
 
 
 def during_training(run: Run) -> Callable[[TrainState], dict[str, float]]:
@@ -195,10 +204,10 @@ def _machine(model: Model | None) -> dict[str, Any]:
     }
 
 
-def _finish(report: Mapping[str, Any], out: Path, say: Say) -> int:
+def _finish(report: Mapping[str, Any], out: Path, say: Say) -> None:
     """Print the report and write it, on process 0."""
     if jax.process_index() != 0:
-        return 0
+        return
     for line in table(report):
         say(line)
     path = out / "evaluation.json"
@@ -207,7 +216,6 @@ def _finish(report: Mapping[str, Any], out: Path, say: Say) -> int:
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
     say(f"written to {path}")
-    return 0
 
 
 def table(report: Mapping[str, Any]) -> list[str]:

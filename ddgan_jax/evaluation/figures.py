@@ -1,4 +1,4 @@
-"""Figures of `--mode=reconstruct`: degradations, decoding paths, interpolations and edits.
+"""Figures of the command `reconstruct`: degradations, decoding paths, interpolations and edits.
 
 Every figure is a uint8 picture [H, W, 3], a grid of images. Images are float32 [N, H, W, C] in
 [-1, 1], latents float32 [N, ...], labels int32 [N]. Numbers of figures are those of the DDDG paper.
@@ -88,7 +88,7 @@ def edit_figure(
       image: the real image [1, H, W, C], shown at the left of every row.
       latents: its latents [1, t_max, d_z].
       label: its class.
-      reach: in standard deviations of the prior.
+      reach: largest value of the latent, in standard deviations of the prior.
     """
     values = np.linspace(-reach, reach, 7, dtype=np.float32)
     rows = []

@@ -1,4 +1,4 @@
-"""Mode coverage of samples: of a mixture of known Gaussians, of stacked MNIST."""
+"""Mode coverage of samples of the 25 Gaussians and of stacked MNIST."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,13 +7,13 @@ import numpy as np
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.data import npz
-from ddgan_jax.data.gaussians import CENTRES, SIGMA
+from ddgan_jax.data.gaussians import CENTERS, SIGMA
 from ddgan_jax.data.source import Source
 from ddgan_jax.features.classifier import classify, load_classifier
 from ddgan_jax.features.extractor import Extractor
 from ddgan_jax.metrics.modes import TRIPLES, mode_coverage, stacked_modes
 
-# All samples -> (numbers, details for the protocol of a report).
+# samples -> (metrics by name, details for the protocol of a report)
 Count = Callable[[np.ndarray], tuple[dict[str, float], dict[str, str]]]
 
 
@@ -22,11 +22,11 @@ def stacked_labels(images: np.ndarray, classifier: Extractor, batch_size: int = 
 
     Args:
       images: uint8 [N, H, W, 3].
-      classifier: of the digits 0..9.
+      classifier: a classifier of the digits 0..9.
       batch_size: images per compiled call.
 
     Returns:
-      Int64 [N, 3], the digits in R, G and B.
+      int64 [N, 3], the digits in R, G and B.
     """
     channels = [classify(classifier, images[..., c, None], batch_size) for c in range(3)]
     return np.stack([logits.argmax(axis=1) for logits in channels], axis=1)
@@ -34,7 +34,7 @@ def stacked_labels(images: np.ndarray, classifier: Extractor, batch_size: int = 
 
 def count_gaussians(points: np.ndarray) -> tuple[dict[str, float], dict[str, str]]:
     """Coverage of the 25 Gaussians by points [N, 2]."""
-    found = mode_coverage(points, CENTRES, SIGMA)
+    found = mode_coverage(points, CENTERS, SIGMA)
     numbers = {
         "modes_covered": float(found.covered),
         "modes_share": found.share,
@@ -44,7 +44,7 @@ def count_gaussians(points: np.ndarray) -> tuple[dict[str, float], dict[str, str
 
 
 def count_stacked(images: np.ndarray) -> tuple[dict[str, float], dict[str, str]]:
-    """Coverage of stacked MNIST by images uint8 [N, H, W, 3], read by the `mnist` classifier."""
+    """Coverage of stacked MNIST by images uint8 [N, H, W, 3]; the `mnist` classifier reads them."""
     classifier = load_classifier("mnist")
     found = stacked_modes(stacked_labels(images, classifier))
     numbers = {
@@ -59,7 +59,7 @@ MODES: dict[str, Count] = {"gaussians25": count_gaussians, "stacked_mnist": coun
 
 
 def mode_counter(source: Source) -> Count | None:
-    """The function that counts the covered modes of a source, if its modes are known.
+    """The function that counts the covered modes of a source; None if its modes are not known.
 
     Raises:
       UserError: `source.modes` is not in `MODES`.
@@ -73,7 +73,13 @@ def mode_counter(source: Source) -> Count | None:
 
 
 def report(path: Path) -> list[str]:
-    """Lines for people about the npz file `path` that `sample` wrote.
+    """Count the modes that the samples in an npz file cover.
+
+    Args:
+      path: file that the command `sample` wrote.
+
+    Returns:
+      The results as lines of text.
 
     Raises:
       UserError: no such file, or it holds neither points nor RGB images.
@@ -90,9 +96,9 @@ def report(path: Path) -> list[str]:
 
 
 def _mixture_line(points: np.ndarray) -> str:
-    found = mode_coverage(points, CENTRES, SIGMA)
+    found = mode_coverage(points, CENTERS, SIGMA)
     return (
-        f"{len(points)} samples: {found.covered} of {len(CENTRES)} modes, "
+        f"{len(points)} samples: {found.covered} of {len(CENTERS)} modes, "
         f"{100 * found.share:.1f} % within 3 sigma of a center, balance {found.balance:.2f}"
     )
 

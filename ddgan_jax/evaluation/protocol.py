@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import PyTree
 from ddgan_jax.data.source import Source
 from ddgan_jax.data.traversal import hash_of, images_of
+from ddgan_jax.evaluation.progress import Progress
 from ddgan_jax.features.extractor import Extractor
 from ddgan_jax.io.cache import cache_folder
 from ddgan_jax.io.run_folder import atomically
@@ -48,7 +48,7 @@ class Reference(NamedTuple):
     """Reference statistics: features of real images.
 
     Attributes:
-      moments: of the features of all images.
+      moments: mean and covariance of the features of all images.
       features: float32 [at most KEPT, F].
       images_hash: first 16 hexadecimal digits of the sha256 of shape and pixels, in order.
     """
@@ -96,16 +96,16 @@ def extract(
     repeat_grey: bool = False,
     label: str = "features",
 ) -> Features:
-    """Compute features of images on all devices, with a progress bar.
+    """Compute features of images on all devices, and show the progress.
 
     Args:
       extractor: the feature network.
       batches: uint8 [b, H, W, C] each, of any b.
       mesh: devices; each batch is split over them.
-      batch_size: images per compiled call, rounded up to a multiple of the devices.
-      total: number of images, for the progress bar.
+      batch_size: images per compiled call, rounded up to a multiple of the number of devices.
+      total: number of images, for the progress.
       repeat_grey: see `to_channels`.
-      label: of the progress bar.
+      label: label of the progress.
     """
     same, split = meshes.replicated(mesh), meshes.batch_sharded(mesh)
     apply = jax.jit(extractor.apply, in_shardings=(same, split), out_shardings=same)
@@ -116,14 +116,13 @@ def extract(
         return apply(params, meshes.shard_rows(to_channels(images, extractor, repeat_grey), mesh))
 
     features, logits = [], []
-    quiet = True if jax.process_index() else None  # None: shown on a terminal only
-    with tqdm(total=total, desc=label, unit=" images", leave=False, disable=quiet) as bar:
+    with Progress(total, label) as progress:
         for images in rebatch(batches, size):
             for out in in_batches(of_batch, [images], size):
                 features.append(out.features)
                 if out.logits is not None:
                     logits.append(out.logits)
-            bar.update(len(images))
+            progress.update(len(images))
     return Features(np.concatenate(features), np.concatenate(logits) if logits else None)
 
 
@@ -257,7 +256,7 @@ def measure(
         and "precision" are of Inception only.
       metrics: those that need logits are skipped if there are none.
       mesh: devices to compute on.
-      seed: of random subsets.
+      seed: seed of the random subsets.
 
     Returns:
       The numbers by the names that reports show.

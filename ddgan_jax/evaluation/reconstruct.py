@@ -1,4 +1,4 @@
-"""`--mode=reconstruct`: reconstruct real images by encoder and decoder, measure and draw them.
+"""The command `reconstruct`: reconstruct real images by encoder and decoder, measure and draw them.
 
 For methods that invert. Latents come from the encoder and, with `--refine=N`, from N further steps
 of gradient descent. Baselines are the mean image and PCA with as many components as there are
@@ -42,7 +42,7 @@ def pca(train: np.ndarray, images: np.ndarray, components: int) -> np.ndarray:
       components: number of components.
 
     Returns:
-      Float32 [N, H, W, C].
+      float32 [N, H, W, C].
     """
     flat = train.reshape(len(train), -1).astype(np.float64)
     mean = flat.mean(axis=0)
@@ -132,7 +132,7 @@ def reconstruct(
     seed: int = 0,
     step: int | None = None,
     say: Say = print,
-) -> int:
+) -> None:
     """Write `reconstruction.json`, `reconstructions.npz` and the figures.
 
     Args:
@@ -140,22 +140,19 @@ def reconstruct(
       workdir: the run folder.
       out: the folder to write into.
       count: number of images, from the beginning of `split`.
-      split: of the run's data.
+      split: split of the run's data.
       refine: steps of gradient descent (Adam) on the latents; 0 for none.
       rate: learning rate of these steps.
-      seed: of the samples in `path.png`.
-      step: of the checkpoint; the last one if None.
+      seed: seed of the samples in `path.png`.
+      step: checkpoint step; None for the latest.
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: the method does not invert, or there are several processes; see also `model.load`.
     """
     if jax.process_count() > 1:
         raise UserError(
-            f"--mode=reconstruct runs in {jax.process_count()} processes; one is needed: start it "
+            f"reconstruct runs in {jax.process_count()} processes; one is needed: start it "
             "on one host with --coordinator=none"
         )
     model = load(workdir, step, config)
@@ -198,7 +195,6 @@ def reconstruct(
     for line in _lines(report):
         say(line)
     say(f"written to {out / 'reconstruction.json'}, with figures in the same folder")
-    return 0
 
 
 def _as_the_method_sees(images: np.ndarray) -> np.ndarray:
@@ -211,8 +207,8 @@ def _check_inverts(model: Model) -> None:
     if model.method.inversion is None:
         able = sorted(name for name, entry in METHODS.items() if entry.inverts)
         raise UserError(
-            f"config.method is {model.config.method!r}, which has no inversion; --mode=reconstruct "
-            f"needs a method that inverts: {', '.join(able)}"
+            f"config.method is {model.config.method!r}, which has no inversion; reconstruct needs "
+            f"a method that inverts: {', '.join(able)}"
         )
 
 

@@ -108,7 +108,7 @@ def evaluate_samples(
     """Metrics of samples.
 
     Args:
-      evaluator: from `make_evaluator`.
+      evaluator: result of `make_evaluator`.
       batches: returns an iterable of the samples, uint8 [b, H, W, C] or float32 [b, D]; called once
         per feature network.
       count: number of samples.
@@ -159,7 +159,7 @@ def _extract(
     count: int,
     what: str,
 ) -> protocol.Features:
-    """Features of samples whose shape is checked; `what` is shown in the progress bar."""
+    """Features of samples whose shape is checked; `what` is shown with the progress."""
     return protocol.extract(
         extractor,
         _of_shape(batches, evaluator.source.shape),
@@ -198,7 +198,7 @@ def label_accuracy(
     model, by the metrics that have a `conditional` part.
 
     Args:
-      evaluator: from `make_evaluator`.
+      evaluator: result of `make_evaluator`.
       model: the model to sample from.
       key: typed PRNG key of the samples.
       count: number of samples per feature network.

@@ -1,7 +1,7 @@
-"""Feature networks with their files of weights, and the registry `EXTRACTORS`.
+"""Feature networks with their weights, and their registry `EXTRACTORS`.
 
-A feature network maps images to the features that metrics compare. LPIPS, a perceptual distance of
-pairs of images, is here as well.
+A feature network maps images to the features that metrics compare. LPIPS, a perceptual distance
+between two images, is in this folder too.
 """
 
 import re
@@ -27,7 +27,7 @@ EXTRACTORS: dict[str, ExtractorEntry] = {"inception": INCEPTION, "mnist": MNIST,
 
 
 def _entry(name: str) -> ExtractorEntry | None:
-    """The entry of a registered name or of "module:attribute"; None for the path of a file."""
+    """The entry of a registered name or "module:attribute"; None for the path of a file."""
     outside = re.fullmatch(r"[A-Za-z_][\w.]*:\w+", name) and not Path(name).exists()
     if name not in EXTRACTORS and not outside:
         return None
@@ -50,15 +50,15 @@ def load_extractor(name: str, settings: ConfigDict) -> Extractor:
 
 
 def default_extractor(preferred: str, channels: int) -> str:
-    """The feature network for images of the given number of channels.
+    """Choose the feature network for data.
 
     Args:
-      preferred: name of the network that suits the data, `Source.extractor`.
-      channels: of the images.
+      preferred: name of the network made for such data, `Source.extractor`.
+      channels: channels of the images.
 
     Returns:
-      `preferred` if it takes such images, else "inception", which can take gray images with the
-      channel repeated.
+      `preferred` if it takes images with so many channels, else "inception", for which the channel
+      of gray images can be repeated.
     """
     entry = _entry(preferred)
     return preferred if entry and entry.channels == channels else "inception"

@@ -30,11 +30,12 @@ from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.core.types import Array, PyTree
 from ddgan_jax.features.extractor import Extracted, Extractor, ExtractorEntry
 from ddgan_jax.interop.weight_files import content_hash
+from ddgan_jax.io.storage import local_path
 from ddgan_jax.networks.classifier import SIZES, Classifier
 from ddgan_jax.parallel.batching import in_batches
 
 WEIGHTS = Path(__file__).with_name("weights")
-_WRITTEN = "file written by `python -m ddgan_jax.metrics.classifier`"
+_WRITTEN = "file written by `python -m ddgan_jax classifier`"
 
 
 def load_classifier(name_or_path: str) -> Extractor:
@@ -76,7 +77,7 @@ def classify(extractor: Extractor, images: np.ndarray, batch_size: int = 500) ->
       batch_size: images per compiled call.
 
     Returns:
-      Float32 [N, K].
+      float32 [N, K].
     """
     apply = jax.jit(extractor.apply)
     batches = in_batches(
@@ -144,7 +145,7 @@ def _read(name_or_path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     what = f"classifier {name_or_path!r}"
     shipped = sorted(p.stem for p in WEIGHTS.glob("*.npz"))
     known = name_or_path in shipped
-    path = WEIGHTS / f"{name_or_path}.npz" if known else Path(name_or_path).expanduser()
+    path = WEIGHTS / f"{name_or_path}.npz" if known else local_path(name_or_path)
     try:
         # np.load(path) would leave the file open if it is damaged.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:

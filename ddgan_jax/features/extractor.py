@@ -13,7 +13,7 @@ class Extracted(NamedTuple):
 
     Attributes:
       features: float32 [B, F].
-      logits: float32 [B, K], or None if the weights have no classifier layer.
+      logits: float32 [B, K], or None if the weights do not include the classifier layer.
     """
 
     features: Array
@@ -29,7 +29,7 @@ class Extractor(NamedTuple):
       weights_hash: first 16 hexadecimal digits of the sha256 of the weights.
       resize: description of how images are resized to the network's input.
       channels: channels of the images it takes, 1 or 3.
-      classes: number K of logits; 0 if the weights have no classifier layer.
+      classes: number K of logits; 0 if the weights do not include the classifier layer.
       params: weights, an argument of `apply` (never a captured constant).
       apply: (params, uint8 [B, H, W, channels]) -> Extracted. Pure; row i depends on image i only.
     """
@@ -45,7 +45,7 @@ class Extractor(NamedTuple):
 
     @property
     def is_inception(self) -> bool:
-        """Whether this is the Inception network that FID and KID are defined by."""
+        """Whether this is Inception-v3 with the standard weights for FID, KID and IS."""
         return self.distance == "fid"
 
     @property

@@ -1,4 +1,4 @@
-"""Inception-v3 with the weights that FID, KID and Inception score are defined by."""
+"""Inception-v3 with the standard weights for FID, KID and Inception score."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,10 @@ _ADVICE = (
 
 
 def _resize_axis(x: Array, axis: int, size: int) -> Array:
-    """Interpolate linearly at (i + 1/2) n / size - 1/2, clamped to the first and last pixel."""
+    """Resize an axis of length n: output i is x at (i + 1/2) n / size - 1/2, interpolated linearly.
+
+    Positions beyond the first and the last pixel are clamped to them.
+    """
     n = x.shape[axis]
     center = np.clip((np.arange(size) + 0.5) * (n / size) - 0.5, 0, n - 1)
     low = np.floor(center).astype(np.int32)
@@ -42,7 +45,7 @@ def resize_bilinear(images: Array, size: int) -> Array:
       size: height and width of the result.
 
     Returns:
-      Float32 [B, size, size, C].
+      float32 [B, size, size, C].
     """
     return _resize_axis(_resize_axis(images, 1, size), 2, size)
 
@@ -54,14 +57,14 @@ def _pool_features(network: PyTree, images: Array) -> Array:
 
 
 def extract(params: PyTree, images: Array) -> Extracted:
-    """Pool features, and logits if the weights have the classifier layer.
+    """Compute pool features, and logits if the weights include the classifier layer.
 
     Images are divided by 255, resized to 299x299 (`resize_bilinear`), and mapped to [-1, 1]. The
     logits are features @ fc.weight^T *without* `fc.bias`: the Inception score has been computed
     this way since its first publication, and numbers with the bias are not comparable.
 
     Args:
-      params: from `interop.inception.inception_params`.
+      params: result of `interop.inception.inception_params`.
       images: uint8 [B, H, W, 3].
 
     Returns:
@@ -82,7 +85,7 @@ def extract(params: PyTree, images: Array) -> Extracted:
 
 
 def load_inception(path: str) -> Extractor:
-    """Load Inception with the published weights of the FID.
+    """Load Inception-v3 with the standard weights for FID.
 
     Args:
       path: the converted .npz file, or the published PyTorch file; "" for $DDGAN_INCEPTION, or

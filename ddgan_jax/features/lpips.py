@@ -61,7 +61,7 @@ def distance(params: PyTree, a: Array, b: Array) -> Array:
       a, b: float32 [B, H, W, 3] in [-1, 1], H and W at least 16.
 
     Returns:
-      Float32 [B].
+      float32 [B].
 
     Raises:
       UserError: images of another shape or dtype.
@@ -99,7 +99,7 @@ def distances(lpips: Lpips, a: np.ndarray, b: np.ndarray, batch_size: int = 32) 
       batch_size: pairs per compiled call.
 
     Returns:
-      Float32 [N].
+      float32 [N].
     """
     apply = jax.jit(lpips.apply)
 

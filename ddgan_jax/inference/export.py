@@ -14,7 +14,7 @@ FILES = ("config.json", "info.json", "metrics.jsonl")
 
 def export(
     workdir: Path, out: Path, step: int | None = None, say: Callable[[str], None] = print
-) -> int:
+) -> None:
     """Copy config, info, metrics and the moving averages of one checkpoint.
 
     The other weights and the states of the optimizers, about four fifths of a checkpoint, are left
@@ -23,11 +23,8 @@ def export(
     Args:
       workdir: the run folder.
       out: the folder to write, new or empty.
-      step: of the checkpoint; None: the last one.
+      step: checkpoint step; None for the latest.
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: see `model.load`; or `out` is not empty, cannot be written to or has a
@@ -49,5 +46,5 @@ def export(
     if networks and (workdir / networks.folder).is_dir():
         storage.copy_tree(workdir / networks.folder, out / networks.folder, folder=workdir)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    say(f"step {model.step}, {size / 2**20:.1f} MiB: sample with --mode=sample --workdir={out}")
-    return 0
+    command = f"python -m ddgan_jax sample --workdir={out}"
+    say(f"step {model.step}, {size / 2**20:.1f} MiB; draw samples: {command}")

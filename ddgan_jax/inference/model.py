@@ -19,7 +19,7 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, Method, Params, PyTree
 from ddgan_jax.data import load_source
 from ddgan_jax.inference.same_run import check_content
-from ddgan_jax.inference.sampling import averages, compiled_sampler, sample_batches
+from ddgan_jax.inference.sampling import compiled_sampler, ema_shapes, sample_batches
 from ddgan_jax.io import checkpoint, run_folder, storage
 from ddgan_jax.methods import METHODS, build_method, complete_config, validate
 from ddgan_jax.parallel import mesh as meshes
@@ -65,13 +65,13 @@ class Model(NamedTuple):
         Args:
           key: typed PRNG key, `jax.random.key(seed)`.
           count: number of samples.
-          batch_size: samples per compiled call, rounded up to a multiple of the devices; None:
-            `config.sample.batch_size`.
+          batch_size: samples per compiled call, rounded up to a multiple of the number of devices;
+            None: `config.sample.batch_size`.
           labels: classes for a class-conditional model: one for all samples, or int32 [count];
             None: drawn uniformly.
 
         Returns:
-          Float32 [count, *shape]; images are in [-1, 1].
+          float32 [count, *shape]; images are in [-1, 1].
 
         Raises:
           UserError: the method does not sample, the model does not know the labels, or `count` or
@@ -227,7 +227,7 @@ class Model(NamedTuple):
           latents: where the descent starts, such as `encode(images)`.
           labels: see `encode`.
           steps: number of gradient steps.
-          learning_rate: of the gradient steps.
+          learning_rate: learning rate of the gradient steps.
 
         Returns:
           Latents float32, of the same shape as `latents`.
@@ -346,9 +346,9 @@ def load(
 
     Args:
       workdir: a folder that training made, also gs://....
-      step: of the checkpoint; the last one if None.
-      config: instead of the folder's own; must describe the same model.
-      devices: to restore onto and to sample with; all if None.
+      step: checkpoint step; None for the latest.
+      config: a config to use instead of the folder's; must describe the same model.
+      devices: devices to restore onto and to sample with; all if None.
       raw: the weights that the optimizer moves instead of their average; needs a whole run folder,
         not an exported one.
       plugins: folder of the user's own modules that the config names as "module:attribute". Code
@@ -371,9 +371,9 @@ def load(
     config = validate(config or saved)
     shape = run_folder.data_shape(workdir)
     networks = find_space(config).frozen
-    own = networks.own(config, workdir) if networks else config
-    method = build_method(own, shape)
-    abstract = checkpoint.with_sharding(averages(method, own), meshes.replicated(mesh))
+    local = networks.use_local_copy(config, workdir) if networks else config
+    method = build_method(local, shape)
+    abstract = checkpoint.with_sharding(ema_shapes(method, local), meshes.replicated(mesh))
     if not (workdir / "checkpoints").is_dir():
         raise UserError(f"no checkpoint in {workdir}; train first with --workdir={workdir}")
     with checkpoint.opened(workdir, read_only=True) as manager:
@@ -382,7 +382,7 @@ def load(
         if raw:
             latest = {role: abstract[role] for role in method.ema_roles}
             params = {**params, **checkpoint.restore_params(manager, step, latest)}
-    frozen = networks.load(own, mesh) if networks else {}
+    frozen = networks.load(local, mesh) if networks else {}
     for change in plugin_code.changes(workdir, config):
         warnings.warn(change, stacklevel=2)
     return Model(config, method, params, step, shape, mesh, frozen)

@@ -4,6 +4,7 @@
 that pairs names of PyTorch arrays with our parameters (`interop.names`).
 """
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,14 +15,16 @@ from ml_collections import ConfigDict
 from ddgan_jax.config import check, flatten
 from ddgan_jax.config.stored import read_config, save_config
 from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.core.types import PyTree
 from ddgan_jax.data import data_shape
 from ddgan_jax.inference.model import load
-from ddgan_jax.inference.sampling import averages
+from ddgan_jax.inference.sampling import ema_shapes
 from ddgan_jax.interop import wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
+from ddgan_jax.interop.averages import read_published
 from ddgan_jax.interop.ddgan import generator_entries
-from ddgan_jax.interop.names import Entry, Tree, to_arrays, to_params
-from ddgan_jax.interop.torch_file import read_torch, write_torch
+from ddgan_jax.interop.names import WRAPPER, Entry, Tree, plain_names, to_arrays, to_params
+from ddgan_jax.interop.torch_file import write_torch
 from ddgan_jax.interop.weight_files import content_hash
 from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.storage import AnyPath
@@ -29,7 +32,6 @@ from ddgan_jax.methods import build_method, complete_config
 from ddgan_jax.spaces import find_space
 
 Say = Callable[[str], None]
-WRAPPER = "module."  # prefix of every name that PyTorch's DistributedDataParallel adds
 
 
 class Source(NamedTuple):
@@ -42,6 +44,9 @@ class Source(NamedTuple):
       needs: field of the config -> values for which our network is the published one.
       inside: keys of the dictionaries that hold the arrays, in files that hold more than them.
       without: prefixes of array names that belong to other networks and are skipped.
+      optimizers: such a key -> key of the optimizer that keeps the moving averages of its arrays.
+      reorder: (parameters, order of bands) -> parameters, between the published order of bands and
+        ours, in both directions; None for a network without bands.
     """
 
     file: str
@@ -50,6 +55,8 @@ class Source(NamedTuple):
     needs: Mapping[str, tuple[Any, ...]]
     inside: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    optimizers: Mapping[str, str] = {}
+    reorder: Callable[[PyTree, str], PyTree] | None = None
 
 
 # Values of fields that a config does not have.
@@ -72,10 +79,19 @@ _WDDGAN = _DDGAN | {
 _LDDGAN = _DDGAN | {"space.kind": ("latent",)}
 _LDM = {"method": ("autoencoder",), "autoencoder.network": ("conv",)}
 
+_RESUME: dict[str, Any] = dict(inside=("netG_dict",), optimizers={"netG_dict": "optimizerG"})
+
 SOURCES: dict[str, Source] = {
-    "ddgan": Source("netG_N.pth", "gen", generator_entries, _DDGAN, ("netG_dict",)),
-    "wddgan": Source("netG_N.pth", "gen", wddgan.generator_entries, _WDDGAN, ("netG_dict",)),
-    "lddgan": Source("netG_N.pth", "gen", generator_entries, _LDDGAN, ("netG_dict",)),
+    "ddgan": Source("netG_N.pth", "gen", generator_entries, _DDGAN, **_RESUME),
+    "wddgan": Source(
+        "netG_N.pth",
+        "gen",
+        wddgan.generator_entries,
+        _WDDGAN,
+        **_RESUME,
+        reorder=wddgan.reorder_bands,
+    ),
+    "lddgan": Source("netG_N.pth", "gen", generator_entries, _LDDGAN, **_RESUME),
     "ldm_autoencoder": Source(  # the file also has the networks of its loss, "loss.*"
         "model.ckpt", "autoencoder", autoencoder_entries, _LDM, ("state_dict",), ("loss.",)
     ),
@@ -127,9 +143,55 @@ def source_of(config: ConfigDict) -> str:
     return found[0]
 
 
+def bands_of(source: str, config: ConfigDict, bands: str = "", recorded: str = "") -> str:
+    """The order of wavelet bands of a published checkpoint.
+
+    Args:
+      source: a key of `SOURCES`.
+      config: of the network.
+      bands: one of `wddgan.BANDS`; "": the recorded one, or else that of the checkpoint that was
+        published for the data of the config.
+      recorded: what the run folder says of the checkpoint that it was imported from.
+
+    Returns:
+      One of `wddgan.BANDS`; "" for a network without bands.
+
+    Raises:
+      UserError: another text, or `bands` for a network without bands.
+    """
+    if find_source(source).reorder is None:
+        if bands:
+            raise UserError(f"--bands is {bands!r}; --source={source} has no wavelet bands")
+        return ""
+    if bands and bands not in wddgan.BANDS:
+        allowed = " or ".join(wddgan.BANDS)
+        raise UserError(f"--bands is {bands!r}; {allowed} is needed{nearest(bands, wddgan.BANDS)}")
+    return bands or recorded or wddgan.published_bands(config.data.name)
+
+
+def converted(workdir: AnyPath) -> dict[str, Any]:
+    """Facts about an imported run, from its info.json: source, file, what the weights are, ...
+
+    Returns:
+      {} for a run that was trained here.
+    """
+    try:
+        found = json.loads((workdir / "info.json").read_text())["converted"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def import_checkpoint(
-    source: str, file: Path, config: ConfigDict, workdir: AnyPath, step: int = 0, say: Say = print
-) -> int:
+    source: str,
+    file: Path,
+    config: ConfigDict,
+    workdir: AnyPath,
+    step: int = 0,
+    raw: bool = False,
+    bands: str = "",
+    say: Say = print,
+) -> None:
     """Write a run folder that can be sampled from and evaluated, but not trained further.
 
     Args:
@@ -138,36 +200,37 @@ def import_checkpoint(
       config: config that describes the same network.
       workdir: the run folder to create.
       step: step to store the checkpoint under; the file does not have its own.
+      raw: import the weights that the optimizer updates, where the file has averages beside them.
+      bands: see `bands_of`.
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: the config describes another network, the file is damaged or has other arrays, or
         `workdir` is not empty.
     """
     published = find_source(source)
+    bands = bands_of(source, config, bands)
     check_network(source, config)
     if workdir.is_file() or (workdir.is_dir() and any(workdir.iterdir())):
         raise UserError(f"--workdir={workdir} is not empty; choose a new folder")
     networks = find_space(config).frozen
     if networks:
         check(config, "space.scale", config.space.scale > 0, "the one it was trained with")
-    arrays = read_torch(file, published.inside)
-    if all(name.startswith(WRAPPER) for name in arrays):
-        arrays = {name.removeprefix(WRAPPER): array for name, array in arrays.items()}
-    arrays = {k: v for k, v in arrays.items() if not k.startswith(published.without)}
+    arrays, holds = read_published(file, published.inside, published.optimizers, raw=raw)
     shape = data_shape(config.data)
-    abstract = averages(build_method(config, shape), config)[published.role]
+    abstract = ema_shapes(build_method(config, shape), config)[published.role]
     try:
+        arrays = plain_names(arrays)
+        arrays = {k: v for k, v in arrays.items() if not k.startswith(published.without)}
         params = to_params(arrays, published.entries(abstract), abstract)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
+    if published.reorder:
+        params = published.reorder(params, bands)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     run_folder.check_writable("--workdir", workdir)
     if networks:
-        networks.adopt(config, {"scale": config.space.scale}, workdir)
+        networks.copy_into(config, {"scale": config.space.scale}, workdir)
     save_config(workdir, config)
     run_folder.save_info(
         workdir,
@@ -175,13 +238,20 @@ def import_checkpoint(
             "method": config.method,
             "parameters": {published.role: count},
             "data": {"name": config.data.name, "shape": list(shape)},
-            "converted": {"source": source, "file": file.name, "weights": content_hash(arrays)},
+            "converted": {
+                "source": source,
+                "file": file.name,
+                "weights": content_hash(arrays),
+                "holds": holds,
+                **({"bands": bands} if bands else {}),
+            },
         },
     )
     with checkpoint.opened(workdir) as manager:
         checkpoint.save_ema(manager, step, {published.role: params})
-    say(f"{count:,} parameters: sample with --mode=sample --workdir={workdir}")
-    return 0
+    order = f"; wavelet bands in the order of {bands}" if bands else ""
+    say(f"{file}: {holds}{order}")
+    say(f"{count:,} parameters; draw samples: python -m ddgan_jax sample --workdir={workdir}")
 
 
 def export_checkpoint(
@@ -190,20 +260,19 @@ def export_checkpoint(
     source: str = "",
     step: int | None = None,
     wrapped: bool = False,
+    bands: str = "",
     say: Say = print,
-) -> int:
+) -> None:
     """Write the moving average of a run as a PyTorch file that the published code loads.
 
     Args:
       workdir: the run folder.
       file: the PyTorch file to write; `torch.load(file, weights_only=True)` reads it.
       source: a key of `SOURCES`; "": the one that fits the config.
-      step: of the checkpoint; None: the last one.
+      step: checkpoint step; None for the latest.
       wrapped: begin every name with "module.".
+      bands: see `bands_of`.
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: see `model.load`; the network has no published counterpart; or `file` exists.
@@ -211,13 +280,17 @@ def export_checkpoint(
     config = complete_config(read_config(workdir))
     source = source or source_of(config)
     check_network(source, config)
+    recorded = converted(workdir).get("bands", "")
+    bands = bands_of(source, config, bands, recorded if recorded in wddgan.BANDS else "")
     if file.exists():
         raise UserError(f"--export={file} exists; choose a new name")
     run_folder.check_writable("--export", file.parent)
     model = load(workdir, step)
     params = jax.device_get(model.params[SOURCES[source].role])
+    if reorder := SOURCES[source].reorder:
+        params = reorder(params, bands)
     arrays = to_arrays(params, SOURCES[source].entries(params))
     prefix = WRAPPER if wrapped else ""
     write_torch(file, {prefix + name: array for name, array in arrays.items()})
-    say(f"{file}: {len(arrays)} arrays of step {model.step}, weights {content_hash(arrays)}")
-    return 0
+    order = f", wavelet bands in the order of {bands}" if bands else ""
+    say(f"{file}: {len(arrays)} arrays of step {model.step}, weights {content_hash(arrays)}{order}")

@@ -19,7 +19,7 @@ def rebuilder(method: Method, mesh: jax.sharding.Mesh, batch_size: int) -> Rebui
     Args:
       method: a method with an `inversion`.
       mesh: devices; batches are split over them.
-      batch_size: images per compiled call, rounded up to a multiple of the devices.
+      batch_size: images per compiled call, rounded up to a multiple of the number of devices.
 
     Returns:
       (params, images uint8 [N, H, W, C]) -> iterator of reconstructions float32 [b, H, W, C].
@@ -50,7 +50,7 @@ def of_source(
     """Reconstruct the first images of a source.
 
     Args:
-      rebuild: from `rebuilder`.
+      rebuild: result of `rebuilder`.
       params: parameters of the method.
       source: the images.
       count: number of images, at most `source.size`.

@@ -28,7 +28,7 @@ def sample_to_folder(
     step: int | None = None,
     config: ConfigDict | None = None,
     say: Callable[[str], None] = print,
-) -> int:
+) -> None:
     """Write `samples.png` and `samples.npz`.
 
     The npz has "images" (uint8; points are float32), "seed", "step" and, for a class-conditional
@@ -38,14 +38,11 @@ def sample_to_folder(
       workdir: the run folder.
       out: folder to write to.
       count: number of samples.
-      seed: of the samples; sample i depends on (seed, i) and its label only.
+      seed: seed of the samples; sample i depends on (seed, i) and its label only.
       label: class of all samples; None: each class in turn.
-      step: of the checkpoint; None: the last one.
+      step: checkpoint step; None for the latest.
       config: see `model.load`.
       say: prints a line.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: see `model.load`; the model does not know `label`; or `out` cannot be written to.
@@ -56,6 +53,8 @@ def sample_to_folder(
         labels = np.arange(count, dtype=np.int32) % model.classes
     if jax.process_index() == 0:
         run_folder.check_writable("--out", out)  # before the long computation
+    if jax.process_index() == 0:
+        say("compiling what draws the samples ...")
     start = time.perf_counter()
     # Converted to uint8 batch by batch, which needs a quarter of the memory.
     batches = model.batches(jax.random.key(seed), count, labels=labels)
@@ -81,4 +80,3 @@ def sample_to_folder(
             f"{count:,} samples of step {model.step}, {model.method.nfe} network evaluations each, "
             f"in {seconds:.1f} s (compilation included): {png} and {npz}"
         )
-    return 0

@@ -27,15 +27,15 @@ def sampling_params(state: TrainState, raw: bool = False) -> dict[str, PyTree]:
     return {**state.ema, **state.params} if raw else {**state.params, **state.ema}
 
 
-def averages(method: Method, config: ConfigDict) -> dict[str, PyTree]:
-    """Shapes and dtypes of the parameters that sampling uses and checkpoints store for it.
+def ema_shapes(method: Method, config: ConfigDict) -> dict[str, PyTree]:
+    """Shapes and dtypes of the `ema` item of a checkpoint.
 
     Args:
       method: the method.
       config: its config, for error messages.
 
     Returns:
-      By role, the moving averages and `Method.learned`.
+      The moving averages and `Method.learned`, by role.
 
     Raises:
       UserError: the networks cannot have the sizes that the config asks for.
@@ -51,7 +51,7 @@ def averages(method: Method, config: ConfigDict) -> dict[str, PyTree]:
 
 
 def compiled_sampler(method: Method, mesh: jax.sharding.Mesh, with_labels: bool = False) -> Any:
-    """Jit `method.sample` with keys split over the devices and replicated samples.
+    """Compile `method.sample`: keys (and labels) are sharded over the devices, samples replicated.
 
     Args:
       method: a method that samples.
@@ -66,7 +66,8 @@ def compiled_sampler(method: Method, mesh: jax.sharding.Mesh, with_labels: bool 
     """
     if method.sample is None:
         raise UserError(
-            "this method draws no samples; --mode=reconstruct shows its reconstructions"
+            "this method draws no samples; its reconstructions are shown by python -m ddgan_jax "
+            "reconstruct"
         )
     draw, same, split = method.sample, replicated(mesh), batch_sharded(mesh)
 
@@ -89,12 +90,12 @@ def sample_batches(
     """Draw samples in batches.
 
     Args:
-      sample: from `compiled_sampler`; called with `batch_size` keys each time.
+      sample: result of `compiled_sampler`; called with `batch_size` keys each time.
       params: parameters by role.
       frozen: frozen networks that sampling needs.
       key: typed PRNG key; sample i gets `fold_in(key, i)`.
       count: number of samples.
-      batch_size: samples per call, a multiple of the devices.
+      batch_size: samples per call, a multiple of the number of devices.
       labels: int32 [count] for a sampler `with_labels`.
 
     Returns:

@@ -74,7 +74,7 @@ def inception_params(arrays: Arrays) -> dict[str, PyTree]:
     folded into the convolution.
 
     Args:
-      arrays: as `read_inception` returns them.
+      arrays: result of `read_inception`.
 
     Returns:
       {"network": parameters of `Inception`, "classifier": float32 [2048, 1008]}. "classifier" is

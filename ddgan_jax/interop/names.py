@@ -18,6 +18,23 @@ from ddgan_jax.core.types import PyTree
 Arrays = Mapping[str, np.ndarray]
 Tree = Mapping[str, Any]
 
+WRAPPER = "module."  # prefix of every name that PyTorch's DistributedDataParallel adds
+COMPILED = "_orig_mod."  # part of a name that torch.compile adds, at every compiled module
+
+
+def plain_names(arrays: Arrays) -> dict[str, np.ndarray]:
+    """The same arrays without what torch.compile and DistributedDataParallel add to their names.
+
+    Raises:
+      UserError: two arrays have the same name then.
+    """
+    names = {name: ".".join(p for p in name.split(".") if p != COMPILED[:-1]) for name in arrays}
+    while names and all(name.startswith(WRAPPER) for name in names.values()):
+        names = {old: name.removeprefix(WRAPPER) for old, name in names.items()}
+    if len(set(names.values())) < len(names):
+        raise UserError(f"two arrays have the same name without {COMPILED!r}")
+    return {names[old]: array for old, array in arrays.items()}
+
 
 class Layout(NamedTuple):
     """A permutation of an array's axes, in both directions.
@@ -60,7 +77,7 @@ def layer(name: str, path: str, tree: Tree, *, pointwise: bool = False) -> tuple
     """Entries of one convolution, dense layer or norm: its weight, and its bias if it has one.
 
     Args:
-      name: of the PyTorch module; its arrays are `NAME.weight` and `NAME.bias`.
+      name: name of the PyTorch module; its arrays are `NAME.weight` and `NAME.bias`.
       path: path of our layer in `tree`, such as "down_0_block_1/norm_0/style".
       tree: our parameters, or their shapes.
       pointwise: whether PyTorch's layer is a 1x1 convolution where ours is dense.
@@ -85,7 +102,7 @@ def to_params(arrays: Arrays, entries: Sequence[Entry], abstract: PyTree) -> PyT
     """Convert the arrays of a PyTorch file to parameters.
 
     Args:
-      arrays: by name, in PyTorch's layouts; narrower floats than the parameters are widened.
+      arrays: arrays by name, in PyTorch's layouts; floats of any precision.
       entries: one for each parameter.
       abstract: the parameters, or their shapes and dtypes.
 
@@ -93,8 +110,8 @@ def to_params(arrays: Arrays, entries: Sequence[Entry], abstract: PyTree) -> PyT
       The tree of parameters.
 
     Raises:
-      UserError: an array is missing, of another shape or not a float (the first in the order of
-        `entries`), or an array has no entry.
+      UserError: an array is missing, of another shape, not a float or not finite (the first in the
+        order of `entries`), or an array has no entry.
     """
     needed = _by_path(abstract, entries)
     flat = {}
@@ -108,13 +125,15 @@ def to_params(arrays: Arrays, entries: Sequence[Entry], abstract: PyTree) -> PyT
                 "checkpoint has another architecture"
             )
         found = np.asarray(arrays[entry.name])
-        widens = found.dtype.kind == "f" and np.can_cast(found.dtype, leaf.dtype)
-        if found.shape != shape or not widens:
+        if found.shape != shape or found.dtype.kind != "f":
             raise UserError(
                 f"array {entry.name!r} is {found.dtype} {found.shape}, {leaf.dtype} {shape} is "
                 "needed: the checkpoint has another architecture"
             )
-        flat[entry.path] = np.ascontiguousarray(layout.ours(found), leaf.dtype)
+        with np.errstate(over="ignore"):
+            flat[entry.path] = np.ascontiguousarray(layout.ours(found), leaf.dtype)
+        if not np.isfinite(flat[entry.path]).all():
+            raise UserError(f"array {entry.name!r} has values that are not finite as {leaf.dtype}")
     known = {entry.name for entry in entries}
     if extra := [name for name in arrays if name not in known]:
         raise UserError(

@@ -7,13 +7,17 @@ of the storages, then length and bytes of each.
 
 A pickle can name any function to be called on loading. This reader knows a few harmless names; any
 other name (such as a trainer's settings and state) becomes an inert object, which is an error where
-a tensor is expected.
+a tensor is expected. `interop.pickles` checks the size and the nesting of a pickle beforehand.
 """
 
+import math
+import os
 import pickle
+import stat
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -21,11 +25,12 @@ import numpy as np
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Shape
+from ddgan_jax.interop.pickles import LARGEST_PICKLE, next_pickle
 from ddgan_jax.io.run_folder import atomically
 
 _ZIP_START = b"PK\x03\x04"
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
-_DTYPES = {
+_DTYPES: dict[str, np.dtype] = {
     "DoubleStorage": np.dtype("<f8"),
     "FloatStorage": np.dtype("<f4"),
     "HalfStorage": np.dtype("<f2"),
@@ -36,6 +41,17 @@ _DTYPES = {
     "ByteStorage": np.dtype("u1"),
     "BoolStorage": np.dtype("?"),
 }
+# NumPy has no bfloat16: the upper half of a float32, which arrays are widened to.
+_BFLOAT16 = np.dtype([("upper_half", "<u2")])
+_STORAGES: dict[str, np.dtype] = {**_DTYPES, "BFloat16Storage": _BFLOAT16}
+_MOST_CLASSES = 10_000  # distinct names in one pickle
+_LARGEST_EXPANSION = 2**20  # elements of a tensor that repeats the elements of its storage
+
+
+class _StorageType(NamedTuple):
+    """The class of a storage, such as torch.FloatStorage; `name` is a key of `_STORAGES`."""
+
+    name: str
 
 
 class _Storage(NamedTuple):
@@ -46,8 +62,8 @@ class _Storage(NamedTuple):
     size: int
 
 
-class _Tensor(NamedTuple):
-    """A view of a storage: offset and strides count elements."""
+class Tensor(NamedTuple):
+    """A tensor of a file: a view of a storage; offset and strides count elements."""
 
     storage: _Storage
     offset: int
@@ -55,17 +71,31 @@ class _Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-def _tensor(
-    storage: _Storage, offset: int, shape: Shape, strides: tuple[int, ...], *_: object
-) -> _Tensor:
-    return _Tensor(storage, offset, shape, strides)
+class _Tensor:
+    """Callable that makes a `Tensor`; a pickle cannot set attributes of it."""
+
+    __slots__ = ()
+
+    def __call__(
+        self, storage: _Storage, offset: int, shape: Shape, strides: tuple[int, ...], *_: object
+    ) -> Tensor:
+        return Tensor(storage, offset, shape, strides)
+
+
+class _Parameter:
+    """Callable that returns the tensor of a parameter."""
+
+    __slots__ = ()
+
+    def __call__(self, tensor: object, *_: object) -> object:
+        return tensor
 
 
 _KNOWN: dict[str, Callable[..., object]] = {
     "collections.OrderedDict": OrderedDict,
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
+    "torch._utils._rebuild_tensor": _Tensor(),
+    "torch._utils._rebuild_tensor_v2": _Tensor(),
+    "torch._utils._rebuild_parameter": _Parameter(),
 }
 
 
@@ -91,29 +121,35 @@ class _Inert:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Unpickler that builds `_Tensor`s and collects the storages they refer to, by key."""
+    """Unpickler that builds `Tensor`s and collects the storages they refer to, by key."""
 
     def __init__(self, file: BinaryIO):
-        super().__init__(file, encoding="utf-8")
+        super().__init__(BytesIO(next_pickle(file)), encoding="utf-8")
         self.storages: dict[str, _Storage] = {}
+        self.classes: dict[str, type[_Inert]] = {}
 
     def find_class(self, module: str, name: str) -> object:
-        if module == "torch" and name in _DTYPES:
-            return _DTYPES[name]
-        if f"{module}.{name}" in _KNOWN:
-            return _KNOWN[f"{module}.{name}"]
-        return type("_Inert", (_Inert,), {"kind": f"{module}.{name}"})
+        if module == "torch" and name in _STORAGES:
+            return _StorageType(name)
+        full = f"{module}.{name}"
+        if full in _KNOWN:
+            return _KNOWN[full]
+        if full not in self.classes:
+            if len(self.classes) == _MOST_CLASSES:
+                raise pickle.UnpicklingError(f"it names more than {_MOST_CLASSES:,} classes")
+            self.classes[full] = type("_Inert", (_Inert,), {"kind": full})
+        return self.classes[full]
 
     def persistent_load(self, pid: tuple[Any, ...]) -> _Storage:
-        kind, dtype, key, _, size, *view = pid
+        kind, storage_type, key, _, size, *view = pid
         if kind != "storage" or any(v is not None for v in view):
             raise pickle.UnpicklingError(f"it contains an unknown {kind}")
-        storage = _Storage(key, dtype, size)
+        storage = _Storage(key, _STORAGES[storage_type.name], size)
         self.storages[key] = storage
         return storage
 
 
-Pick = Callable[[object], dict[str, _Tensor]]
+Pick = Callable[[object], Mapping[str, Tensor]]
 
 
 def _read_zip(file: BinaryIO, pick: Pick) -> dict[str, np.ndarray]:
@@ -125,13 +161,17 @@ def _read_zip(file: BinaryIO, pick: Pick) -> dict[str, np.ndarray]:
         folder = pickles[0].removesuffix("data.pkl")
         if folder + "byteorder" in members and archive.read(folder + "byteorder") != b"little":
             raise ValueError("written by a big-endian machine")
-        with archive.open(pickles[0]) as pickled:
-            tensors = pick(_Unpickler(pickled).load())  # type: ignore[arg-type]
+        if archive.getinfo(pickles[0]).file_size > LARGEST_PICKLE:
+            raise ValueError(f"its pickle has more than {LARGEST_PICKLE:,} bytes")
+        tensors = pick(_Unpickler(BytesIO(archive.read(pickles[0]))).load())
         storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
-        data = {
-            key: np.frombuffer(archive.read(f"{folder}data/{key}"), storage.dtype)
-            for key, storage in storages.items()
-        }
+        data = {}
+        for key, storage in storages.items():
+            member = archive.getinfo(f"{folder}data/{key}")
+            # PyTorch does not compress, so a member takes as much of the file as of the memory.
+            if member.file_size != member.compress_size:
+                raise ValueError(f"{member.filename} is compressed, as PyTorch does not write it")
+            data[key] = np.frombuffer(archive.read(member), storage.dtype)
     return {name: _array(tensor, data) for name, tensor in tensors.items()}
 
 
@@ -147,13 +187,14 @@ def _read_stream(file: BinaryIO, pick: Pick) -> dict[str, np.ndarray]:
     for key in _Unpickler(file).load():
         dtype = unpickler.storages[key].dtype
         size = int.from_bytes(file.read(8), "little")
-        if size != unpickler.storages[key].size:
+        left = os.fstat(file.fileno()).st_size - file.tell()
+        if size != unpickler.storages[key].size or size * dtype.itemsize > left:
             raise ValueError("cut short or damaged")
         data[key] = np.frombuffer(file.read(size * dtype.itemsize), dtype)
     return {name: _array(tensor, data) for name, tensor in tensors.items()}
 
 
-def _array(tensor: _Tensor, data: Mapping[str, np.ndarray]) -> np.ndarray:
+def _array(tensor: Tensor, data: Mapping[str, np.ndarray]) -> np.ndarray:
     flat = data[tensor.storage.key]
     # as_strided does not check the view against the memory.
     last = tensor.offset + sum(
@@ -162,17 +203,31 @@ def _array(tensor: _Tensor, data: Mapping[str, np.ndarray]) -> np.ndarray:
     inside = min((tensor.offset, *tensor.shape, *tensor.strides)) >= 0 and last < len(flat)
     if len(flat) != tensor.storage.size or not (inside or 0 in tensor.shape):
         raise ValueError("cut short or damaged")
+    if math.prod(tensor.shape) > max(len(flat), _LARGEST_EXPANSION):
+        raise ValueError(f"a tensor has the shape {tensor.shape} and {len(flat)} elements")
     strides = [stride * flat.itemsize for stride in tensor.strides]
-    return np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides).copy()
+    array = np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides).copy()
+    if array.dtype == _BFLOAT16:
+        return (array["upper_half"].astype(np.uint32) << 16).view(np.float32)
+    return array
 
 
-def _tensors(tree: object, inside: Sequence[str]) -> dict[str, _Tensor]:
+def tensors_of(tree: object, inside: Sequence[str] = ()) -> dict[str, Tensor]:
+    """The tensors of a state dict by name.
+
+    Args:
+      tree: the contents of a file.
+      inside: see `read_torch`.
+
+    Raises:
+      ValueError: the dictionary holds anything but tensors, or there is no dictionary.
+    """
     if isinstance(tree, Mapping):
         tree = next((tree[key] for key in inside if key in tree), tree)
     if not isinstance(tree, Mapping):
         raise ValueError(f"a {_kind(tree)}, not a dictionary of tensors")
     for name, tensor in tree.items():
-        if not isinstance(tensor, _Tensor):
+        if not isinstance(tensor, Tensor):
             raise ValueError(f"{str(name)!r} is a {_kind(tensor)}, not a tensor")
     return {str(name): tensor for name, tensor in tree.items()}
 
@@ -190,18 +245,33 @@ def read_torch(path: str | Path, inside: Sequence[str] = ()) -> dict[str, np.nda
         key that exists is used; without one, the file's outermost dictionary is.
 
     Returns:
-      Name -> array, with the file's names, layouts and dtypes. Tensors that share memory are
-      copied.
+      Name -> array, with the file's names, layouts and dtypes; bfloat16 as float32. Tensors that
+      share memory are copied.
 
     Raises:
       UserError: the file is missing, truncated or not a PyTorch file, or its dictionary holds
         anything but float, integer and boolean tensors.
     """
+    return read_picked(path, lambda tree: tensors_of(tree, inside))
 
-    def pick(tree: object) -> dict[str, _Tensor]:
-        return _tensors(tree, inside)
 
+def read_picked(path: str | Path, pick: Pick) -> dict[str, np.ndarray]:
+    """Read some tensors of a PyTorch file.
+
+    Args:
+      path: the file.
+      pick: the contents of the file -> the tensors to read, by name. The contents are dictionaries,
+        lists, tuples, numbers and texts with `Tensor`s in them; other objects are inert. An
+        exception that it raises means that the file is damaged.
+
+    Returns:
+      Name -> array, see `read_torch`.
+
+    Raises:
+      UserError: see `read_torch`.
+    """
     try:
+        check_regular(path)
         with open(path, "rb") as file:
             is_zip = file.read(len(_ZIP_START)) == _ZIP_START
             file.seek(0)
@@ -213,6 +283,17 @@ def read_torch(path: str | Path, inside: Sequence[str] = ()) -> dict[str, np.nda
         raise UserError(f"{path}: not a PyTorch file of tensors, or damaged: {reason}") from error
 
 
+def check_regular(path: str | Path) -> None:
+    """Check that a path is a file or a folder: opening a pipe would wait for a writer.
+
+    Raises:
+      OSError: there is nothing, or something else.
+    """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(f"{path}: a pipe or a device, not a file")
+
+
 def write_torch(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write a state dict that `torch.load(path, weights_only=True)` reads.
 
@@ -220,7 +301,7 @@ def write_torch(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
     Args:
       path: the file to write.
-      arrays: by name; float, integer or boolean, with a dtype that PyTorch has.
+      arrays: arrays by name; float, integer or boolean, with a dtype that PyTorch has.
     """
     plain = {name: np.require(a, a.dtype.newbyteorder("<"), "C") for name, a in arrays.items()}
     with atomically(path) as partial, zipfile.ZipFile(partial, "w") as archive:

@@ -13,7 +13,9 @@ import numpy as np
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Shape
-from ddgan_jax.interop.torch_file import read_torch
+from ddgan_jax.interop.names import plain_names
+from ddgan_jax.interop.torch_file import check_regular, read_torch
+from ddgan_jax.io.storage import local_path
 
 Arrays = Mapping[str, np.ndarray]
 Shapes = Mapping[str, Shape]
@@ -33,7 +35,7 @@ def locate(path: str, variable: str, name: str, advice: str) -> Path:
       UserError: the file does not exist.
     """
     given = path or os.environ.get(variable, "")
-    file = Path(given or f"~/.cache/ddgan_jax/{name}").expanduser()
+    file = local_path(given or f"~/.cache/ddgan_jax/{name}")
     if not file.is_file():
         source = "" if path else f" (${variable}{'' if given else ' is not set'})"
         raise UserError(f"{file}{source}: there is no such file; {advice.format(path=file)}")
@@ -50,15 +52,20 @@ def _is_npz(path: Path) -> bool:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read arrays by name from an .npz or a PyTorch file; the content decides which it is.
 
+    Names in a PyTorch file lose what PyTorch's wrappers add, and its floats become float32.
+
     Raises:
       UserError: the file is missing, truncated, or neither.
     """
     try:
+        check_regular(path)
         if not _is_npz(path):
-            return read_torch(path)
+            arrays = plain_names(read_torch(path))
+            floats = {k: v.astype(np.float32) for k, v in arrays.items() if v.dtype.kind == "f"}
+            return {**arrays, **floats}
         # Opened here, because np.load leaves the file open if it is not an archive.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            return dict(stored)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
     except (
@@ -118,7 +125,6 @@ def write_npz(path: Path, arrays: Arrays) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    path = path.expanduser()
     partial = path.with_name(path.name + ".partial")
     contents: dict[str, Any] = dict(arrays)
     try:

@@ -172,7 +172,7 @@ def restore_state(manager: Manager, step: int, abstract: TrainState) -> tuple[Tr
 
     Args:
       manager: see `opened`.
-      step: of the checkpoint.
+      step: step of the checkpoint.
       abstract: shapes, dtypes and shardings of the state.
 
     Raises:
@@ -321,7 +321,7 @@ def latest_step(manager: Manager, step: int | None = None) -> int:
     steps = sorted(manager.all_steps())
     folder = manager.directory
     if not steps:
-        raise UserError(f"no checkpoint in {folder}; train first with --mode=train")
+        raise UserError(f"no checkpoint in {folder}; train first: python -m ddgan_jax train")
     if step is not None and step not in steps:
         raise UserError(
             f"no checkpoint of step {step} in {folder}; one of the steps {steps} is needed"

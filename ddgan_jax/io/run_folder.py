@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.core.types import Shape
 from ddgan_jax.io.read_json import COUNT, COUNTS, SHAPE, TEXT, read_json
 from ddgan_jax.io.storage import AnyPath, check_links, locked
 
@@ -113,7 +112,7 @@ def read_info(workdir: AnyPath) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read, it is missing: is this a run folder?") from None
 
 
-def data_shape(workdir: AnyPath) -> Shape:
+def data_shape(workdir: AnyPath) -> tuple[int, ...]:
     """The shape of one example of the run's training data, from info.json.
 
     Raises:

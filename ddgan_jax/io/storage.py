@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import importlib.util
 import os
 import stat
 import tempfile
@@ -20,9 +21,74 @@ AnyPath: TypeAlias = Path | epath.Path
 _PATTERN_CHARACTERS = "*?[]\\"
 
 
+_STORES = {"gs": "gcsfs", "s3": "s3fs"}  # scheme -> the package that reads and writes it
+
+
 def as_path(name: str | AnyPath) -> AnyPath:
-    """The path of a name such as "runs/a" or "gs://bucket/runs/a"."""
-    return epath.Path(name) if "://" in str(name) else Path(name)
+    """The path of a name such as "runs/a", "~/runs/a" or "gs://bucket/runs/a".
+
+    Raises:
+      UserError: the name cannot be a path, or what its object store needs is not installed.
+    """
+    scheme, separator, rest = str(name).partition("://")
+    if not separator:
+        return local_path(name)
+    if scheme not in _STORES:
+        raise UserError(
+            f"{printable(name)}: a path on a disk, or one that begins with "
+            f"{' or '.join(f'{known}://' for known in _STORES)}, is needed"
+        )
+    if not rest.strip("/"):
+        raise UserError(f"{printable(name)}: {scheme}://BUCKET/FOLDER is needed")
+    if not _installed(_STORES[scheme]):
+        raise UserError(
+            f"{printable(name)}: the package {_STORES[scheme]} is needed; "
+            f"pip install {_STORES[scheme]}"
+        )
+    return epath.Path(name)
+
+
+def local_path(name: str | os.PathLike[str]) -> Path:
+    """The path of a name on a disk, with `~` and `~user` replaced by the home folder.
+
+    Raises:
+      UserError: the name is one of an object store, not UTF-8 or has a null byte; or the home
+        folder is not known.
+    """
+    text = os.fspath(name)
+    if "://" in text:
+        raise UserError(f"{printable(text)}: a path on a disk is needed")
+    if scheme := _collapsed_scheme(text):
+        raise UserError(f"{printable(text)}: {scheme}:// with two slashes is needed")
+    try:
+        os.path.abspath(text).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{printable(text)}: a name in UTF-8 is needed") from None
+    except FileNotFoundError:
+        raise UserError(f"{printable(text)}: the current folder does not exist any more") from None
+    if "\0" in text:
+        raise UserError(f"{printable(text)!r}: a name without null bytes is needed")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UserError(
+            f"{printable(text)}: the home folder is not known; a full path is needed"
+        ) from None
+
+
+def printable(name: str | os.PathLike[str]) -> str:
+    r"""The name as text that can be printed; bytes that are not UTF-8 become `\xNN`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _collapsed_scheme(name: str) -> str:
+    """The scheme of "gs:/bucket", which `Path("gs://bucket")` makes; "" for other names."""
+    scheme, colon, rest = name.partition(":")
+    return scheme if colon and scheme in _STORES and rest.startswith("/") else ""
 
 
 def is_remote(path: AnyPath) -> bool:

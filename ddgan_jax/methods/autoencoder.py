@@ -8,8 +8,13 @@ with the adaptive weight w = w_adv |grad L_rec| / (|grad L_adv| + 1e-4), where t
 those at the kernel of the decoder's last layer. Before step `adversarial_start`, w is 0 and the
 discriminator does not train. The KL term is off by default: a GAN in the latents does not need them
 to be Gaussian.
+
+L_rec is a mean over the numbers of an image, as in VQGAN. With `loss.reduction` "sum" it is the
+sum over them, H W C times as much, as in the autoencoders of latent diffusion with a KL term
+(Rombach et al. 2022): their weight w_kl = 1e-6 belongs to that sum.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -18,7 +23,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import REQUIRED, Field, adam, check
-from ddgan_jax.config.fields import integer, number
+from ddgan_jax.config.fields import choice, integer, number
 from ddgan_jax.core import losses
 from ddgan_jax.core.types import (
     Array,
@@ -42,7 +47,7 @@ LARGEST_WEIGHT = 1e4
 
 
 class Weights(NamedTuple):
-    """Weights of the terms of the loss; that of L1 is 1.
+    """Weights of the terms of the loss; that of L1 is 1, or H W C for a sum over an image.
 
     Attributes:
       lpips: w_p; 0: no perceptual term, and no frozen weights.
@@ -50,6 +55,7 @@ class Weights(NamedTuple):
       adversarial_start: number of train steps before the adversarial terms begin.
       kl: w_kl; 0: latents are deterministic.
       codes: weight of the codebook loss, see `codes_loss`.
+      reduction: "mean" or "sum": of L_rec over the numbers of an image.
     """
 
     lpips: float
@@ -57,6 +63,7 @@ class Weights(NamedTuple):
     adversarial_start: int
     kl: float
     codes: float
+    reduction: str = "mean"
 
 
 def adaptive_weight(last_layer: Any, kernel: Array, grad_rec: Array, grad_adv: Array) -> Array:
@@ -64,7 +71,7 @@ def adaptive_weight(last_layer: Any, kernel: Array, grad_rec: Array, grad_adv: A
 
     Args:
       last_layer: kernel -> x'.
-      kernel: of the last layer, where the gradients are compared.
+      kernel: kernel of the last layer, where the gradients are compared.
       grad_rec, grad_adv: gradients of the two losses with respect to x'.
     """
     _, pull = jax.vjp(last_layer, kernel)
@@ -98,11 +105,12 @@ def make_autoencoder(
     Args:
       autoencoder: see `core.types.Autoencoder`.
       discriminator: image [B, H, W, C] -> logits of patches [B, h, w].
-      shape: of one image.
-      weights: of the terms of the loss. If `weights.lpips` is positive, the losses read the weights
-        of LPIPS from `Context.frozen["lpips"]`.
+      shape: (H, W, C) of one image.
+      weights: factors of the terms of the loss. If `weights.lpips` is positive, the losses read the
+        parameters of LPIPS from `Context.frozen["lpips"]`.
     """
     space = pixels(shape)
+    factor = math.prod(shape) if weights.reduction == "sum" else 1
 
     def init(key: Array) -> dict[str, PyTree]:
         key_net, key_disc = jax.random.split(key)
@@ -112,8 +120,12 @@ def make_autoencoder(
             "disc": discriminator.init(key_disc, x)["params"],
         }
 
-    def call(net: PyTree, x: Array, method: str) -> Any:
-        return autoencoder.apply({"params": net}, x, method=method)
+    def call(net: PyTree, x: Array, method: str, dropout: Array | None = None) -> Any:
+        """The result of `method`; `dropout` is the key of a training step."""
+        variables = {"params": net}
+        if dropout is None or not getattr(autoencoder, "dropout", 0):
+            return autoencoder.apply(variables, x, method=method)
+        return autoencoder.apply(variables, x, True, method=method, rngs={"dropout": dropout})
 
     def discriminate(params: Params, x: Array) -> Array:
         logits: Array = discriminator.apply({"params": params["disc"]}, x)
@@ -121,7 +133,7 @@ def make_autoencoder(
 
     def latents(net: PyTree, x: Array, key: Array) -> tuple[Array, dict[str, Array]]:
         """The decoder's input in training, and the KL and codebook terms."""
-        z, log_variance = call(net, x, "encode")
+        z, log_variance = call(net, x, "encode", jax.random.fold_in(key, 1))
         terms = {}
         if weights.kl > 0:
             terms["kl"] = losses.gaussian_kl(z, log_variance)
@@ -135,13 +147,15 @@ def make_autoencoder(
     def autoencoder_loss(params: Params, context: Context) -> tuple[Array, Aux]:
         x, net = space.encode(context.batch["image"], context.frozen), params["autoencoder"]
         z, terms = latents(net, x, context.key)
-        rebuilt = call(net, z, "rebuild")
+        key = jax.random.fold_in(context.key, 2)
+        rebuilt = call(net, z, "rebuild", key)
 
         def reconstruction(y: Array) -> tuple[Array, dict[str, Array]]:
             parts = {"l1": jnp.mean(jnp.abs(x - y))}
             if weights.lpips > 0:
                 parts["lpips"] = jnp.mean(lpips.distance(context.frozen["lpips"], x, y))
-            return parts["l1"] + weights.lpips * parts.get("lpips", jnp.float32(0)), parts
+            total = parts["l1"] + weights.lpips * parts.get("lpips", jnp.float32(0))
+            return factor * total, parts
 
         def adversarial(y: Array) -> Array:
             return -jnp.mean(discriminate(params, y))
@@ -150,7 +164,7 @@ def make_autoencoder(
         fixed_net, fixed_z, fixed = jax.lax.stop_gradient((net, z, rebuilt))
         kernel = fixed_net["decoder"]["out"]["kernel"]
         weight = weights.adversarial * adaptive_weight(
-            lambda kernel: call(with_last_kernel(fixed_net, kernel), fixed_z, "rebuild"),
+            lambda kernel: call(with_last_kernel(fixed_net, kernel), fixed_z, "rebuild", key),
             kernel,
             jax.grad(lambda y: reconstruction(y)[0])(fixed),
             jax.grad(adversarial)(fixed),
@@ -165,7 +179,8 @@ def make_autoencoder(
 
     def disc_loss(params: Params, context: Context) -> tuple[Array, Aux]:
         x, net = space.encode(context.batch["image"], context.frozen), params["autoencoder"]
-        fake = call(net, latents(net, x, context.key)[0], "rebuild")
+        z, key = latents(net, x, context.key)[0], jax.random.fold_in(context.key, 2)
+        fake = call(net, z, "rebuild", key)
         real, fake = discriminate(params, x), discriminate(params, jax.lax.stop_gradient(fake))
         # Before the start the gradient is 0, so Adam does not move the weights.
         active = jnp.where(context.step >= weights.adversarial_start, 1.0, 0.0)
@@ -198,6 +213,12 @@ FIELDS: dict[str, Field] = {
     "loss.adversarial_start": integer(REQUIRED, 0, help="steps before the adversarial terms"),
     "loss.kl": number(0.0, help="weight of the KL term; 0: latents are deterministic"),
     "loss.codes": number(1.0, help="weight of the codebook loss, if autoencoder.codes > 0"),
+    "loss.reduction": choice(
+        "mean",
+        "mean",
+        "sum",
+        help="of L1 and LPIPS over an image; sum: as latent diffusion with kl",
+    ),
 }
 
 

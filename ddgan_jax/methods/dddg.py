@@ -81,7 +81,7 @@ def make_dddg(
         followed by t and the class as one-hot vectors of unit variance.
       discriminator: (x_t, t [B]) -> logits [B, max(classes, 1)] and latents [B, t_max d_z], or
         [B, classes t_max d_z] with `encoder_per_class`.
-      degradation: of images of `shape`.
+      degradation: the degradation of images of `shape`.
       shape: (H, W, C) of an image.
       batch_size: number of images x'_t that are carried.
       latent_size: d_z, numbers in the z of one step.
@@ -300,14 +300,14 @@ FIELDS: dict[str, Field] = {
     "latent_size": LATENT_SIZE._replace(help="d_z, numbers in the latent of one step"),
     "degradation.kind": choice("blur", *KINDS, help="see diffusion.degradations"),
     "degradation.levels": numbers(
-        REQUIRED, low=0, help="of t = 1..t_max - 1; standard deviations, windows or frequencies"
+        REQUIRED, low=0, help="a standard deviation, window or frequency for each t = 1..t_max - 1"
     ),
     "r1.weight": number(0.1, help="lambda_r1 of E||grad D||^2 at real images, not halved; 0: none"),
     "r1.every": integer(1, help="steps between two applications of R1, not rescaled"),
     "encoder.weight": number(1.0, help="lambda_enc"),
     "encoder.per_class": flag(False, help="the encoder is told the class"),
     "encoder.variance_decay": number(
-        0.999, 0, 1, open_high=True, help="of the running variance of the predicted latents"
+        0.999, 0, 1, open_high=True, help="decay of the running variance of the predicted latents"
     ),
     "adversarial.loss": choice("nonsaturating", *ADVERSARIAL_LOSSES, help="see core.losses"),
 }

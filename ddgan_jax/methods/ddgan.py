@@ -85,7 +85,7 @@ def init(parts: DDGAN, key: Array) -> dict[str, PyTree]:
 
 def real_x_0(parts: DDGAN, context: Context) -> Array:
     """The batch in the space, float32 [B, *space]."""
-    return parts.space.encode(context.batch["image"], context.frozen)
+    return parts.space.training_batch(context)
 
 
 def real_pair(parts: DDGAN, context: Context) -> tuple[Array, Array, Array]:
@@ -244,8 +244,8 @@ FIELDS: dict[str, Field] = {
     "latent_size": LATENT_SIZE,
     **ADVERSARIAL_FIELDS,
     "diffusion.num_steps": integer(4, 1, 10**5, help="T, denoising steps"),
-    "diffusion.beta_min": number(0.1, 0, 100, open_low=True, help="of the VP diffusion"),
-    "diffusion.beta_max": number(20.0, 0, 100, open_low=True, help="of the VP diffusion"),
+    "diffusion.beta_min": number(0.1, 0, 100, open_low=True, help="VP diffusion: rate at time 0"),
+    "diffusion.beta_max": number(20.0, 0, 100, open_low=True, help="VP diffusion: rate at time 1"),
     "reconstruction.kind": choice(
         "none",
         "none",

@@ -73,7 +73,7 @@ def make_ddpm(
         return {"gen": generator.init(key, x, t, z)["params"]}
 
     def noise_loss(params: Params, context: Context) -> tuple[Array, Aux]:
-        x_0 = space.encode(context.batch["image"], context.frozen)
+        x_0 = space.training_batch(context)
         key_t, key_noise, key_dropout = jax.random.split(context.key, 3)
         t = jax.random.randint(key_t, x_0.shape[:1], 1, len(betas) + 1)
         noise = jax.random.normal(key_noise, x_0.shape)

@@ -1,9 +1,9 @@
 """Diffusion-GAN: a GAN whose discriminator sees diffused images (Wang et al. 2022, 2206.02262).
 
-It is `gan.make_gan` with `instance_noise.diffuse` between images and discriminator; the gradients
-of the generator and of R1 (at the clean image) pass through it. The state of the noise (p, T,
-the list of times) is `Carry.shared` and changes inside the compiled step: after both players have
-moved, from the sign of the discriminator's logits on the diffused real images of its own turn.
+This is `gan.make_gan` with `instance_noise.diffuse` applied to every discriminator input. Gradients
+pass through it: those of the generator, and R1 and R2, which are taken with respect to the
+undiffused images. `Carry.shared` is a `NoiseState`, updated inside the compiled step from the real
+logits of the discriminator phase; p, T and the times change every `every` discriminator steps.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config import Field, check
 from ddgan_jax.config.fields import choice, integer, number
-from ddgan_jax.core.types import Array, Aux, Carry, Context, Method, Params, PyTree, Shape
+from ddgan_jax.core.types import Array, Aux, Carry, Context, Method, Params, Phase, PyTree, Shape
 from ddgan_jax.diffusion import instance_noise
 from ddgan_jax.diffusion.instance_noise import InstanceNoise
 from ddgan_jax.methods import gan as gan_method
@@ -22,26 +22,38 @@ from ddgan_jax.methods.entry import Length, MethodEntry, Penalties
 from ddgan_jax.methods.gan import GAN, gan, make_gan
 
 
-def make_diffusion_gan(parts: GAN, penalties: Penalties, noise: InstanceNoise) -> Method:
+def make_diffusion_gan(
+    parts: GAN, penalties: Penalties, noise: InstanceNoise, disc_steps: int = 1
+) -> Method:
     """Diffusion-GAN over any space.
 
     Args:
-      parts: of a GAN; its view is replaced, and the discriminator's t is in 0..t_max.
+      parts: the parts of a GAN. `parts.view` is ignored; the discriminator gets t in {0..t_max}.
       penalties: see `make_gan`.
       noise: settings of the noise.
+      disc_steps: see `make_gan`; the noise adapts to the last of them.
+
+    Returns:
+      The method. It also logs "disc/p" and "disc/chain_length", the state of the noise before the
+      step. Its `carry_init` raises a UserError for settings that `instance_noise.init` refuses.
     """
 
     def view(carry: Carry, key: Array, x: Array) -> tuple[Array, Array]:
         return instance_noise.diffuse(noise, carry.shared, key, x)
 
-    method = make_gan(parts._replace(view=view), penalties)
-    disc, gen = method.phases
+    method = make_gan(parts._replace(view=view), penalties, disc_steps)
+    *discs, gen = method.phases
 
-    def disc_loss(params: Params, context: Context) -> tuple[Array, Aux]:
-        loss, aux = disc.loss(params, context)
-        state = context.carry.shared
-        extra = {"p": state.p, "chain_length": state.length.astype(jnp.float32)}
-        return loss, aux._replace(metrics=aux.metrics | extra)
+    def with_state(disc: Phase) -> Phase:
+        """The same phase, which also reports the state of the noise."""
+
+        def disc_loss(params: Params, context: Context) -> tuple[Array, Aux]:
+            loss, aux = disc.loss(params, context)
+            state = context.carry.shared
+            extra = {"p": state.p, "chain_length": state.length.astype(jnp.float32)}
+            return loss, aux._replace(metrics=aux.metrics | extra)
+
+        return disc._replace(loss=disc_loss)
 
     def carry_update(carry: Carry, outputs: Mapping[str, PyTree], context: Context) -> Carry:
         if "disc" not in outputs:  # the discriminator had no turn in this step
@@ -50,7 +62,7 @@ def make_diffusion_gan(parts: GAN, penalties: Penalties, noise: InstanceNoise) -
         return Carry((), instance_noise.update(noise, carry.shared, context.key, d_real))
 
     return method._replace(
-        phases=(disc._replace(loss=disc_loss), gen),
+        phases=(*map(with_state, discs), gen),
         carry_init=lambda key: Carry((), instance_noise.init(noise, key)),
         carry_update=carry_update,
     )
@@ -66,7 +78,9 @@ FIELDS: dict[str, Field] = {
     "instance_noise.beta_max": number(
         0.02, 0, 1, open_low=True, open_high=True, help="variance of the chain's last step"
     ),
-    "instance_noise.noise_std": number(0.05, 0, 1e3, help="of the noise; images are in [-1, 1]"),
+    "instance_noise.noise_std": number(
+        0.05, 0, 1e3, help="standard deviation of the noise, for images in [-1, 1]"
+    ),
     "instance_noise.timesteps": choice(
         "priority", "priority", "uniform", help="weights of t in 1..T: t - 1, or all equal"
     ),
@@ -74,12 +88,19 @@ FIELDS: dict[str, Field] = {
         0.6, -1, 1, help="mean sign D(real) above which the chain gets longer"
     ),
     "instance_noise.every": integer(4, 1, 10**6, help="steps between two updates of p"),
-    "instance_noise.images": integer(100_000, help="real images in which p can move from 0 to 1"),
+    "instance_noise.images": integer(
+        100_000, help="number of real images over which p rises from 0 to 1 if it never falls"
+    ),
 }
 
 
 def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
-    """The Diffusion-GAN that a complete config describes, for data of `shape`."""
+    """The Diffusion-GAN that a complete config describes, for data of `shape`.
+
+    Raises:
+      UserError: t_max is below t_min or beta_max below beta_min, `latent_size` is 0 with
+        config.noise='latent', or the space or a network does not fit the data.
+    """
     del length
     noise = InstanceNoise(**config.instance_noise.to_dict())
     lowest = f"at least t_min = {noise.t_min}"
@@ -87,7 +108,9 @@ def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
     lowest = f"a number in [{noise.beta_min}, 1)"
     check(config, "instance_noise.beta_max", noise.beta_max >= noise.beta_min, lowest)
     parts = gan_method.parts_from_config(config, shape)
-    return make_diffusion_gan(parts, Penalties.from_config(config), noise)
+    return make_diffusion_gan(
+        parts, Penalties.from_config(config), noise, config.adversarial.disc_steps
+    )
 
 
 METHOD = MethodEntry(from_config, FIELDS)

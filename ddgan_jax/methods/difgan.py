@@ -118,7 +118,7 @@ def make_difgan(
         return jax.vmap(lambda x: logits(params, context, x))(chain)
 
     def real_images(context: Context) -> Array:
-        return space.encode(context.batch["image"], context.frozen)
+        return space.training_batch(context)
 
     def fake_chain(params: Params, context: Context) -> Array:
         """x_0..x_{T-1} [T, B, ...]; unrolled, since gradients through a scan are slow on CPU."""

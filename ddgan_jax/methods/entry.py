@@ -25,7 +25,7 @@ class MethodEntry(NamedTuple):
       build: (complete config, shape of one example of the data, length of the run) -> Method.
       fields: settings of the method beyond the base config, by dotted name.
       roles: networks that are trained, each with a section `config.optim.<role>`.
-      inverts: whether the method has an `inversion`, so that --mode=reconstruct works.
+      inverts: whether the method has an `inversion`, so that the command `reconstruct` works.
       networks: sections of the config that describe networks.
     """
 
@@ -79,7 +79,7 @@ def preset(method: str, fields: Fields, **sections: Any) -> ConfigDict:
 
     Args:
       method: value of `config.method`.
-      fields: of the method.
+      fields: config fields of the method.
       **sections: further top-level values; dictionaries are merged into sections.
     """
     config = base()

@@ -6,6 +6,10 @@ Both use one generator (x, t, z) at t = 0, so that they differ in the noise only
   low-dimensional:   x is one fixed image of noise, the same for every sample; z ~ N(0, I)
   high-dimensional:  x ~ N(0, I); z is constant
 
+The discriminator may take k steps for each step of the generator (`adversarial.disc_steps`,
+algorithm 1 of the paper). A batch then has k m images: each of the k steps sees m others, and the
+generator's step makes m images.
+
 A `view` may stand between images and the discriminator: the identity here, diffusion noise in
 Diffusion-GAN.
 """
@@ -31,6 +35,7 @@ from ddgan_jax.core.types import (
     Context,
     Discriminator,
     Generator,
+    LossFn,
     Method,
     Params,
     Phase,
@@ -118,7 +123,7 @@ def init(parts: GAN, key: Array) -> dict[str, PyTree]:
 
 def real_images(parts: GAN, context: Context) -> Array:
     """The batch in the space, float32 [B, *space]."""
-    return parts.space.encode(context.batch["image"], context.frozen)
+    return parts.space.training_batch(context)
 
 
 def fake_images(parts: GAN, params: Params, context: Context) -> Array:
@@ -175,13 +180,35 @@ def gen_loss(parts: GAN, params: Params, context: Context) -> tuple[Array, Aux]:
     return parts.loss.gen(d_real, d_fake), Aux()
 
 
-def make_gan(parts: GAN, penalties: Penalties) -> Method:
+def on_part(loss: LossFn, part: int, parts: int) -> LossFn:
+    """The same loss of one part of the batch: every `parts`-th example, starting at `part`."""
+    if parts == 1:
+        return loss
+
+    def of_part(params: Params, context: Context) -> tuple[Array, Aux]:
+        whole = (context.batch, context.carry.samples)
+        batch, samples = jax.tree.map(
+            lambda x: x.reshape((-1, parts, *x.shape[1:]))[:, part], whole
+        )
+        carry = context.carry._replace(samples=samples)
+        return loss(params, context._replace(batch=batch, carry=carry))
+
+    return of_part
+
+
+def make_gan(parts: GAN, penalties: Penalties, disc_steps: int = 1) -> Method:
     """A GAN over any space.
 
     Args:
       parts: see `GAN`.
       penalties: R1 at real images, R2 at generated images, through the view.
+      disc_steps: k, steps of the discriminator for each of the generator; divides the batch.
     """
+    disc = penalties.phase(partial(disc_loss, parts), partial(gradient_penalties, parts, penalties))
+
+    def disc_step(i: int) -> Phase:
+        regularizer = disc.regularizer and on_part(disc.regularizer, i, disc_steps)
+        return disc._replace(loss=on_part(disc.loss, i, disc_steps), regularizer=regularizer)
 
     def generate(params: Params, noise: Array, labels: Array) -> Array:
         inputs = generator_inputs(parts, noise, labels)
@@ -199,10 +226,8 @@ def make_gan(parts: GAN, penalties: Penalties) -> Method:
     return Method(
         init=partial(init, parts),
         phases=(
-            penalties.phase(
-                partial(disc_loss, parts), partial(gradient_penalties, parts, penalties)
-            ),
-            Phase("gen", partial(gen_loss, parts)),
+            *(disc_step(i) for i in range(disc_steps)),
+            Phase("gen", on_part(partial(gen_loss, parts), 0, disc_steps)),
         ),
         sample=sample,
         ema_roles=("gen",),
@@ -217,11 +242,17 @@ FIELDS: dict[str, Field] = {
         "latent", "latent", "image", help="latent_size numbers, or noise of the data's shape"
     ),
     "latent_size": integer(0, 0, 10**6, help="numbers in z; 0 with noise 'image'"),
+    "adversarial.disc_steps": integer(
+        1, 1, 100, help="steps of the discriminator for each of the generator; parts of a batch"
+    ),
 }
 
 
 def parts_from_config(config: ConfigDict, shape: Shape, view: View = identity_view) -> GAN:
     """The parts that a complete config describes, for data of `shape`."""
+    count = config.train.batch_size // config.train.accumulate
+    allowed = f"a divisor of config.train.batch_size / accumulate = {count}"
+    check(config, "adversarial.disc_steps", count % config.adversarial.disc_steps == 0, allowed)
     enough = config.noise == "image" or config.latent_size > 0
     check(config, "latent_size", enough, "a positive integer (config.noise is 'latent')")
     space = build_space(config, shape)
@@ -241,7 +272,11 @@ def parts_from_config(config: ConfigDict, shape: Shape, view: View = identity_vi
 def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
     """The GAN that a complete config describes, for data of `shape`."""
     del length
-    return make_gan(parts_from_config(config, shape), Penalties.from_config(config))
+    return make_gan(
+        parts_from_config(config, shape),
+        Penalties.from_config(config),
+        config.adversarial.disc_steps,
+    )
 
 
 METHOD = MethodEntry(from_config, FIELDS)

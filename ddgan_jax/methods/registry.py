@@ -115,9 +115,9 @@ def build_method(config: ConfigDict, shape: Shape, length: Length = ONE_STEP) ->
     """The method that a config describes.
 
     Args:
-      config: of a run.
-      shape: of one example of the data.
-      length: of the run, for training; sampling needs none.
+      config: config of a run.
+      shape: shape of one example of the data.
+      length: length of the run, for training; sampling needs none.
 
     Raises:
       UserError: one line for whatever does not fit together.

@@ -70,6 +70,6 @@ CLASSES = Metric(
     _compute,
     accepts=lambda network: not network.is_inception,
     needs_logits=True,
-    without_logits="the weights of the feature network have no classifier",
+    without_logits="the weights of the feature network do not include the classifier layer",
     conditional=_conditional,
 )

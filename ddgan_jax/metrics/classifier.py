@@ -1,6 +1,6 @@
 """`python -m ddgan_jax.metrics.classifier`: earlier name of `python -m ddgan_jax classifier`."""
 
 if __name__ == "__main__":
-    from ddgan_jax.cli import entry
+    from ddgan_jax.cli import run_and_exit
 
-    entry("classifier")
+    run_and_exit("classifier")

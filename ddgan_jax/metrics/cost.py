@@ -1,6 +1,6 @@
 """`python -m ddgan_jax.metrics.cost`: earlier name of `python -m ddgan_jax metrics_cost`."""
 
 if __name__ == "__main__":
-    from ddgan_jax.cli import entry
+    from ddgan_jax.cli import run_and_exit
 
-    entry("metrics_cost")
+    run_and_exit("metrics_cost")

@@ -17,7 +17,7 @@ class InceptionScore(NamedTuple):
     """Inception score over the splits of a set of samples.
 
     Attributes:
-      mean: from 1 to the number of classes.
+      mean: the score, from 1 to the number of classes.
       std: standard deviation over the splits.
     """
 
@@ -69,6 +69,6 @@ INCEPTION_SCORE = Metric(
     _compute,
     accepts=lambda network: network.is_inception,
     needs_logits=True,
-    without_logits="the weights file of Inception has no classifier (fc.weight); that of "
-    "pt_inception-2015-12-05-6726825d.pth has",
+    without_logits="the weights file of Inception does not include the classifier layer "
+    "(fc.weight); that of pt_inception-2015-12-05-6726825d.pth does",
 )

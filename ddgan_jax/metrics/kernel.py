@@ -35,7 +35,7 @@ def kernel_distance(
 
     Args:
       a, b: float [N, F] and [M, F].
-      seed: of the subsets; the same seed gives the same result.
+      seed: seed of the subsets; the same seed gives the same result.
       subsets: number of subsets.
       subset_size: samples per subset, at most the size of the smaller set.
 

@@ -14,7 +14,7 @@ class FeatureNetwork(Protocol):
 
     Attributes:
       name: "inception-2015-12-05", "mnist-classifier".
-      is_inception: whether it is the Inception network that FID and KID are defined by.
+      is_inception: whether it is Inception-v3 with the standard weights for FID, KID and IS.
       distance: name of the Fréchet distance of its features: "fid" for Inception only.
       suffix: ending of the names of all other numbers: "" for Inception, else "_" and the name of
         the network, so that its numbers cannot be mistaken for Inception's.
@@ -37,13 +37,13 @@ class Comparison(NamedTuple):
     """Features of samples and of real images by one network: the input of a metric.
 
     Attributes:
-      features: of the samples, float32 [N, F].
-      logits: of the samples, float32 [N, K], or None if the network has no logits.
+      features: features of the samples, float32 [N, F].
+      logits: logits of the samples, float32 [N, K], or None if the network has none.
       real_moments: mean and covariance of the features of all real images.
       real_features: features of real images, float32 [M, F]; of a subset if there are very many.
       network: the feature network.
       mesh: devices to compute on.
-      seed: of random subsets.
+      seed: seed of the random subsets.
     """
 
     features: np.ndarray

@@ -100,6 +100,6 @@ def stacked_modes(labels: np.ndarray, data_histogram: np.ndarray | None = None) 
 
 
 if __name__ == "__main__":  # earlier name of `python -m ddgan_jax modes`
-    from ddgan_jax.cli import entry
+    from ddgan_jax.cli import run_and_exit
 
-    entry("modes")
+    run_and_exit("modes")

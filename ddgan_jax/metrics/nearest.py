@@ -11,7 +11,7 @@ def nearest_distance(images: np.ndarray, among: np.ndarray) -> np.ndarray:
       among: [M, ...], same shape of one image.
 
     Returns:
-      Float64 [N], in the units of the pixels.
+      float64 [N], in the units of the pixels.
     """
     a, b = (np.asarray(x, np.float64).reshape(len(x), -1) for x in (images, among))
     squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T

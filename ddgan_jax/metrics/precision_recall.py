@@ -83,12 +83,12 @@ def squared_radii(features: np.ndarray, center: Array, k: int, mesh: Mesh, size:
     Args:
       features: float [N, F].
       center: float32 [F] on all devices; subtracted from all features.
-      k: at least 1, below N.
+      k: rank of the neighbor, at least 1 and below N.
       mesh: devices to compute on.
       size: points on each side of a tile, a multiple of the number of devices.
 
     Returns:
-      Float32 [N].
+      float32 [N].
     """
     radii = np.empty(len(features), np.float32)
     numbers = np.arange(len(features), dtype=np.int32)
@@ -102,7 +102,7 @@ def squared_radii(features: np.ndarray, center: Array, k: int, mesh: Mesh, size:
 
 
 def _tile_size(count: int, block: int, devices: int) -> int:
-    """Equal tiles of at most `block` points, rounded up to a multiple of the devices."""
+    """Equal tiles of at most `block` points, rounded up to a multiple of the number of devices."""
     tiles = -(-count // block)
     return -(-count // (tiles * devices)) * devices
 

@@ -26,7 +26,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> np.ndarray:
       a, b: floats [N, H, W, C] in [-1, 1].
 
     Returns:
-      Float64 [N]; infinite for equal images.
+      float64 [N]; infinite for equal images.
 
     Raises:
       UserError: shapes differ, or the images are not finite floats [N, H, W, C].
@@ -52,7 +52,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> np.ndarray:
       a, b: floats [N, H, W, C] in [-1, 1].
 
     Returns:
-      Float64 [N], at most 1.
+      float64 [N], at most 1.
 
     Raises:
       UserError: shapes differ, a side is under 7, or the images are not finite floats [N, H, W, C].

@@ -30,25 +30,28 @@ def _norm(x: Array, name: str, dtype: Dtype) -> Array:
 
 
 class Block(nn.Module):
-    """Residual block: norm, SiLU, conv, norm, SiLU, conv.
+    """Residual block: norm, SiLU, conv, norm, SiLU, dropout, conv.
 
     The shortcut is a 1x1 convolution if the number of channels changes.
 
     Attributes:
       features: number of output channels.
-      dtype: of the computation.
+      dropout: dropout rate in training.
+      dtype: compute dtype.
     """
 
     features: int
+    dropout: float = 0.0
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, train: bool) -> Array:
         """Features [B, H, W, features] of x [B, H, W, C]."""
         features, dtype = self.features, self.dtype
         h = nn.silu(_norm(x, "norm_0", dtype))
         h = conv(features, 3, name="conv_0", dtype=dtype)(h)
         h = nn.silu(_norm(h, "norm_1", dtype))
+        h = nn.Dropout(self.dropout, deterministic=not train)(h)
         h = conv(features, 3, name="conv_1", dtype=dtype)(h)
         if x.shape[-1] != features:
             x = conv(features, 1, name="shortcut", dtype=dtype)(x)
@@ -61,10 +64,10 @@ def _attention(x: Array, name: str, dtype: Dtype) -> Array:
     return attended
 
 
-def _middle(h: Array, dtype: Dtype) -> Array:
-    h = Block(h.shape[-1], name="mid_block_0", dtype=dtype)(h)
+def _middle(h: Array, train: bool, dropout: float, dtype: Dtype) -> Array:
+    h = Block(h.shape[-1], dropout, dtype, name="mid_block_0")(h, train)
     h = _attention(h, "mid_attention", dtype)
-    result: Array = Block(h.shape[-1], name="mid_block_1", dtype=dtype)(h)
+    result: Array = Block(h.shape[-1], dropout, dtype, name="mid_block_1")(h, train)
     return result
 
 
@@ -73,7 +76,7 @@ class Encoder(nn.Module):
 
     Attributes:
       outputs: number of output channels.
-      width, multipliers, blocks, attention, dtype: as in `Autoencoder`.
+      width, multipliers, blocks, attention, dropout, dtype: see `Autoencoder`.
     """
 
     outputs: int
@@ -81,16 +84,18 @@ class Encoder(nn.Module):
     multipliers: tuple[int, ...]
     blocks: int
     attention: tuple[int, ...]
+    dropout: float = 0.0
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, train: bool) -> Array:
         """Features [B, H/f, W/f, outputs] of images [B, H, W, C], f = 2^(levels - 1)."""
-        dtype = self.dtype
+        dropout, dtype = self.dropout, self.dtype
         h: Array = conv(self.width, 3, name="conv_in", dtype=dtype)(x.astype(dtype))
         for level, multiplier in enumerate(self.multipliers):
             for i in range(self.blocks):
-                h = Block(self.width * multiplier, name=f"down_{level}_block_{i}", dtype=dtype)(h)
+                features = self.width * multiplier
+                h = Block(features, dropout, dtype, name=f"down_{level}_block_{i}")(h, train)
                 if h.shape[1] in self.attention:
                     h = _attention(h, f"down_{level}_attention_{i}", dtype)
             if level < len(self.multipliers) - 1:
@@ -103,7 +108,7 @@ class Encoder(nn.Module):
                     dtype=dtype,
                 )
                 h = halve(h)
-        h = nn.silu(_norm(_middle(h, dtype), "norm_out", dtype))
+        h = nn.silu(_norm(_middle(h, train, dropout, dtype), "norm_out", dtype))
         h = conv(self.outputs, 3, name="conv_out", dtype=dtype)(h)
         return h
 
@@ -114,8 +119,8 @@ class Decoder(nn.Module):
     The adaptive weight of the adversarial loss is measured at its last layer, `out`.
 
     Attributes:
-      channels: of the image.
-      width, multipliers, blocks, attention, dtype: as in `Autoencoder`.
+      channels: channels of the image.
+      width, multipliers, blocks, attention, dropout, dtype: see `Autoencoder`.
     """
 
     channels: int
@@ -123,18 +128,19 @@ class Decoder(nn.Module):
     multipliers: tuple[int, ...]
     blocks: int
     attention: tuple[int, ...]
+    dropout: float = 0.0
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, z: Array) -> Array:
+    def __call__(self, z: Array, train: bool) -> Array:
         """Images float32 [B, h f, w f, channels] of latents z [B, h, w, c], f = 2^(levels - 1)."""
-        dtype = self.dtype
+        dropout, dtype = self.dropout, self.dtype
         h: Array = conv(self.width * self.multipliers[-1], 3, name="conv_in", dtype=dtype)(z)
-        h = _middle(h, dtype)
+        h = _middle(h, train, dropout, dtype)
         for level in reversed(range(len(self.multipliers))):
             for i in range(self.blocks + 1):
                 features = self.width * self.multipliers[level]
-                h = Block(features, name=f"up_{level}_block_{i}", dtype=dtype)(h)
+                h = Block(features, dropout, dtype, name=f"up_{level}_block_{i}")(h, train)
                 if h.shape[1] in self.attention:
                     h = _attention(h, f"up_{level}_attention_{i}", dtype)
             if level > 0:
@@ -161,14 +167,15 @@ class Autoencoder(nn.Module):
     Attributes:
       channels: C.
       width: channels at the highest resolution.
-      multipliers: of `width`, one per level.
+      multipliers: factors of `width`, one per level.
       blocks: residual blocks per level of the encoder; the decoder has one more.
       attention: heights at which blocks are followed by attention; the middle always has it.
       latent_channels: c.
       gaussian: whether the encoder predicts a log-variance besides the mean.
       codes: number of codes that latents are quantized to before they are decoded; 0: none.
       tanh: output through tanh; else linear.
-      dtype: of the computation.
+      dropout: dropout rate of the residual blocks in training.
+      dtype: compute dtype.
     """
 
     channels: int
@@ -180,6 +187,7 @@ class Autoencoder(nn.Module):
     gaussian: bool
     codes: int = 0
     tanh: bool = False
+    dropout: float = 0.0
     dtype: Dtype = jnp.float32
 
     def setup(self) -> None:
@@ -189,6 +197,7 @@ class Autoencoder(nn.Module):
             multipliers=self.multipliers,
             blocks=self.blocks,
             attention=self.attention,
+            dropout=self.dropout,
             dtype=self.dtype,
         )
         outputs = self.latent_channels * (2 if self.gaussian else 1)
@@ -205,9 +214,9 @@ class Autoencoder(nn.Module):
         """Reconstructions of images [B, H, W, C]; uses all parameters, for `init`."""
         return self.decode(self.encode(x)[0])
 
-    def encode(self, x: Array) -> tuple[Array, Array | None]:
+    def encode(self, x: Array, train: bool = False) -> tuple[Array, Array | None]:
         """(latents, log-variance or None) of images [B, H, W, C], float32 [B, H/f, W/f, c]."""
-        h = self.conv_latent(self.encoder(x)).astype(jnp.float32)
+        h = self.conv_latent(self.encoder(x, train)).astype(jnp.float32)
         return _mean_and_log_variance(h, self.gaussian)
 
     def latents_of(self, shape: Shape) -> Shape:
@@ -225,9 +234,9 @@ class Autoencoder(nn.Module):
         index = jnp.argmin(distance, axis=-1)
         return self.codebook[index], index
 
-    def rebuild(self, z: Array) -> Array:
+    def rebuild(self, z: Array, train: bool = False) -> Array:
         """Images float32 [B, H, W, C] of latents z [B, h, w, c], quantized if there are codes."""
-        out: Array = self.decoder(self.conv_code(z.astype(self.dtype)))
+        out: Array = self.decoder(self.conv_code(z.astype(self.dtype)), train)
         return jnp.tanh(out) if self.tanh else out
 
     def decode(self, z: Array) -> Array:
@@ -240,8 +249,8 @@ class MLP(nn.Module):
 
     Attributes:
       outputs: number of outputs.
-      width, blocks: of the trunk.
-      dtype: of the computation.
+      width, blocks: width of the trunk, and its number of residual blocks.
+      dtype: compute dtype.
     """
 
     outputs: int
@@ -264,10 +273,10 @@ class MLPAutoencoder(nn.Module):
     """Autoencoder of residual MLPs for very small images, without codes.
 
     Attributes:
-      shape: of one image.
-      width, blocks: of the trunks of encoder and decoder.
+      shape: (H, W, C) of one image.
+      width, blocks: see `mlp.Trunk`; the same for encoder and decoder.
       latent_shape: shape of the latents of one image; any.
-      gaussian, tanh, dtype: as in `Autoencoder`.
+      gaussian, tanh, dtype: see `Autoencoder`.
     """
 
     shape: Shape
@@ -278,6 +287,7 @@ class MLPAutoencoder(nn.Module):
     tanh: bool = False
     dtype: Dtype = jnp.float32
     codes: ClassVar[int] = 0
+    dropout: ClassVar[float] = 0.0
 
     def setup(self) -> None:
         """Encoder and decoder."""
@@ -311,7 +321,16 @@ class MLPAutoencoder(nn.Module):
         return self.rebuild(z)
 
 
+def _consistent(module: Autoencoder) -> str:
+    if 0 <= module.dropout < 1:
+        return ""
+    return f"dropout is {module.dropout}; a number in [0, 1) is needed"
+
+
 CONV_AUTOENCODER = Network(
-    Autoencoder, channels_of, fits=fits_images(lambda module: len(module.multipliers) - 1)
+    Autoencoder,
+    channels_of,
+    fits=fits_images(lambda module: len(module.multipliers) - 1),
+    consistent=_consistent,
 )
 MLP_AUTOENCODER = Network(MLPAutoencoder, lambda shape: {"shape": shape})

@@ -24,10 +24,10 @@ class ResBlockEncoder(nn.Module):
     Attributes:
       num_logits: logits per image, one per class, or 1.
       num_latents: numbers in the predicted latents.
-      width, multipliers, downsample, t_width: as in `ResBlockDiscriminator`.
+      width, multipliers, downsample, t_width: see `ResBlockDiscriminator`.
       group: group size of the minibatch standard deviation; 1: none.
       equalized: equalized learning rate, see `layers.conv`.
-      dtype: of the computation.
+      dtype: compute dtype.
     """
 
     num_logits: int
@@ -76,8 +76,8 @@ class MLPEncoder(nn.Module):
     """The residual MLP trunk with two heads, for very small images.
 
     Attributes:
-      num_logits, num_latents, group, equalized, dtype: as in `ResBlockEncoder`.
-      width, blocks: of the trunk.
+      num_logits, num_latents, group, equalized, dtype: see `ResBlockEncoder`.
+      width, blocks: width of the trunk, and its number of residual blocks.
       t_width: width of the time embedding.
     """
 

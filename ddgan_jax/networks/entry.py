@@ -82,7 +82,7 @@ def build_network(
       config: the whole config.
       section: "gen", "disc" or "autoencoder".
       networks: registry in which `network` is looked up; "module:attribute" names one elsewhere.
-      shape: of one example in the space that the network works in.
+      shape: shape of one example in the space that the network works in.
       **given: attributes set by the method; the config cannot set them.
 
     Returns:

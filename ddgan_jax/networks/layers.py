@@ -55,7 +55,7 @@ def conv(
       equalized: equalized learning rate (Karras et al. 2018): weights start as N(0, scale) and are
         multiplied by 1 / sqrt(fan in) when they are used, so that Adam's steps have the same
         relative size in all layers.
-      dtype: of the computation.
+      dtype: compute dtype.
       **kwargs: further attributes of `nn.Conv`; padding is "SAME" by default.
     """
     if equalized:
@@ -98,7 +98,7 @@ def sinusoidal_embedding(t: Array, width: int) -> Array:
       width: size of the embedding.
 
     Returns:
-      Float32 [B, width].
+      float32 [B, width].
     """
     half = width // 2
     frequencies = jnp.exp(
@@ -135,7 +135,7 @@ class GroupNorm(nn.Module):
     Attributes:
       affine: whether it has a learned scale and bias.
       groups: number of groups; 0: `group_count` of the channels.
-      dtype: of the result.
+      dtype: dtype of the result.
     """
 
     affine: bool = True
@@ -195,7 +195,7 @@ class Attention(nn.Module):
       groups: number of groups of the norm, see `GroupNorm`.
       rescale: whether the sum is divided by sqrt 2.
       equalized: equalized learning rate, see `conv`.
-      dtype: of the computation.
+      dtype: compute dtype.
     """
 
     groups: int = 0

@@ -47,9 +47,9 @@ class Trunk(nn.Module):
     """A dense layer, then residual blocks (h + Dense(SiLU(Dense(SiLU(h)) + Dense(emb)))) / sqrt 2.
 
     Attributes:
-      width: of all layers.
+      width: width of all layers.
       blocks: number of residual blocks.
-      dtype: of the computation.
+      dtype: compute dtype.
       equalized: equalized learning rate, see `layers.conv`.
     """
 
@@ -78,17 +78,17 @@ class MLPGenerator(nn.Module):
     """Generator x_0' = G(x_{t+1}, t, z) for data of any shape.
 
     Attributes:
-      width, blocks: of the trunk.
+      width, blocks: width of the trunk, and its number of residual blocks.
       t_width: width of the time embedding.
-      octaves: of `fourier_features` of the input; 0 for images.
+      octaves: number of frequencies in `fourier_features` of the input; 0 for images.
       tanh: output through tanh, for images; else linear.
-      z_octaves: of `fourier_features` of z with its class; they help a one-step generator to
+      z_octaves: the same for z with its class; these features help a one-step generator to
         separate modes.
       skip: add x to the output before tanh, with the output layer near zero at first: training
         starts from the identity (with tanh, from tanh x). Noise of the data's shape then covers all
         modes from the start.
       equalized: equalized learning rate, see `layers.conv`.
-      dtype: of the computation.
+      dtype: compute dtype.
     """
 
     width: int
@@ -128,11 +128,11 @@ class MLPDiscriminator(nn.Module):
     """Discriminator D(x_t, t, x_{t+1}) -> logits for data of any shape.
 
     Attributes:
-      width, blocks, t_width, octaves: as in `MLPGenerator`.
+      width, blocks, t_width, octaves: see `MLPGenerator`.
       group: group size of the minibatch standard deviation. Larger groups detect missing modes
         earlier; smaller ones leave more weight on the single sample.
       classes: number of logits per sample, one for each class; 0: a single logit.
-      dtype: of the computation.
+      dtype: compute dtype.
     """
 
     width: int

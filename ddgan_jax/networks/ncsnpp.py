@@ -58,7 +58,7 @@ class ResBlock(nn.Module):
       resample: "none", "up" or "down".
       dropout: rate.
       equalized: equalized learning rate, see `layers.conv`.
-      dtype: of the computation.
+      dtype: compute dtype.
     """
 
     features: int
@@ -163,9 +163,9 @@ class NCSNpp(nn.Module):
     """Generator x_0' = G(x_{t+1}, t, z).
 
     Attributes:
-      channels: of the image.
+      channels: channels of the image.
       width: channels at the highest resolution, `nf` in the published code.
-      multipliers: of `width`, one per level; each further level halves the resolution.
+      multipliers: factors of `width`, one per level; each further level halves the resolution.
       blocks: residual blocks per level.
       attention: heights at which blocks are followed by attention.
       z_width: width of the latent embedding.
@@ -178,7 +178,7 @@ class NCSNpp(nn.Module):
       coordinates: append each pixel's coordinates to the input as two channels, for inputs that may
         be constant: there convolutions can tell pixels apart by their distance to the border only.
       equalized: equalized learning rate, see `layers.conv`.
-      dtype: of the computation.
+      dtype: compute dtype.
     """
 
     channels: int

@@ -21,7 +21,7 @@ class PatchDiscriminator(nn.Module):
       width: channels of the first convolution; each further one doubles them, up to 8 `width`.
       layers: number of convolutions of stride 2; with 3 a patch has 70x70 pixels, with 0 it has
         7x7 (for very small images).
-      dtype: of the computation.
+      dtype: compute dtype.
     """
 
     width: int

@@ -37,7 +37,7 @@ class DownBlock(nn.Module):
       features: number of output channels.
       downsample: whether it halves the resolution.
       equalized: equalized learning rate, see `layers.conv`.
-      dtype: of the computation.
+      dtype: compute dtype.
     """
 
     features: int
@@ -74,8 +74,8 @@ def trunk(
     Args:
       x: images, float32 [B, H, W, C].
       t: times, int32 [B].
-      width, multipliers, downsample, t_width: as in `ResBlockDiscriminator`.
-      dtype: of the computation.
+      width, multipliers, downsample, t_width: see `ResBlockDiscriminator`.
+      dtype: compute dtype.
       equalized: equalized learning rate, see `layers.conv`.
 
     Returns:
@@ -96,14 +96,15 @@ class ResBlockDiscriminator(nn.Module):
 
     Attributes:
       width: base number of channels, `ngf` in the published code.
-      multipliers: of `width`, one per block. *small*: (2, 4, 8, 8); *large*: (4, 8, 8, 8, 8, 8).
+      multipliers: factors of `width`, one per block. *small*: (2, 4, 8, 8); *large*:
+        (4, 8, 8, 8, 8, 8).
       downsample: whether each block halves the resolution. *small*: all but the first do; *large*:
         all do.
       t_width: width of the time embedding.
       final_scale: variance scale of the last convolution's initialization; *small*: 0 (near zero),
         *large*: 1.
       classes: number of logits per sample, one for each class; 0: a single logit.
-      dtype: of the computation.
+      dtype: compute dtype.
     """
 
     width: int

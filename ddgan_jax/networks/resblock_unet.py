@@ -20,15 +20,15 @@ class ResBlockUNet(nn.Module):
     """Generator x_0' = G(x_{t+1}, t, z).
 
     Attributes:
-      channels: of the image.
+      channels: channels of the image.
       width: channels at the highest resolution.
-      multipliers: of `width`, one per level; each further level halves the resolution.
+      multipliers: factors of `width`, one per level; each further level halves the resolution.
       blocks: residual blocks per level on the way down, and as many on the way up.
       t_width: width of the time embedding, and of the joint embedding of time and latent.
       tanh: output through tanh; else linear.
       coordinates: append each pixel's coordinates to the input, as in `NCSNpp`.
       equalized: equalized learning rate, see `layers.conv`.
-      dtype: of the computation.
+      dtype: compute dtype.
     """
 
     channels: int

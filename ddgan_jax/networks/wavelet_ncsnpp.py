@@ -65,7 +65,7 @@ class HaarDown(nn.Module):
     Attributes:
       features: F, number of output channels.
       dropout: rate.
-      dtype: of the computation.
+      dtype: compute dtype.
     """
 
     features: int
@@ -85,7 +85,7 @@ class HaarDown(nn.Module):
 class HaarUp(nn.Module):
     """Residual block that doubles the resolution after its first convolution.
 
-    Attributes: as in `HaarDown`.
+    Attributes: see `HaarDown`.
     """
 
     features: int
@@ -110,7 +110,7 @@ class WaveletNCSNpp(nn.Module):
 
     Heights and widths are multiples of 2^levels, for len(multipliers) levels.
 
-    Attributes: as in `NCSNpp`; `attention` refers to heights of this network's features.
+    Attributes: see `NCSNpp`; `attention` refers to heights of this network's features.
     """
 
     channels: int

@@ -6,11 +6,13 @@ Functions marked "collective" must be called by all processes of the run, in the
 import contextlib
 import os
 import re
+import socket
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
-from typing import NoReturn, TypeVar, cast
+from typing import TypeVar, cast
 
 import jax
 import numpy as np
@@ -18,6 +20,8 @@ import numpy as np
 from ddgan_jax.core.errors import UserError
 
 HEARTBEAT_SECONDS = 60  # after this time without a heartbeat a process counts as lost
+JOIN_SECONDS = 300  # how long a process waits for the others at the start
+ANNOUNCE_SECONDS = 2  # after which it says for whom
 _MESSAGE_BYTES = 500  # longest error message that is sent to the other processes
 
 # How jax's runtime reports that another process is gone: the collectives that lose a connection,
@@ -39,7 +43,15 @@ _ALONE = ("coordinator_address should be defined", "must be called before", "onl
 T = TypeVar("T")
 
 
-def start_distributed(coordinator: str, num_processes: int, process_id: int) -> None:
+_process_id = 0
+
+
+def start_distributed(
+    coordinator: str,
+    num_processes: int,
+    process_id: int,
+    say: Callable[[str], None] = print,
+) -> None:
     """Connect to the other processes of the run; call it before the first use of a device.
 
     Args:
@@ -48,14 +60,20 @@ def start_distributed(coordinator: str, num_processes: int, process_id: int) -> 
         if devices are in use already, as in notebooks.
       num_processes: number of processes of the run; only with HOST:PORT.
       process_id: index of this process; only with HOST:PORT.
+      say: prints a line, if there is a process to wait for.
 
     Raises:
-      UserError: the connection fails.
+      UserError: the connection fails, or a process does not come within `JOIN_SECONDS`.
     """
+    global _process_id
     if coordinator == "none":
         return
     auto = coordinator == "auto"
-    try:
+    if not auto:
+        _process_id = process_id
+        _check_address(coordinator, process_id)
+
+    def connect() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about Kubernetes without its Python package
             jax.distributed.initialize(
@@ -63,12 +81,96 @@ def start_distributed(coordinator: str, num_processes: int, process_id: int) -> 
                 None if auto else num_processes,
                 None if auto else process_id,
                 heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+                # Later than the wait below, because jax ends the process with status 134.
+                initialization_timeout=int(JOIN_SECONDS) + 60,
             )
-    except (RuntimeError, ValueError) as error:
+
+    def awaited() -> str:
+        if auto:
+            return "the other processes of this run, as the variables of the cluster say"
+        if process_id:
+            return f"process 0 of --num_processes={num_processes} at --coordinator={coordinator}"
+        others = "process 1" if num_processes == 2 else f"processes 1 to {num_processes - 1}"
+        return f"{others} of --num_processes={num_processes} at --coordinator={coordinator}"
+
+    try:
+        _wait_for(connect, awaited, say)
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
         if auto and any(sign in str(error) for sign in _ALONE):
             return
         reason = " ".join(str(error).split())[:160]
-        raise UserError(f"--coordinator={coordinator}: no connection: {reason}") from error
+        if not auto:
+            raise UserError(f"--coordinator={coordinator}: no connection: {reason}") from error
+        if isinstance(error, KeyError):
+            reason = f"{reason} is not set"
+        raise UserError(
+            f"--coordinator=auto: the variables of a cluster are set, but this process cannot join "
+            f"it: {reason}; --coordinator=none starts a run of one process"
+        ) from error
+    _process_id = jax.process_index() if auto else process_id
+
+
+def _wait_for(
+    connect: Callable[[], None], awaited: Callable[[], str], say: Callable[[str], None]
+) -> None:
+    """Call `connect` in a thread, so that ^C is obeyed while it waits in compiled code.
+
+    Raises:
+      UserError: it does not return within `JOIN_SECONDS`.
+      Exception: what `connect` raises.
+    """
+    done = threading.Event()
+    failures: list[Exception] = []
+
+    def work() -> None:
+        try:
+            connect()
+        except Exception as error:
+            failures.append(error)
+        finally:
+            done.set()
+
+    threading.Thread(target=work, daemon=True, name="connect").start()
+    began, said = time.monotonic(), False
+    while not done.wait(0.1):
+        waited = time.monotonic() - began
+        if waited > ANNOUNCE_SECONDS and not said:
+            said = True
+            say(f"waiting for {awaited()}, at most {JOIN_SECONDS:.0f} s")
+        if waited > JOIN_SECONDS:
+            raise UserError(
+                f"{JOIN_SECONDS:.0f} s without {awaited()}; the same command on each host, with "
+                "the same HOST:PORT and --num_processes and its own --process_id, is needed"
+            )
+    if failures:
+        raise failures[0]
+
+
+def _check_address(coordinator: str, process_id: int) -> None:
+    """Check HOST:PORT before jax does, which would wait for minutes.
+
+    Raises:
+      UserError: the host has no address, or process 0 cannot have the port.
+    """
+    host, _, port = coordinator.rpartition(":")
+    try:
+        socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"--coordinator={coordinator}: the host {host!r} has no address ({reason}); HOST:PORT "
+            "of process 0 is needed"
+        ) from None
+    if process_id == 0:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("", int(port)))
+            except OSError as error:
+                raise UserError(
+                    f"--coordinator={coordinator}: process 0 cannot have port {port} "
+                    f"({error.strerror}); another port is needed"
+                ) from None
 
 
 def on_all_processes(action: Callable[[], T]) -> T:
@@ -146,20 +248,18 @@ def is_loss(error: BaseException) -> bool:
     return False
 
 
-def leave(status: int) -> NoReturn:
-    """End this process.
-
-    After a failure in a run of several processes it ends without jax's cleanup, which would wait
-    for the other processes.
+def leave(status: int, in_order: bool) -> None:
+    """End this process if it belongs to a run of several.
 
     Args:
-      status: exit status; from 128 on it stands for a signal, which stops all processes in order.
+      status: exit status.
+      in_order: whether all processes of the run end like this one; otherwise it ends without jax's
+        cleanup, which would wait for them.
     """
-    with contextlib.suppress(RuntimeError):
-        if 0 < status < 128 and jax.process_count() > 1:
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-            if jax.process_index() == 0:  # its end kills the others: let them report first
-                time.sleep(1)
-            os._exit(status)
+    if not jax.distributed.is_initialized():
+        return
+    if not in_order:
+        if _process_id == 0:  # its end kills the others: let them report first
+            time.sleep(1)
+        os._exit(status)
     sys.exit(status)

@@ -21,7 +21,7 @@ def image_grid(images: np.ndarray, columns: int = 0, min_side: int = 64) -> np.n
       min_side: the larger side of an image in the picture has at least so many pixels.
 
     Returns:
-      Uint8 [height, width, 3].
+      uint8 [height, width, 3].
     """
     count, height, width, channels = images.shape
     columns = columns or int(np.ceil(np.sqrt(count)))
@@ -48,7 +48,7 @@ def scatter(points: np.ndarray, size: int = 640) -> np.ndarray:
       size: height and width of the picture in pixels, even.
 
     Returns:
-      Uint8 [size, size, 3].
+      uint8 [size, size, 3].
     """
     points = np.pad(points, ((0, 0), (0, max(2 - points.shape[1], 0))))
     extent = 2.0

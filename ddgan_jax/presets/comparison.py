@@ -72,7 +72,7 @@ def ddgan_on_small_mnist(data: str, channels: int) -> ConfigDict:
 
     Args:
       data: "tfds:mnist" or "stacked_mnist".
-      channels: of the images.
+      channels: channels of the images.
     """
     config = ddgan(
         num_steps=2,

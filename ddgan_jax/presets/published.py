@@ -8,6 +8,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ddgan_jax.core.errors import UserError, nearest
+
 # 256x256: DDGAN in pixels, WDDGAN in Haar bands of 128x128x12, LDDGAN in latents of 64x64 or 32x32.
 
 DDGAN_AT_256: dict[str, Any] = dict(
@@ -42,6 +44,14 @@ LDDGAN_AT_256: dict[str, Any] = DDGAN_AT_256 | dict(
     latent_size=25,
     gen=DDGAN_AT_256["gen"] | dict(width=128, multipliers=(1, 2, 2, 2), z_layers=4),
     disc=DDGAN_AT_256["disc"] | dict(multipliers=(4, 8, 8, 8), downsample=(True,) * 4),
+)
+TABLE_9: dict[str, Any] = dict(  # discriminator of LDDGAN's paper: *small*, at every size
+    network="resblock",
+    width=64,
+    multipliers=(2, 4, 8, 8),
+    downsample=(False, True, True, True),
+    t_width=256,
+    final_scale=0.0,
 )
 
 # Autoencoders of LDDGAN: `CONV_AUTOENCODER` is a network without its resolutions.
@@ -123,6 +133,53 @@ DDDG_MNIST: dict[str, Any] = dict(
 )
 
 
+def check_variant(variant: str, *known: str) -> None:
+    """Raise a UserError unless `variant`, of --config=FILE.py:VARIANT, is one of `known`."""
+    if variant not in known:
+        raise UserError(
+            f"variant {variant!r} is unknown; {' or '.join(known)} is needed"
+            f"{nearest(variant, known)}"
+        )
+
+
+def lddgan_as_released(
+    config: ConfigDict, *, scale: float, sample: bool, reconstruction: bool
+) -> ConfigDict:
+    """Set what the released commands of LDDGAN have in common.
+
+    Args:
+      config: the config to change.
+      scale: `--scale_factor`, the divisor of the latents.
+      sample: whether the autoencoder predicts a variance, so that latents are samples.
+      reconstruction: whether the command has `--rec_loss`.
+
+    Returns:
+      `config`.
+    """
+    for role in config.optim.values():
+        role.final_learning_rate = role.learning_rate  # --no_lr_decay
+    config.space.scale = float(scale)
+    config.space.sample = sample
+    config.reconstruction.kind = "weighted" if reconstruction else "none"
+    return config
+
+
+def autoencoder_with_kl(config: ConfigDict, start: int) -> ConfigDict:
+    """Set the losses of latent diffusion's autoencoders with a KL term.
+
+    Args:
+      config: the config to change.
+      start: `disc_start`, the step from which the discriminator trains.
+
+    Returns:
+      `config`.
+    """
+    config.loss.kl = 1e-6
+    config.loss.reduction = "sum"
+    config.loss.adversarial_start = start
+    return config
+
+
 def at_256(
     config: ConfigDict,
     data: str,
@@ -137,8 +194,8 @@ def at_256(
     Args:
       config: the config to change.
       data: `config.data.name`.
-      batch_size, duration: of training.
-      every: between two checkpoints, and between two sample grids.
+      batch_size, duration: batch size and length of training.
+      every: duration between two checkpoints, and between two sample grids.
       num_samples: images for the evaluation.
 
     Returns:
@@ -159,7 +216,7 @@ def on_cifar10(
 
     Args:
       config: the config to change.
-      duration, batch_size: of training.
+      duration, batch_size: length and batch size of training.
       num_samples: images for the evaluation.
 
     Returns:

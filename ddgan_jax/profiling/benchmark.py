@@ -33,18 +33,15 @@ from ddgan_jax.training.setup import assemble, compiled_steps, first_state
 SAMPLES = 100  # batch size for which papers of this field report the sampling time
 
 
-def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> int:
+def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> None:
     """Measure a config and print a table, then the same numbers as one line of JSON.
 
     Args:
       config: config of a run.
       say: prints a line.
 
-    Returns:
-      The exit status, 0.
-
     Raises:
-      UserError: a mistake in the config, or the batch does not divide by the devices.
+      UserError: an invalid config, or the number of devices does not divide the batch size.
     """
     config = validate(config)
     mesh = meshes.make_mesh()
@@ -89,7 +86,6 @@ def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> int:
     if memory:
         say(f"peak memory of a device: {memory / 2**30:.2f} GiB")
     say(json.dumps({"rows": rows, "peak_bytes": memory, "device": jax.devices()[0].device_kind}))
-    return 0
 
 
 def sampling_speed(
@@ -105,7 +101,7 @@ def sampling_speed(
       method: a method that samples.
       params: parameters by role.
       frozen: frozen networks that sampling needs.
-      mesh: the devices; the batch is rounded up to a multiple of them.
+      mesh: the devices; the batch size is rounded up to a multiple of their number.
       trials: number of batches that are timed.
 
     Returns:

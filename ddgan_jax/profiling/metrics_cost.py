@@ -32,7 +32,7 @@ def random_blocks(which: int, count: int, features: int) -> Iterator[np.ndarray]
       features: features per sample.
 
     Yields:
-      Float32 [at most BLOCK, features].
+      float32 [at most BLOCK, features].
     """
     for start in range(0, count, BLOCK):
         rng = np.random.default_rng((which, start))

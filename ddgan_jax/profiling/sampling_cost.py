@@ -32,7 +32,7 @@ def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str,
 
     Args:
       config: config of a method that samples.
-      batch_size: samples per batch, rounded up to a multiple of the devices.
+      batch_size: samples per batch, rounded up to a multiple of the number of devices.
       trials: number of batches that are timed; 0: count FLOPs and compile nothing.
 
     Returns:
@@ -41,7 +41,7 @@ def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str,
       (arguments and temporary buffers of the compiled sampler).
 
     Raises:
-      UserError: the method does not sample, or a mistake in the config.
+      UserError: the method does not sample, or an invalid config.
     """
     config = validate(config)
     mesh = meshes.make_mesh()
@@ -89,7 +89,7 @@ def compare_sampling(
     batch_size: int,
     trials: int,
     say: Callable[[str], None] = print,
-) -> int:
+) -> None:
     """Print `sampling_cost` of several configs as a table, then as one line of JSON.
 
     Args:
@@ -97,9 +97,6 @@ def compare_sampling(
       batch_size: samples per batch.
       trials: see `sampling_cost`.
       say: prints a line; called as soon as a config is measured.
-
-    Returns:
-      The exit status, 0.
 
     Raises:
       UserError: see `sampling_cost`.
@@ -121,4 +118,3 @@ def compare_sampling(
         network = f"{Path(name).stem:<24}{space:>12}{row['parameters']:>13,}{evaluation}"
         say(f"{network}{row['nfe']:>6}{batch}")
     say(json.dumps({"rows": rows}))
-    return 0

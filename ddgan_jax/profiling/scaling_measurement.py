@@ -1,8 +1,8 @@
 """Measure how a train step scales over the devices of this machine.
 
 `count_and_time` compiles the step for several numbers of devices, counts the collectives of the
-compiled program and times it, and times an all-reduce of the same number of bytes.
-`scaling_model` predicts the same without compiling.
+compiled program and times it, and times an all-reduce with as many bytes as all collectives of the
+step together. `scaling_model` predicts step times without compiling.
 """
 
 import functools
@@ -66,7 +66,8 @@ class Measured(NamedTuple):
       devices: number of devices.
       batch: examples of the whole batch.
       seconds: median seconds of a step.
-      all_reduce_seconds: median seconds of one all-reduce of as many bytes as the collectives have.
+      all_reduce_seconds: median seconds of one all-reduce with as many bytes as all collectives of
+        the step together.
       flops: FLOPs of one device in the compiled program.
       state: bytes of the train state on one device.
       collectives: see `collectives`.
@@ -90,7 +91,7 @@ def measure(config: ConfigDict, devices: Sequence[jax.Device], trials: int = TRI
       trials: number of steps that are timed.
 
     Raises:
-      UserError: a mistake in the config, or the batch does not divide by the devices.
+      UserError: an invalid config, or the number of devices does not divide the batch size.
     """
     config = validate(config)
     mesh = meshes.make_mesh(devices)
@@ -142,7 +143,7 @@ def count_and_time(
     Args:
       config: config of a run.
       counts: numbers of devices.
-      weak: weak scaling: the batch of the config is that of each device instead of all devices.
+      weak: treat config.train.batch_size as per-device (weak scaling) instead of global.
       say: prints a line.
 
     Raises:
@@ -157,12 +158,13 @@ def count_and_time(
     say(
         header(
             *("devices", "batch", "ms per step", "MFLOP per device", "kB of state per device"),
-            *("collectives", "kB", "ms of one all-reduce of as many bytes"),
+            *("collectives", "kB", "ms of one all-reduce with as many bytes"),
         )
     )
     for count in counts:
-        config.train.batch_size = each * count if weak else each
-        found = measure(config, have[:count])
+        scaled = ConfigDict(config.to_dict())
+        scaled.train.batch_size = each * count if weak else each
+        found = measure(scaled, have[:count])
         kinds = ", ".join(f"{n} {kind}" for kind, (n, _) in sorted(found.collectives.items()))
         size = sum(size for _, size in found.collectives.values())
         step_time, flops = f"{1e3 * found.seconds:.2f}", f"{found.flops / 1e6:.2f}"

@@ -66,7 +66,7 @@ def work_of(config: ConfigDict) -> Work:
     """Count the work of a train step by tracing it, without compiling and without data.
 
     Raises:
-      UserError: a mistake in the config.
+      UserError: an invalid config.
     """
     config = validate(config)
     mesh = meshes.make_mesh(jax.devices()[:1])

@@ -1,8 +1,9 @@
-"""Read the autoencoder of a latent space from its run folder, and copy it into others.
+"""Load the frozen autoencoder of a latent space, and copy it into the run folder that uses it.
 
-`config.space.autoencoder` names the run folder of a trained autoencoder. At the start of training
-in its latents, `adopt` copies its config, info and averaged weights into the new run folder, as
-`autoencoder/`, with the scale of the latents in scale.json. From then on the copy is used.
+`config.space.autoencoder` names the run folder of a trained autoencoder. When training in its
+latents begins, `copy_into` copies its config, info and averaged weights to `autoencoder/` in the
+new run folder, with the scale of the latents in `autoencoder/scale.json`. From then on the copy is
+used.
 """
 
 import json
@@ -32,7 +33,7 @@ from ddgan_jax.parallel.mesh import replicated
 FOLDER, SCALE = "autoencoder", "scale.json"
 
 
-def own(config: ConfigDict, workdir: AnyPath) -> ConfigDict:
+def use_local_copy(config: ConfigDict, workdir: AnyPath) -> ConfigDict:
     """`config` with the path of the run folder's own copy of the autoencoder, if there is one.
 
     A copy that was made for another config counts as none while the run has no checkpoint.
@@ -74,8 +75,8 @@ def build_autoencoder(config: ConfigDict, shape: Shape) -> Any:
       The Flax module, see `core.types.Autoencoder`.
 
     Raises:
-      UserError: the folder is not the run folder of an autoencoder, or its images have another
-        shape.
+      UserError: the folder is not the run folder of an autoencoder, is damaged, or is that of an
+        autoencoder for images of another shape.
     """
     name = config.space.autoencoder
     folder = as_path(name)
@@ -92,12 +93,16 @@ def build_autoencoder(config: ConfigDict, shape: Shape) -> Any:
 
 
 def check_trained(config: ConfigDict) -> None:
-    """Raise a UserError if the folder of the autoencoder has no checkpoint."""
+    """Raise a `UserError` if the folder of the autoencoder has no checkpoint."""
     newest(as_path(config.space.autoencoder))
 
 
 def shapes(config: ConfigDict) -> dict[str, Any]:
-    """Shapes and dtypes of what `load` returns."""
+    """Shapes and dtypes of what `load` returns.
+
+    Raises:
+      UserError: see `build_autoencoder`.
+    """
     shape = data_shape(as_path(config.space.autoencoder))
     network = build_autoencoder(config, shape)
     weights = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, *shape)))["params"]
@@ -115,7 +120,8 @@ def load(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Any]:
       {"autoencoder": averaged weights, "scale": the number in scale.json, or 1 without that file}.
 
     Raises:
-      UserError: the folder of the autoencoder has no checkpoint, or a damaged one.
+      UserError: the folder of the autoencoder has no checkpoint or a damaged one, or see
+        `build_autoencoder` and `read_scale`.
     """
     folder, same = as_path(config.space.autoencoder), replicated(mesh)
     wanted = checkpoint.with_sharding({"autoencoder": shapes(config)["autoencoder"]}, same)
@@ -128,7 +134,7 @@ def read_scale(folder: AnyPath) -> float | None:
     """The number in scale.json; None if there is no such file.
 
     Raises:
-      UserError: scale.json is damaged.
+      UserError: scale.json cannot be read, or its number is not positive and finite.
     """
     try:
         found = read_json(folder / SCALE, {"scale": POSITIVE}, folder=folder)
@@ -157,34 +163,39 @@ def hashes(
       () -> (hash of the copy in `workdir`, hash of the weights that `config` names).
     """
     return lambda: (
-        weights_hash(load(own(config, workdir), mesh)),
+        weights_hash(load(use_local_copy(config, workdir), mesh)),
         weights_hash(load(config, mesh)),
     )
 
 
 def newest(folder: AnyPath) -> str:
-    """Name of the last checkpoint; can be called by a single process, unlike orbax's manager.
+    """Name of the last checkpoint; can be called by a single process, unlike Orbax's manager.
 
     Raises:
       UserError: there is no checkpoint.
+      OSError: the folder cannot be listed.
     """
     checkpoints = folder / "checkpoints"
     names = [path.name for path in checkpoints.iterdir()] if checkpoints.is_dir() else []
     saved = [name for name in names if name.isdecimal()]
     if not saved:
-        raise UserError(f"no checkpoint in {checkpoints}; train first with --mode=train")
+        raise UserError(f"no checkpoint in {checkpoints}; train first: python -m ddgan_jax train")
     return max(saved, key=int)
 
 
-def adopt(config: ConfigDict, frozen: Mapping[str, Any], workdir: AnyPath) -> None:
+def copy_into(config: ConfigDict, frozen: Mapping[str, Any], workdir: AnyPath) -> None:
     """Copy the autoencoder and the scale of its latents into a run folder; called by one process.
 
     Does nothing if the run folder has a complete copy.
 
     Args:
       config: config of the run in latents.
-      frozen: from `load`, with the final "scale".
+      frozen: result of `load`, with the final "scale".
       workdir: the run folder.
+
+    Raises:
+      UserError: the folder of the autoencoder has no checkpoint.
+      OSError: a file cannot be read or written.
     """
     source, copy = as_path(config.space.autoencoder), workdir / FOLDER
     if (copy / SCALE).exists() and (has_checkpoint(workdir) or _is_for(config, workdir)):
@@ -204,7 +215,9 @@ def adopt(config: ConfigDict, frozen: Mapping[str, Any], workdir: AnyPath) -> No
 def untrained(
     config: ConfigDict, autoencoder: ConfigDict, shape: Shape, folder: Path
 ) -> ConfigDict:
-    """Describe an autoencoder without weights in a folder, to count FLOPs and measure speed.
+    """Write the config and info of an autoencoder to a folder without checkpoints.
+
+    This is enough to build its network for FLOP counts and timing.
 
     Args:
       config: config of a method in latents.

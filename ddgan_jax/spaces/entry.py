@@ -16,14 +16,14 @@ class FrozenNetworks(NamedTuple):
     """The frozen networks of a space, stored in the run folder that uses them.
 
     Attributes:
-      own: (config, workdir) -> the config with the path of the run folder's own copy of the
-        networks; the same config if there is no copy yet.
+      use_local_copy: (config, workdir) -> the config with the path of the copy of the networks in
+        the run folder; the same config if that copy is missing or incomplete.
       check: config -> None; raises a UserError unless the networks can be loaded.
       shapes: config -> shapes and dtypes of what `load` returns.
       load: (config, mesh) -> parameters by name, replicated over the devices.
       feed: (config, data, frozen) -> (the data as the train step sees them, `frozen` updated with
         values measured on the data). Collective: every process has to call it.
-      adopt: (config, frozen, workdir) -> None; copies the networks into the run folder, for
+      copy_into: (config, frozen, workdir) -> None; copies the networks into the run folder, for
         sampling and for resumed runs.
       batch: (key, config, shape of one example of the data, count) -> a random batch with the
         shapes and dtypes of those of `feed`.
@@ -32,12 +32,12 @@ class FrozenNetworks(NamedTuple):
       folder: name of the copy in the run folder.
     """
 
-    own: Callable[[ConfigDict, AnyPath], ConfigDict]
+    use_local_copy: Callable[[ConfigDict, AnyPath], ConfigDict]
     check: Callable[[ConfigDict], None]
     shapes: Callable[[ConfigDict], dict[str, Any]]
     load: Callable[[ConfigDict, jax.sharding.Mesh], dict[str, Any]]
     feed: Callable[[ConfigDict, Source, dict[str, Any]], tuple[Source, dict[str, Any]]]
-    adopt: Callable[[ConfigDict, dict[str, Any], AnyPath], None]
+    copy_into: Callable[[ConfigDict, dict[str, Any], AnyPath], None]
     batch: Callable[[jax.Array, ConfigDict, Shape, int], dict[str, jax.Array]]
     hashes: Callable[[ConfigDict, AnyPath, jax.sharding.Mesh], Callable[[], tuple[str, str]]]
     folder: str

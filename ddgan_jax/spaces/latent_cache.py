@@ -37,20 +37,22 @@ def encoded(
 
     Args:
       config: config of the run in latents.
-      space: the latent space.
+      space: the latent space, with what is stored as its `shape` and `encode`: latents, or with
+        `space.draw` their mean and log-variance.
       source: the images.
       frozen: the autoencoder's weights, see `autoencoder_folder.load`.
 
     Returns:
-      The latents as a source, unscaled, and their scale: the largest absolute latent, or with
-      `config.space.unit` "deviation" the root mean square.
+      What is stored as a source, unscaled, and the scale of the latents: the largest absolute one,
+      or with `config.space.unit` "deviation" the root mean square.
 
     Raises:
       UserError: the cache folder cannot be written to, or the file is damaged.
     """
     theirs = read_config(as_path(config.space.autoencoder))
     network = (sorted(theirs.autoencoder.to_dict().items()), theirs.dtype)
-    parts = (1, weights_hash(frozen), network, hash_of(source), config.data.flip)
+    sampled = ("log-variance",) if space.draw else ()
+    parts = (1, weights_hash(frozen), network, hash_of(source), config.data.flip, *sampled)
     name = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
     path = cache_folder() / "latents" / f"{name}.npy"
     halves = 2 if config.data.flip else 1
@@ -81,7 +83,8 @@ def encoded(
         labels=lambda: np.tile(labels, halves),
         in_memory=False,
     )
-    scale = _scale_of(latents, config.space.unit)
+    channels = space.shape[-1] // (2 if space.draw else 1)
+    scale = _scale_of(latents[..., :channels], config.space.unit)
     if not 0 < scale < float("inf"):
         raise UserError(
             f"the latents in {path} have scale {scale}, and a positive number is needed; the "

@@ -15,7 +15,7 @@ def pixels(shape: Shape) -> Space:
     """Pixel space. `encode` maps uint8 images to [-1, 1] and casts other data to float32.
 
     Args:
-      shape: of one example of the data: (H, W, C) of an image, (D,) of a point.
+      shape: shape of one example of the data: (H, W, C) of an image, (D,) of a point.
     """
 
     def encode(data: Array, frozen: PyTree) -> Array:

@@ -51,7 +51,7 @@ def jitter(key: Array, images: Array) -> Array:
       images: float32 [B, S, S, 1].
 
     Returns:
-      Float32 [B, S, S, 1].
+      float32 [B, S, S, 1].
     """
     batch, size = images.shape[:2]
     pixel = jnp.arange(size, dtype=jnp.float32)
@@ -130,9 +130,9 @@ def train_classifier(
             if not np.isfinite(loss):
                 raise UserError(f"step {i + 1}: the loss is {loss}; try another --seed")
             speed, left = clock.read(i + 1)
-            scalars = {"classifier/loss": loss, "images_per_second": speed}
+            scalars = {"classifier/loss": loss, "images_per_second": speed, "seconds_left": left}
             if i:  # the first step includes compilation
-                say(progress_line(i + 1, steps, scalars, left))
+                say(progress_line(i + 1, steps, scalars))
     return params
 
 
@@ -185,7 +185,7 @@ def make_classifier(
       data_dir: `config.data.dir`, the folder of prepared TFDS data.
       size: height and width of the network's input; 0: those of the data.
       steps: number of training steps with `BATCH` images each.
-      seed: in [0, 2^32).
+      seed: random seed in [0, 2^32).
       say: prints a line.
 
     Raises:

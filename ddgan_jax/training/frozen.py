@@ -49,7 +49,7 @@ def load_frozen(
     Args:
       config: complete config; `config.space` names the run folder's own copy if there is one.
       mesh: the devices.
-      of_losses: from `load_host`.
+      of_losses: result of `load_host`.
 
     Returns:
       Parameters by name, replicated over the devices.

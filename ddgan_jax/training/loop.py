@@ -1,6 +1,7 @@
 """The training loop: train steps, logs, sample grids, evaluations and checkpoints."""
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -39,7 +40,9 @@ from ddgan_jax.training.metrics_log import (
     progress_line,
 )
 from ddgan_jax.training.setup import Run, compiled_steps, describe, first_state, prepare
-from ddgan_jax.training.stop_signal import StopSignal
+from ddgan_jax.training.stop_signal import Stopped, StopSignal
+
+EARLY = (1, 10)  # steps of this process after which there is a line in any case
 
 Say = Callable[[str], None]
 Evaluate = Callable[[TrainState], dict[str, float]]  # train state -> metrics by name
@@ -55,10 +58,10 @@ def train(
     """Train a run in `workdir`, or resume it.
 
     Args:
-      config: of the run; if the folder holds a run, `check_content` says what may differ.
+      config: config of the run; if the folder holds a run, `check_content` says what may differ.
       workdir: the run folder, created if it does not exist.
       say: prints a line.
-      devices: to use; all if None.
+      devices: devices to use; all if None.
       make_evaluate: run -> the evaluation that `config.eval.every` asks for, such as
         `evaluation.evaluate.during_training`.
 
@@ -66,7 +69,7 @@ def train(
       The exit status: 0, or 128 + the signal that ended the run (after a checkpoint).
 
     Raises:
-      UserError: a mistake in the config or the data, or a run folder that cannot be used.
+      UserError: an invalid config, invalid data, or a run folder that cannot be used.
     """
     if jax.process_index() != 0:
         say = _silent
@@ -90,7 +93,7 @@ def train(
         try:
             keep = on_process_zero(lambda: held.enter_context(run_folder.claimed(workdir)))
             if networks := find_space(config).frozen:
-                on_process_zero(lambda: networks.adopt(config, run.frozen, workdir))
+                on_process_zero(lambda: networks.copy_into(config, run.frozen, workdir))
             manager = held.enter_context(checkpoint.opened(workdir, config.train.keep))
             state, window = _start(run, manager, say)
             # After the restore: a run that cannot be resumed is left unchanged.
@@ -159,6 +162,7 @@ def _start(run: Run, manager: Any, say: Say) -> tuple[TrainState, Window]:
     """The state of the last checkpoint, or a new one."""
     roles = tuple(phase.role for phase in run.method.phases)
     if not manager.all_steps():
+        say("compiling the first weights ...")
         return first_state(run.create, run.abstract, run.config.seed), Window(roles)
     state, sums = checkpoint.restore_newest(manager, run.abstract, say)
     say(f"resumed at step {int(state.step)}")
@@ -183,8 +187,8 @@ def _loop(
         return 0
     step_fn = compiled_steps(run.method, run.optimizers, run.config, run.mesh, run.abstract)
     draw = grid_sampler(run)
-    feed = feed_batches(run, start)
-    compiled: set[Regularize] = set()
+    feed, drawn = feed_batches(run, start), False
+    compiled: dict[Regularize, Callable[..., Any]] = {}
 
     def advice() -> str:
         saved = max(manager.all_steps(), default=None)
@@ -200,28 +204,49 @@ def _loop(
         clock = Clock(start, plan.total, batch_size, log.seconds if log else 0.0)
         for step in range(start + 1, plan.total + 1):
             variant = which_regularize(run.method, step - 1)
-            began = time.perf_counter()
-            state, metrics = step_fn(variant)(state, next(feed), run.frozen)
-            window.add(step, metrics)
-            if variant not in compiled:
-                compiled.add(variant)
-                jax.block_until_ready(state.step)
+            batch, new = next(feed), variant not in compiled
+            if new:
                 with_what = " with its regularizer" if any(variant) else ""
+                say(f"compiling the train step{with_what} ...")
+                began = time.perf_counter()
+                try:
+                    compiled[variant] = stop.unless_stopped(
+                        functools.partial(_compile, step_fn(variant), state, batch, run.frozen)
+                    )
+                except Stopped:
+                    if step - 1 > start:
+                        window.settle(advice)
+                        if send:
+                            send()
+                        checkpoint.save(manager, state, window.sums())
+                        checkpoint.wait(manager)
+                    say(_stopped(step - 1, start))
+                    return 128 + stop.number
+            state, metrics = compiled[variant](state, batch, run.frozen)
+            window.add(step, metrics)
+            if new:
+                jax.block_until_ready(state.step)
                 say(f"first train step{with_what}: {time.perf_counter() - began:.1f} s")
                 clock.forget(step)
 
+            if step - start in EARLY and step % plan.log and step != plan.total:
+                window.settle(advice)
+                say(progress_line(step, plan.total, window.means_so_far() | clock.so_far(step)))
             last, stopping = step == plan.total, stop.requested(manager, step)
             if step % plan.log == 0 or last:
                 window.settle(advice)
                 rate, left = clock.read(step)
                 speed = {"images_per_second": rate, "seconds": clock.seconds}
                 scalars = window.means() | speed | {"images": step * batch_size}
-                say(progress_line(step, plan.total, scalars, left))
+                say(progress_line(step, plan.total, scalars | {"seconds_left": left}))
                 if log:
                     log.write(step, scalars)
             if step % plan.sample == 0 or last:  # before the checkpoint, so that none is skipped
                 window.settle(advice)  # waits for the step, which is part of the training time
                 with clock.pause():
+                    if not drawn:
+                        say("compiling what draws the grid ...")
+                    drawn = True
                     grid = plots.picture(draw(state))
                     if log:
                         plots.save_png(folder / "samples" / f"step_{step:08d}.png", grid)
@@ -229,6 +254,7 @@ def _loop(
             if evaluate and (step % plan.eval == 0 or last):
                 window.settle(advice)
                 with clock.pause():
+                    say(f"evaluating step {step} ...")
                     found = evaluate(state)
                     say(evaluation_line(step, found))
                     if log:
@@ -245,11 +271,25 @@ def _loop(
                     checkpoint.save(manager, state, window.sums())
             if stopping and not last:
                 checkpoint.wait(manager)
-                say(f"stopped at step {step} and saved; the same command resumes from here")
+                say(_stopped(step, start))
                 return 128 + stop.number
         checkpoint.wait(manager)
     say(f"done: {plan.total} steps; checkpoint, metrics and samples are in {workdir}")
     return 0
+
+
+def _compile(step_fn: Any, *inputs: Any) -> Callable[..., Any]:
+    compiled: Callable[..., Any] = step_fn.lower(*inputs).compile()
+    return compiled
+
+
+def _stopped(step: int, start: int) -> str:
+    """The line about a stop after a step of a run that began at step `start`."""
+    if step > start:
+        return f"stopped at step {step} and saved; the same command resumes from here"
+    return (
+        "stopped while compiling, before there was anything to save; the same command begins again"
+    )
 
 
 def feed_batches(run: Run, start: int) -> Generator[dict[str, Array]]:

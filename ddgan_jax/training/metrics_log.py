@@ -1,6 +1,7 @@
 """Metrics of training as JSONL files, TensorBoard events and progress lines.
 
-A resumed run writes the same files as one that was never interrupted.
+A resumed run continues the JSONL files as if it had not been interrupted, except for timings, and
+adds a TensorBoard events file.
 """
 
 import contextlib
@@ -27,18 +28,19 @@ Metrics = Mapping[str, Array]
 class MetricsLog:
     """Writer of `metrics.jsonl`, `evaluation.jsonl` and TensorBoard events of a run folder.
 
-    Lines after step `start`, which a killed run wrote after its last checkpoint, are deleted first.
+    Creates the folders `tensorboard/` and `samples/`, and deletes the lines after step `start`,
+    which a killed run wrote after its last checkpoint.
 
-    Every method passes its data to the operating system before it returns, and raises what fails.
-    tensorboardX's own writer uses a thread, which ends on a full disk and leaves the training loop
-    waiting for it.
+    Every method flushes to the operating system before it returns, so write errors are raised in
+    the caller. (tensorboardX's own writer thread dies on a full disk, and the training loop then
+    blocks.)
 
     Args:
       workdir: the run folder.
       start: step at which the run begins or resumes.
 
     Attributes:
-      path: of `metrics.jsonl`.
+      path: path of `metrics.jsonl`.
       evaluations: path of `evaluation.jsonl`.
       seconds: seconds of training before step `start`.
 
@@ -65,12 +67,12 @@ class MetricsLog:
             self._close = files.pop_all().close
 
     def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Write a line to `metrics.jsonl` and a TensorBoard point per scalar."""
+        """Write a line to `metrics.jsonl`, with 6 significant digits, and TensorBoard points."""
         self._file.write(_line(step, scalars))
         self._points(step, scalars)
 
     def evaluation(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Write a line to `evaluation.jsonl` and a TensorBoard point "eval/<name>" per scalar."""
+        """Write a line to `evaluation.jsonl`, and TensorBoard points named "eval/<name>"."""
         with append(self.evaluations) as file:
             file.write(_line(step, scalars))
         self._points(step, {f"eval/{name}": value for name, value in scalars.items()})
@@ -109,6 +111,7 @@ def append(path: Path) -> BinaryIO:
 
 
 def _line(step: int, scalars: Mapping[str, float]) -> bytes:
+    """A line of a JSONL file, with 6 significant digits."""
     rounded = {name: float(f"{value:.6g}") for name, value in scalars.items()}
     return (json.dumps({"step": step, **rounded}) + "\n").encode()
 
@@ -154,18 +157,19 @@ class Window:
         self._pending.append((step, metrics))
 
     def settle(self, advice: Callable[[], str]) -> None:
-        """Fetch the metrics added so far and check them. The only host sync of the loop.
+        """Copy the pending metrics to the host, check that they are finite, and sum them.
 
         Args:
-          advice: () -> end of the error message, for the user.
+          advice: () -> the end of the error message, what the user can do.
 
         Raises:
-          UserError: a metric is NaN or infinite. Names the first such step, phase and metric.
+          UserError: a metric is NaN or infinite; the message has the first such step, phase and
+            metric.
         """
         fetched = jax.device_get([metrics for _, metrics in self._pending])
         for (step, _), metrics in zip(self._pending, fetched, strict=True):
-            by_phase = sorted(metrics, key=lambda name: self._roles.index(name.split("/")[0]))
-            for name in by_phase:
+            names = sorted(metrics, key=lambda name: self._roles.index(name.split("/")[0]))
+            for name in names:
                 value = metrics[name]
                 if not np.isfinite(value):
                     role, _, metric = name.partition("/")
@@ -178,9 +182,13 @@ class Window:
         """Name -> (sum, number of steps) over the settled steps since the last `means`."""
         return dict(self._sums)
 
+    def means_so_far(self) -> dict[str, float]:
+        """Means over the settled steps by name; the window goes on."""
+        return {name: total / count for name, (total, count) in sorted(self._sums.items())}
+
     def means(self) -> dict[str, float]:
         """Means over the settled steps by name; starts a new window."""
-        means = {name: total / count for name, (total, count) in sorted(self._sums.items())}
+        means = self.means_so_far()
         self._sums.clear()
         return means
 
@@ -203,7 +211,7 @@ class Clock:
         self.forget(step)
 
     def forget(self, step: int) -> None:
-        """Restart at `step`, so that the time since the last `read` (a compilation) is ignored."""
+        """Start a new interval at `step`; the time since the last `read` does not count."""
         self.step, self._window, self._since = step, 0.0, time.perf_counter()
 
     @contextlib.contextmanager
@@ -217,6 +225,15 @@ class Clock:
         """Seconds of training so far; to be called within a `pause`."""
         return self.seconds + self._window
 
+    def so_far(self, step: int) -> dict[str, float]:
+        """Speed and time left as `read` gives them, while the clock goes on; {} at the start."""
+        window, steps = self._window + time.perf_counter() - self._since, step - self.step
+        if steps <= 0:
+            return {}
+        each = max(window, 1e-9) / steps
+        left = each * (self.total - step)
+        return {"images_per_second": self.batch_size / each, "seconds_left": left}
+
     def read(self, step: int) -> tuple[float, float]:
         """(images per second since the last `read` or `forget`, estimated seconds left)."""
         window = max(self._window + time.perf_counter() - self._since, 1e-9)
@@ -227,7 +244,7 @@ class Clock:
 
 
 def duration(seconds: float) -> str:
-    """Format seconds: 3725 -> "1h 02m", 65 -> "1m 05s"."""
+    """Format seconds: 3725 -> "1h 02m", 65 -> "1m 05s", 5 -> "5s"."""
     minutes, secs = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -235,23 +252,25 @@ def duration(seconds: float) -> str:
     return f"{minutes}m {secs:02d}s" if minutes else f"{secs}s"
 
 
-def progress_line(step: int, total: int, scalars: Mapping[str, float], left: float) -> str:
+def progress_line(step: int, total: int, scalars: Mapping[str, float]) -> str:
     """A progress line for the terminal: step, losses, images/s, time left.
 
     Args:
       step, total: steps done, and steps of the run.
-      scalars: "<role>/loss" of every role, "images_per_second", and others that are not shown.
-      left: estimated seconds left.
+      scalars: "<role>/loss" of every role; "images_per_second" and "seconds_left", if they are
+        known; and others that are not shown.
     """
     losses = "  ".join(
         f"{name.partition('/')[0]} {value:.3f}"
         for name, value in scalars.items()
         if name.endswith("/loss")
     )
-    return (
-        f"step {step}/{total}  loss: {losses}  {scalars['images_per_second']:.0f} images/s  "
-        f"{duration(left)} left"
-    )
+    line = f"step {step}/{total}  loss: {losses}"
+    if "images_per_second" in scalars:
+        line += f"  {scalars['images_per_second']:.0f} images/s"
+    if "seconds_left" in scalars:
+        line += f"  {duration(scalars['seconds_left'])} left"
+    return line
 
 
 def evaluation_line(step: int, metrics: Mapping[str, float]) -> str:

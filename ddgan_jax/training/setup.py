@@ -139,25 +139,25 @@ def prepare(
       workdir: the run folder, which may have copies of frozen networks.
 
     Raises:
-      UserError: a mistake in the config or the data.
+      UserError: an invalid config or invalid data.
     """
     mesh = meshes.make_mesh(devices)
-    config, source, plan, own, assembled, of_losses = on_all_processes(
+    config, source, plan, local, assembled, of_losses = on_all_processes(
         lambda: _checked(config, mesh, workdir)
     )
     method, optimizers, create, shapes = assembled
     abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
     on_all_processes(lambda: check_fits("the train state", abstract))
-    feed, frozen = source, load_frozen(own, mesh, of_losses)
-    if networks := find_space(own).frozen:
-        feed, frozen = networks.feed(own, source, frozen)
+    feed, frozen = source, load_frozen(local, mesh, of_losses)
+    if networks := find_space(local).frozen:
+        feed, frozen = networks.feed(local, source, frozen)
     return Run(config, source, feed, plan, method, optimizers, mesh, create, abstract, frozen)
 
 
 def _checked(
     config: ConfigDict, mesh: jax.sharding.Mesh, workdir: AnyPath | None
 ) -> tuple[ConfigDict, Source, Plan, ConfigDict, Assembled, dict[str, PyTree]]:
-    """Config, data, plan, config with the run folder's own networks, method, loss networks."""
+    """Config, data, plan, config with the local copy of networks, method, loss networks."""
     config = validate(config)
     batch_size, parts = config.train.batch_size, config.train.accumulate
     meshes.check_divides("train.batch_size", batch_size, mesh)
@@ -168,11 +168,11 @@ def _checked(
     check(config, "data.flip", is_image or not config.data.flip, f"false with {source.name}")
     check_labels(source, config.classes)
     networks = find_space(config).frozen
-    own = networks.own(config, workdir) if networks and workdir else config
-    assembled = assemble(own, source.shape, plan.total, plan.epoch)
+    local = networks.use_local_copy(config, workdir) if networks and workdir else config
+    assembled = assemble(local, source.shape, plan.total, plan.epoch)
     if networks:
-        networks.check(own)
-    return config, source, plan, own, assembled, load_host(assembled.method)
+        networks.check(local)
+    return config, source, plan, local, assembled, load_host(assembled.method)
 
 
 def assemble(config: ConfigDict, shape: Shape, total: int, epoch: int) -> Assembled:
@@ -250,7 +250,7 @@ def compiled_steps(
       method, optimizers: see `Assembled`.
       config: complete config.
       mesh: the devices.
-      abstract: from `mesh.lay_out`.
+      abstract: result of `mesh.lay_out`.
 
     Returns:
       result of `which_regularize` -> compiled (state, batch, frozen) -> (state, metrics).

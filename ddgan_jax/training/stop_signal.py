@@ -1,17 +1,28 @@
-"""`StopSignal`: on SIGTERM or Ctrl-C, training saves a checkpoint before it ends."""
+"""`StopSignal`: on ^C, SIGTERM, SIGHUP or SIGUSR1, training saves a checkpoint before it ends."""
 
+import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
+from ddgan_jax.core.signals import STOPPING
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """A stop signal came while an action of `StopSignal.unless_stopped` was under way."""
+
 
 class StopSignal:
-    """Context manager that records SIGTERM and SIGINT instead of being interrupted by them.
+    """Context manager that records stop signals instead of being interrupted by them.
 
-    A second SIGINT raises KeyboardInterrupt at once.
+    A second SIGINT raises KeyboardInterrupt at once. Signals that the process was told to ignore,
+    such as SIGHUP under nohup, stay ignored.
 
     Attributes:
       number: the first signal that was received; 0: none.
@@ -22,10 +33,13 @@ class StopSignal:
     def __enter__(self) -> "StopSignal":
         self._previous: dict[int, Any] = {}
         # With several processes jax handles SIGTERM and informs all of them, and SIGINT ends them.
-        wanted = (signal.SIGINT, signal.SIGTERM) if jax.process_count() == 1 else ()
+        alone = jax.process_count() == 1
+        handler = self._remember if alone else _as_sigterm
+        wanted = STOPPING if alone else (signal.SIGHUP, signal.SIGUSR1)
         if threading.current_thread() is threading.main_thread():  # Python allows no other
             for number in wanted:
-                self._previous[number] = signal.signal(number, self._remember)
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, handler)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -51,3 +65,40 @@ class StopSignal:
             self.number = self.number or signal.SIGTERM
             return True
         return False
+
+    def unless_stopped(self, action: Callable[[], T]) -> T:
+        """The result of `action`, such as a compilation, which may take minutes.
+
+        It runs in a thread, so that a signal is noticed meanwhile; the thread is then left alone.
+        With several processes, which have to stop at the same step, it is waited for.
+
+        Raises:
+          Stopped: a signal came before the end of `action`.
+        """
+        if not self._previous or jax.process_count() > 1:
+            return action()
+        done = threading.Event()
+        results: list[T] = []
+        failures: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                results.append(action())
+            except BaseException as error:
+                failures.append(error)
+            finally:
+                done.set()
+
+        threading.Thread(target=work, daemon=True, name="compile").start()
+        while not done.wait(0.1):
+            if self.number:
+                raise Stopped
+        if failures:
+            raise failures[0]
+        return results[0]
+
+
+def _as_sigterm(number: int, frame: FrameType | None) -> None:
+    """Pass a signal on as the one that jax tells the other processes of."""
+    del number, frame
+    os.kill(os.getpid(), signal.SIGTERM)

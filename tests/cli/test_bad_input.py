@@ -15,6 +15,7 @@ import tiny_runs as runs
 from ddgan_jax.cli import main
 from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.optimizers import cosine_per_epoch
 from ddgan_jax.training import loop as train
 from ddgan_jax.training import metrics_log
 
@@ -353,19 +354,28 @@ def test_a_disk_that_is_full(tmp_path, kilobytes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("every", ["1 steps", "100 steps"])
-def test_loss_that_is_not_finite(tmp_path, capfd, every):
-    """A learning rate of 1e20 ends the run at once; the checkpoint before it is sound and last."""
+def test_loss_that_is_not_finite(tmp_path, capfd, monkeypatch, every):
+    """A learning rate of 1e20 ends the run at once; the last checkpoint is the finite one before.
+
+    The config allows rates up to 1000, which the schedule below replaces by 1e20.
+    """
     run = runs.trained(tmp_path / "run")
     more = [f"--workdir={run}", "--config.train.duration=20 steps"]
-    wild = ["--config.optim.gen.learning_rate=1e20", "--config.optim.gen.final_learning_rate=1e20"]
-    runs.fails(
-        capfd,
-        [*more, *wild, f"--config.train.checkpoint_every={every}"],
-        *("step 9, phase gen: ", "inf", "checkpoint 8 is kept", "learning rate"),
-    )
+    wild = [f"--config.optim.gen.{end}learning_rate=1000" for end in ("", "final_")]
+
+    def schedule(peak, final, *rest):
+        return cosine_per_epoch(1e20 if peak == 1000 else peak, final, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ddgan_jax.core.optimizers.cosine_per_epoch", schedule)
+        runs.fails(
+            capfd,
+            [*more, *wild, f"--config.train.checkpoint_every={every}"],
+            *("step 9, phase gen: ", "inf", "checkpoint 8 is kept", "learning rate"),
+        )
     assert runs.steps_saved(run) == [4, 8]
     assert all(np.isfinite(leaf).all() for leaf in runs.saved(run, 8).values())
-    tame = [flag.replace("1e20", "1e-4") for flag in wild]
+    tame = [flag.replace("1000", "1e-4") for flag in wild]
     runs.ok(*more, *tame)
     assert all(np.isfinite(leaf).all() for leaf in runs.saved(run, 20).values())
     assert [line["step"] for line in runs.metrics(run)] == [3, 6, 8, 9, 12, 15, 18, 20]

@@ -17,7 +17,7 @@ import ddgan_jax
 from ddgan_jax import cli
 from ddgan_jax.cli import COMMANDS, commands_with, environment, main, parser_of
 from ddgan_jax.cli.common import Parser
-from ddgan_jax.cli.errors import Status, run_command
+from ddgan_jax.cli.exit_status import Status, run_command
 from ddgan_jax.config import plugins
 from ddgan_jax.core.errors import UserError
 
@@ -106,7 +106,9 @@ def test_console_script_and_typing_marker():
     script = setup["options.entry_points"]["console_scripts"].strip()
     name, target = re.split(r"\s*=\s*", script)
     module, attribute = target.split(":")
-    assert name == "ddgan" and getattr(importlib.import_module(module), attribute) is cli.entry
+    assert (
+        name == "ddgan" and getattr(importlib.import_module(module), attribute) is cli.run_and_exit
+    )
     assert "py.typed" in setup["options.package_data"]["ddgan_jax"]
     assert (runs.ROOT / "ddgan_jax" / "py.typed").is_file()
     status, out, _ = command("--version", code=f"from {module} import {attribute}; {attribute}()")
@@ -134,7 +136,7 @@ def test_main_is_short_and_imported_by_nobody():
 @pytest.mark.parametrize(("module", "name"), ALIASES.items())
 def test_earlier_names_are_the_same_commands(module, name):
     assert command("--help", module=f"ddgan_jax.{module}") == command(name, "--help")
-    assert vars(importlib.import_module(f"ddgan_jax.{module}")).get("entry") is None
+    assert vars(importlib.import_module(f"ddgan_jax.{module}")).get("run_and_exit") is None
 
 
 def test_a_name_that_is_none():
@@ -285,9 +287,13 @@ def test_exit_statuses():
     assert {s.name: int(s) for s in Status} == {
         "DONE": 0,
         "MISTAKE": 1,
+        "BUG": 70,
         "LOST": 75,
+        "HANGUP": 129,
         "INTERRUPTED": 130,
         "WATCHDOG": 134,
+        "USER": 138,
+        "CLOSED": 141,
         "TERMINATED": 143,
     }
 
@@ -298,7 +304,7 @@ def test_exit_statuses():
         (UserError("what\nis wrong"), 1, "error: what is wrong\n"),
         (OSError(28, "No space left on device", "file"), 1, "error: No space left on device: file"),
         (JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"), 1, "error: out of device memory; "),
-        (KeyboardInterrupt(), 130, ""),
+        (KeyboardInterrupt(), 130, "stopped by SIGINT\n"),
         (SystemExit(0), 0, ""),
         (SystemExit(None), 0, ""),
     ],
@@ -312,9 +318,12 @@ def test_failures_that_are_reported(error, status, line, capsys):
 @pytest.mark.parametrize(
     "error", [ValueError("x"), RuntimeError("RESOURCE_EXHAUSTED"), JaxRuntimeError("INTERNAL: x")]
 )
-def test_bugs_show_their_trace(error):
-    with pytest.raises(type(error)):
-        run_command(failing(error))
+def test_bugs_are_one_line_and_keep_their_trace(error, capfd, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert run_command(failing(error)) == 70
+    runs.one_line(capfd.readouterr().err, [f"internal error: {type(error).__name__}", str(error)])
+    [file] = tmp_path.glob("ddgan_jax_error_*.txt")
+    assert "Traceback" in file.read_text()
 
 
 def test_a_lost_process(monkeypatch, capsys):
@@ -391,18 +400,21 @@ def test_a_reported_failure_of_orbax_is_not_logged_as_well(logged, capsys):
 
 
 @pytest.mark.parametrize("error", [None, UserError("--seed is 3"), ValueError("a bug")])
-def test_other_failures_of_orbax_are_logged(error, logged):
+def test_other_failures_of_orbax_are_logged(error, logged, tmp_path, monkeypatch):
+    """Those of an internal error are in the file with its details."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
     def run():
         log(orbax_record("a", ValueError("disk")), orbax_record("b", OSError("x"), "asyncio"))
         if error:
             raise error
         return 0
 
-    try:
-        run_command(run)
-    except ValueError as bug:
-        assert bug is error
-    assert logged == ["a", "b"]
+    if run_command(run) == 70:
+        [file] = tmp_path.glob("ddgan_jax_error_*.txt")
+        assert all(word in file.read_text() for word in ("a bug", "disk", "asyncio"))
+    else:
+        assert logged == ["a", "b"]
 
 
 def test_notes_of_orbax_and_records_of_others(logged):

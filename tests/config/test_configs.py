@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
+from ddgan_jax.config.overrides import load_config_file
 from ddgan_jax.config.stored import save_config
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.optimizers import make_optimizers
 from ddgan_jax.core.train_step import create_state, train_step
 from ddgan_jax.inference.sampling import sampling_params
@@ -37,6 +39,17 @@ PARAMETERS = {  # exact, as published
     "wddgan_cifar10": {"gen": 33_370_124},
     "wddgan_celebahq256": {"gen": 31_485_452},
     "wddgan_lsun_church256": {"gen": 31_485_452},
+}
+# Variants, --config=FILE.py:VARIANT, and their numbers of parameters where those are published.
+VARIANTS: dict[str, dict[str, dict[str, int]]] = {
+    "autoencoder_cifar10": {"paper": {}, "released": {"autoencoder": 14_646_759}},
+    "autoencoder_celebahq256": {"paper": {}, "released": {}},
+    "autoencoder_lsun_church256": {"paper": {}, "released": {}},
+    "diffusion_gan_mnist": {"fixed": {}},
+    "lddgan_cifar10": {"released": {"gen": 33_329_668}, "table9": {}},
+    "lddgan_celebahq256": {"released": {}, "table9": {}},
+    "lddgan_lsun_church256": {"released": {}, "table9": {}},
+    "wddgan_celebahq256": {"released": {"gen": 31_485_452}},
 }
 # Configs with convolutions take seconds to trace; the quick tests have one of them.
 SLOW = {p.stem for p in CONFIGS if re.search("_mnist|_cifar10|256", p.stem)} - {"ddgan_mnist"}
@@ -88,17 +101,18 @@ def kind_of(config, accumulate):
 traced = set()
 
 
-def frozen_shapes(config, shape, path, tmp_path):
+def frozen_shapes(config, shape, path, tmp_path, variant=()):
     """Shapes of the frozen networks of a config, and shape of an example that the step gets.
 
-    The autoencoder of a latent space is that of the autoencoder_*.py config for the same data.
+    The autoencoder of a latent space is that of the autoencoder_*.py config for the same data, with
+    the given variant.
     """
     if config.method == "autoencoder" and config.loss.lpips > 0:
         arrays = {k: jax.ShapeDtypeStruct(v, jnp.float32) for k, v in lpips_shapes().items()}
         return {"lpips": traverse_util.unflatten_dict(arrays, sep="/")}, shape
     if config.get("space", {}).get("kind") != "latent":
         return (), shape
-    theirs = load(path.with_name(path.name.replace("lddgan", "autoencoder"))).get_config()
+    theirs = load(path.with_name(path.name.replace("lddgan", "autoencoder"))).get_config(*variant)
     save_config(tmp_path, theirs)
     run_folder.save_info(tmp_path, {"data": {"shape": list(shape)}})
     config.space.autoencoder = str(tmp_path)
@@ -172,3 +186,64 @@ def test_config(path, tmp_path):
         after, metrics = jax.jit(step)(state, batch, ())
         assert int(after.step) == 1
         assert all(np.isfinite(m) for m in jax.device_get(metrics).values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [f"{name}:{v}" for name, found in VARIANTS.items() for v in found])
+def test_variant(name, tmp_path):
+    """A variant is named in the header, and its networks fit its data and its autoencoder."""
+    stem, variant = name.split(":")
+    path = CONFIGS[0].with_name(f"{stem}.py")
+    module = load(path)
+    assert f"{path.name}:{variant}" in module.__doc__ or f"\n  {variant} " in module.__doc__
+    config = validate(module.get_config(variant))
+    assert config.to_dict() != validate(module.get_config()).to_dict()
+    size = config.data.image_size
+    shape = (size, size, config.data.channels)
+    frozen_shapes(config, shape, path, tmp_path, (variant,) if variant == "released" else ())
+    params = jax.eval_shape(build_method(config, shape).init, jax.random.key(0))
+    for role, parameters in VARIANTS[stem][variant].items():
+        assert sum(leaf.size for leaf in jax.tree.leaves(params[role])) == parameters
+
+
+def test_every_variant_is_tested():
+    takes = {p.stem for p in CONFIGS if "check_variant(" in p.read_text()}
+    assert takes == VARIANTS.keys()
+
+
+def test_an_unknown_variant_is_one_line():
+    for stem in VARIANTS:
+        with pytest.raises(UserError, match=r"variant 'papr' is unknown; .* is needed"):
+            load_config_file(f"{CONFIGS[0].with_name(stem + '.py')}:papr")
+
+
+def test_released_settings():
+    """What a released command says and a paper does not, field by field."""
+
+    def of(stem, variant):
+        return load(CONFIGS[0].with_name(f"{stem}.py")).get_config(variant)
+
+    for data, scale, latent_size, epochs, sample, kind in (
+        ("cifar10", 105, 50, 2000, True, "weighted"),
+        ("celebahq256", 6, 100, 500, False, "weighted"),
+        ("lsun_church256", 60, 50, 1000, True, "none"),
+    ):
+        config = of(f"lddgan_{data}", "released")
+        assert (config.space.scale, config.latent_size) == (scale, latent_size)
+        assert config.train.duration == f"{epochs} epochs"
+        assert (config.space.sample, config.reconstruction.kind) == (sample, kind)
+        for role in config.optim.values():
+            assert role.learning_rate == role.final_learning_rate
+        table = of(f"lddgan_{data}", "table9").disc
+        assert tuple(table.width * m for m in table.multipliers) == (128, 256, 512, 512)
+        assert tuple(table.downsample) == (False, True, True, True)
+    assert of("lddgan_lsun_church256", "released").gen.blocks == 3
+    assert of("wddgan_celebahq256", "released").ema_decay == 0.9999
+    cifar = of("autoencoder_cifar10", "released")
+    network, loss = cifar.autoencoder, cifar.loss
+    assert (network.tanh, network.dropout, cifar.disc.layers) == (True, 0.2, 3)
+    assert (loss.adversarial_start, loss.kl, loss.reduction) == (50_001, 1e-6, "sum")
+    celeba = of("autoencoder_celebahq256", "released").autoencoder
+    assert (celeba.codes, celeba.latent_channels, celeba.gaussian) == (8192, 3, False)
+    noise = of("diffusion_gan_mnist", "fixed").instance_noise
+    assert noise.t_min == noise.t_max == 100

@@ -7,7 +7,7 @@ import pytest
 from data_files import everything, refused
 
 from ddgan_jax.data import all_labels, array_source, load_source
-from ddgan_jax.data.gaussians import CENTRES, SIGMA
+from ddgan_jax.data.gaussians import CENTERS, SIGMA
 from ddgan_jax.data.images import Fit, fit_array
 from ddgan_jax.data.splits import parse, positions
 
@@ -41,7 +41,7 @@ def test_digits_parts_and_shapes():
     assert np.abs(halved - means).max() <= 1
 
 
-def test_resize_crops_the_centre():
+def test_resize_crops_the_center():
     wide = np.zeros((1, 4, 12, 3), np.uint8)
     wide[:, :, 4:8] = 200
     assert (fit_array(wide, Fit(4)) == 200).all()
@@ -52,12 +52,12 @@ def test_gaussians():
     source = load_source(config("gaussians25"))
     data = everything(source)
     assert source.shape == (2,) and source.size == 100_000
-    assert data["image"].dtype == np.float32 and CENTRES.shape == (25, 2)
+    assert data["image"].dtype == np.float32 and CENTERS.shape == (25, 2)
     np.testing.assert_allclose(data["image"].mean(axis=0), 0, atol=0.02)
     np.testing.assert_allclose(data["image"].std(axis=0), 1, atol=0.02)
-    offsets = data["image"] - CENTRES[data["label"]]
+    offsets = data["image"] - CENTERS[data["label"]]
     np.testing.assert_allclose(offsets.std(axis=0), SIGMA, rtol=0.02)
-    distances = ((data["image"][:1000, None] - CENTRES) ** 2).sum(axis=-1)
+    distances = ((data["image"][:1000, None] - CENTERS) ** 2).sum(axis=-1)
     np.testing.assert_array_equal(distances.argmin(axis=1), data["label"][:1000])
     assert np.bincount(data["label"]).min() > 3700
     again = everything(load_source(config("gaussians25")))["image"]

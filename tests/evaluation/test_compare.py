@@ -6,11 +6,11 @@ import pytest
 import tiny_runs as runs
 
 from ddgan_jax.evaluation.compare import (
-    Entry,
+    RunSummary,
     at_equal,
     differences,
     over_seeds,
-    read_entry,
+    read_summary,
     rows_of,
 )
 
@@ -50,22 +50,22 @@ def test_comparison_page(two_runs, tmp_path, capfd):
 
 
 def test_where_runs_were_when_the_shortest_ended(two_runs):
-    one, two = (read_entry(two_runs / name) for name in ("one", "two"))
+    one, two = (read_summary(two_runs / name) for name in ("one", "two"))
     curve = [
         {"step": s, "images": 6 * s, "seconds": 3.0 * s, "kid": 9 - s, "kid_std": 0.1}
         for s in (1, 2, 3)
     ]
-    entries = [one._replace(curve=curve), two]  # "two": 9 and 18 images, 1 and 2 seconds
-    header, first, second = at_equal(entries, "images")
+    summaries = [one._replace(curve=curve), two]  # "two": 9 and 18 images, 1 and 2 seconds
+    header, first, second = at_equal(summaries, "images")
     assert header == ["after 18 images", "step", "kid", DISTANCE.replace("_", " ")]
     assert first == ["one", "3", "6 ± 0.1", ""] and second == ["two", "2", "", "0.5"]
-    header, first, second = at_equal(entries, "seconds")
+    header, first, second = at_equal(summaries, "seconds")
     assert header[0] == "after 2s" and first == ["one", "", "", ""] and second[1] == "2"
     assert at_equal([one, two], "images") == []  # one of them was not evaluated while it trained
 
 
 def test_comparison_says_where_protocols_differ(two_runs):
-    one, two = (read_entry(two_runs / name) for name in ("one", "two"))
+    one, two = (read_summary(two_runs / name) for name in ("one", "two"))
     assert differences([one, two]) == []
     two.report["protocol"]["samples"] = 50
     (line,) = differences([one, two])
@@ -73,13 +73,17 @@ def test_comparison_says_where_protocols_differ(two_runs):
 
 
 def test_means_over_seeds():
-    def entry(name, **metrics):
-        return Entry(name, {"metrics": metrics, "protocol": {}}, {}, [], [], None)
+    def summary(name, **metrics):
+        return RunSummary(name, {"metrics": metrics, "protocol": {}}, {}, [], [], None)
 
-    once = [entry("gan_seed0", fid=3.0), entry("ddgan", fid=1.0), entry("ddgan_seedling", fid=5.0)]
+    once = [
+        summary("gan_seed0", fid=3.0),
+        summary("ddgan", fid=1.0),
+        summary("ddgan_seedling", fid=5.0),
+    ]
     assert over_seeds(once) == []
     assert over_seeds(
-        [*once, entry("gan_seed1", fid=4.0, recall=0.5), entry("a_seed0", fid=2.0)]
+        [*once, summary("gan_seed1", fid=4.0, recall=0.5), summary("a_seed0", fid=2.0)]
     ) == [
         ["over seeds", "runs", "fid", "recall"],
         ["gan", "2", "3.5 (3 to 4)", "0.5"],
@@ -95,7 +99,9 @@ def test_runs_that_cannot_be_compared(two_runs, tmp_path, capfd):
     runs.fails(capfd, [*command, f"--runs={one},{one}"], "different names")
     runs.fails(capfd, [*command, f"--runs={one},nowhere"], "nowhere does not exist")
     bare = runs.trained(tmp_path / "bare")
-    runs.fails(capfd, [*command, f"--runs={one},{bare}"], "no evaluation.json", "--mode=evaluate")
+    runs.fails(
+        capfd, [*command, f"--runs={one},{bare}"], "no evaluation.json", "ddgan_jax evaluate"
+    )
     (bare / "evaluation.json").write_text("{")
     runs.fails(capfd, [*command, f"--runs={one},{bare}"], "damaged")
     assert not (tmp_path / "page").exists()
@@ -103,8 +109,8 @@ def test_runs_that_cannot_be_compared(two_runs, tmp_path, capfd):
 
 def test_standard_deviations_stand_beside_their_metric():
     metrics = {"kid_x_classifier": 2.0, "kid_std_x_classifier": 0.25, "kid": 1.0, "a_std": 9.0}
-    entry = Entry("one", {"metrics": metrics, "protocol": {}}, {}, [], [], None)
-    header, (row,) = rows_of([entry])
+    summary = RunSummary("one", {"metrics": metrics, "protocol": {}}, {}, [], [], None)
+    header, (row,) = rows_of([summary])
     cells = dict(zip(header, row, strict=True))
     assert cells["kid x classifier"] == "2 ± 0.25" and cells["kid"] == "1"
     assert not any("std" in name for name in header)

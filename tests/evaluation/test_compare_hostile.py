@@ -6,7 +6,7 @@ import re
 import pytest
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.evaluation.compare import compare, read_entry
+from ddgan_jax.evaluation.compare import compare, read_summary
 from ddgan_jax.plotting import curves
 
 REPORT = {"metrics": {"fid": 1.5}, "protocol": {"method": "ddgan", "images_seen": 9}}
@@ -84,7 +84,7 @@ def test_lines_without_numbers(tmp_path):
 def test_texts_where_numbers_belong(tmp_path, report, info, words):
     one = folder_of(tmp_path / "one", report, info)
     with pytest.raises(UserError, match=rf"one/\w+\.json: {words}"):
-        read_entry(one)
+        read_summary(one)
 
 
 def test_pictures_are_pictures_of_the_folder(tmp_path):
@@ -94,11 +94,11 @@ def test_pictures_are_pictures_of_the_folder(tmp_path):
     secret.write_text("secret")
     picture.symlink_to(secret)
     with pytest.raises(UserError, match=r"step_1.png is a link out of"):
-        read_entry(one)
+        read_summary(one)
     picture.unlink()
     picture.write_text("%!PS")
     with pytest.raises(UserError, match=r"a PNG file of at most 32 MiB is needed"):
-        read_entry(one)
+        read_summary(one)
 
 
 def test_thousands_of_curves(tmp_path):

@@ -90,6 +90,18 @@ def test_raw_weights_are_others(run, report, tmp_path):
     assert other["metrics"][DISTANCE] != report["metrics"][DISTANCE]
 
 
+def test_imported_weights_are_called_so(run, tmp_path):
+    """A moving average of this run's decay would be a claim that nobody made."""
+    folder = shutil.copytree(run, tmp_path / "run")
+    info = json.loads((folder / "info.json").read_text())
+    facts = {"source": "ddgan", "file": "content.pth", "holds": "weights that ..."}
+    (folder / "info.json").write_text(json.dumps({**info, "converted": facts}))
+    runs.ok("--mode=evaluate", f"--workdir={folder}", *FEW)
+    said = json.loads((folder / "evaluation.json").read_text())["protocol"]
+    assert said["weights"] == "imported from content.pth (ddgan): weights that ..."
+    assert "images_seen" not in said
+
+
 @pytest.mark.slow
 def test_data_against_itself(run, report, tmp_path):
     command = ("--mode=evaluate", f"--workdir={run}", f"--out={tmp_path}", "--samples=digits")

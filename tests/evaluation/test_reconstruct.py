@@ -82,7 +82,7 @@ def test_interpolate_and_edit(model, held_out):
 @pytest.mark.slow
 def test_samples_of_a_class(model, run, tmp_path, capfd):
     key = jax.random.key(4)
-    latents, drawn = model.method.prior(sample_keys(key, 0, 6))
+    latents, drawn = model.method.inversion.prior(sample_keys(key, 0, 6))
     of_three = model.sample(key, 6, labels=3)
     expected = model.decode(np.asarray(latents), np.full(6, 3))
     np.testing.assert_allclose(of_three, expected, atol=1e-5)
@@ -228,6 +228,6 @@ def test_mistakes(run, model, tmp_path, capfd):
 @pytest.mark.slow
 def test_sampling_is_decoding_of_the_prior(model):
     keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(5))
-    latents, labels = model.method.prior(keys)
+    latents, labels = model.method.inversion.prior(keys)
     decoded = model.decode(np.asarray(latents), np.asarray(labels))
     np.testing.assert_allclose(decoded, model.sample(jax.random.key(0), 5), atol=1e-5)

@@ -282,7 +282,7 @@ def test_jitter_moves_within_its_limits(monkeypatch):
     assert moved.min() >= 0 and moved.max() <= 1
     pixel = np.arange(32)
     mass = moved.sum(axis=(1, 2))
-    # Its distance from the centre is multiplied by 0.9..1.25, then changed by at most 2.
+    # Its distance from the center is multiplied by 0.9..1.25, then changed by at most 2.
     for axis, offset in ((1, -3.5), (2, 4.5)):
         place = (moved.sum(axis=3 - axis) * pixel).sum(axis=1) / mass - 15.5
         low, high = sorted((0.9 * offset, 1.25 * offset))

@@ -236,7 +236,7 @@ def test_reconstructions_have_lpips_where_it_can_be_computed(random_file, monkey
 
 
 @pytest.mark.slow
-def test_an_autoencoder_of_colour_images_trains_with_it_and_reports_it(
+def test_an_autoencoder_of_color_images_trains_with_it_and_reports_it(
     random_file, monkeypatch, tmp_path
 ):
     """Convolutions, patch discriminator and LPIPS, from the command line."""
@@ -245,8 +245,9 @@ def test_an_autoencoder_of_colour_images_trains_with_it_and_reports_it(
     np.savez(tmp_path / "data.npz", images=pictures)
     config = f"--config={runs.ROOT}/configs/autoencoder_cifar10.py"
     data = [f"data.name=npz:{tmp_path / 'data.npz'}", "data.image_size=16", "data.flip=false"]
-    small = ["autoencoder.width=4", "autoencoder.blocks=1", "autoencoder.attention=()"]
-    small += ["disc.width=4", "disc.layers=1", "loss.adversarial_start=1"]
+    small = ["width=4", "multipliers=1", "blocks=1", "attention=()", "latent_channels=1"]
+    small = [f"autoencoder.{size}" for size in small]
+    small += ["disc.width=4", "disc.layers=0", "loss.adversarial_start=1"]
     short = ["train.batch_size=8", "train.grid=4", "train.duration=2 steps"]
     short += ["train.log_every=1 steps", "train.checkpoint_every=2 steps"]
     run = f"--workdir={tmp_path / 'run'}"

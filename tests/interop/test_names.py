@@ -9,7 +9,7 @@ import pytest
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.interop.ddgan import discriminator_entries, generator_entries
-from ddgan_jax.interop.names import LAYOUTS, Entry, layer, to_arrays, to_params
+from ddgan_jax.interop.names import LAYOUTS, Entry, layer, plain_names, to_arrays, to_params
 from ddgan_jax.networks.ncsnpp import NCSNpp
 from ddgan_jax.networks.resblock import ResBlockDiscriminator
 
@@ -121,9 +121,10 @@ ARRAYS = {"c.weight": np.ones((4, 2, 3, 3), np.float32), "c.bias": np.ones(4, np
         ({"c.bias": np.ones(5, np.float32)}, r"'c\.bias' is float32 \(5,\), float32 \(4,\) is"),
         ({"c.weight": np.ones((3, 3, 2, 4), np.float32)}, r"\(3, 3, 2, 4\), float32 \(4, 2, 3, 3"),
         ({"c.bias": np.ones(4, int)}, r"'c\.bias' is int64 \(4,\), float32 \(4,\) is needed"),
-        ({"c.bias": np.ones(4)}, r"'c\.bias' is float64 \(4,\), float32"),
+        ({"c.bias": np.full(4, 1e300)}, r"'c\.bias' has values that are not finite as float32"),
+        ({"c.bias": np.full(4, np.nan, np.float32)}, r"'c\.bias' has values that are not finite"),
     ],
-    ids=["missing", "unknown", "shape", "layout", "integers", "wider"],
+    ids=["missing", "unknown", "shape", "layout", "integers", "too large", "no number"],
 )
 def test_arrays_that_do_not_fit_are_named(changes, words):
     arrays = {k: v for k, v in (ARRAYS | changes).items() if v is not None}
@@ -132,10 +133,28 @@ def test_arrays_that_do_not_fit_are_named(changes, words):
     assert "\n" not in str(caught.value)
 
 
-def test_half_precision_is_widened():
-    arrays = {name: array.astype(np.float16) for name, array in ARRAYS.items()}
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_floats_of_another_precision_are_converted(dtype):
+    arrays = {name: (array / 3).astype(dtype) for name, array in ARRAYS.items()}
     params = to_params(arrays, ENTRIES, TREE)["conv"]
     assert params["kernel"].dtype == params["bias"].dtype == np.float32
+    np.testing.assert_array_equal(params["bias"], arrays["c.bias"].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    ["_orig_mod.{}", "module.{}", "module._orig_mod.{}", "_orig_mod.module.{}", "{}"],
+)
+def test_names_lose_what_wrappers_of_pytorch_add(wrap):
+    arrays = {"a.conv.weight": 1, "a.module.bias": 2}
+    assert plain_names({wrap.format(k): v for k, v in arrays.items()}) == arrays
+
+
+def test_compiled_parts_of_a_network():
+    arrays = {"encoder._orig_mod.conv.weight": 1, "module.weight": 2}
+    assert plain_names(arrays) == {"encoder.conv.weight": 1, "module.weight": 2}
+    with pytest.raises(UserError, match="same name"):
+        plain_names({"a._orig_mod.b": 1, "a.b": 2})
 
 
 @pytest.mark.parametrize(

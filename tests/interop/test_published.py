@@ -16,6 +16,7 @@ from ddgan_jax.cli import main
 from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.inference.published import SOURCES, check_network, source_of
+from ddgan_jax.interop.averages import read_published
 from ddgan_jax.interop.names import to_arrays
 from ddgan_jax.interop.torch_file import read_torch
 from ddgan_jax.networks import GENERATORS, build_network
@@ -106,6 +107,74 @@ def test_export_of_import_is_the_file(arrays, tmp_path, form, stream):
     assert_equal(read_torch(tmp_path / "b.pth"), wrapped(arrays))
 
 
+def resumed(arrays, change=lambda averages: averages):
+    """A published content.pth with twice the weights as averages, in the optimizer's state."""
+    averages = change([2 * array for array in arrays.values()])
+    steps = {i: {"step": 7, "exp_avg": a, "ema": a} for i, a in enumerate(averages)}
+    group = {"lr": 1e-4, "params": list(range(len(arrays)))}
+    return resumable(arrays) | {"optimizerG": {"state": steps, "param_groups": [group]}}
+
+
+def info_of(folder):
+    return json.loads((folder / "info.json").read_text())["converted"]
+
+
+def test_averages_are_read_where_the_file_has_them(arrays, tmp_path, capfd):
+    write_torch(tmp_path / "content.pth", resumed(arrays), stream=False)
+    first = arrays["all_modules.2.weight"].transpose(2, 3, 1, 0)
+    for flag, factor, holds in (
+        ((), 2, "moving average, kept beside the weights"),
+        (("--raw",), 1, "weights that the optimizer updates"),
+    ):
+        folder = imported(tmp_path / "content.pth", tmp_path / f"run{factor}", *flag)
+        assert f"content.pth: {holds}\n" in capfd.readouterr().out
+        assert info_of(folder)["holds"] == holds
+        kernel = ddgan_jax.load(folder).params["gen"]["conv_in"]["kernel"]
+        np.testing.assert_array_equal(kernel, factor * first)
+
+
+def test_info_says_that_there_are_no_averages(folder, arrays, tmp_path):
+    assert "does not say whether they are averaged" in info_of(folder)["holds"]
+    write_torch(tmp_path / "content.pth", resumable(arrays), stream=False)
+    holds = info_of(imported(tmp_path / "content.pth", tmp_path / "run"))["holds"]
+    assert holds == "weights that the optimizer updates, no moving average is beside them"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda a: a[:-1], lambda a: a[::-1], lambda a: [*a, a[0]]],
+    ids=["few", "order", "more"],
+)
+def test_averages_that_do_not_fit_are_one_line(arrays, tmp_path, capfd, change):
+    file = tmp_path / "content.pth"
+    write_torch(file, resumed(arrays, change), stream=False)
+    args = ("--source=ddgan", f"--config={CONFIG}", *flags(SMALL), f"--checkpoint={file}")
+    assert convert(*args, f"--workdir={tmp_path / 'run'}") == 1
+    runs.one_line(capfd.readouterr().err, ["averages in 'optimizerG' do not fit", "--raw"])
+
+
+def test_averages_of_latent_diffusion_are_read(tmp_path):
+    arrays = {"encoder.conv.weight": np.ones(2, np.float32)}
+    averages = {"model_ema.encoderconvweight": np.full(2, 3, np.float32)}
+    counters = {"model_ema.decay": np.ones(1, np.float32)}
+    write_torch(tmp_path / "a.ckpt", {"state_dict": arrays | averages | counters}, stream=False)
+    read = read_published(tmp_path / "a.ckpt", ("state_dict",), {}, raw=False)
+    assert read.holds.startswith("moving average") and list(read.arrays) == list(arrays)
+    np.testing.assert_array_equal(read.arrays["encoder.conv.weight"], [3, 3])
+    raw = read_published(tmp_path / "a.ckpt", ("state_dict",), {}, raw=True)
+    np.testing.assert_array_equal(raw.arrays["encoder.conv.weight"], [1, 1])
+
+
+def test_compiled_networks_and_double_precision_are_read(folder, arrays, tmp_path):
+    compiled = {f"module._orig_mod.{k}": v.astype(np.float64) for k, v in arrays.items()}
+    write_torch(tmp_path / "a.pth", compiled, stream=False)
+    found = ddgan_jax.load(imported(tmp_path / "a.pth", tmp_path / "run")).params
+    for ours, expected in zip(
+        jax.tree.leaves(found), jax.tree.leaves(ddgan_jax.load(folder).params), strict=True
+    ):
+        np.testing.assert_array_equal(ours, expected, strict=True)
+
+
 @pytest.mark.slow
 def test_import_of_export_is_the_same_run(folder, arrays, tmp_path, capsys):
     file = tmp_path / "made" / "netG.pth"
@@ -160,6 +229,8 @@ MISTAKES = {
     "both ways": ([*IMPORT, "--export=b.pth"], ["--export", "--workdir"]),
     "file far away": ([*IMPORT, "--checkpoint=gs://a.pth"], ["--checkpoint", "this machine"]),
     "negative step": ([*IMPORT, "--step=-3"], ["--step is -3"]),
+    "bands without bands": ([*IMPORT, "--bands=haar"], ["--bands", "no wavelet bands"]),
+    "raw export": (["--workdir=run", "--export=b.pth", "--raw"], ["--export goes with"]),
     "file that is there": (["--workdir=run", "--export=a.pth"], ["--export=a.pth", "new name"]),
     "folder that is no run": (["--workdir=none", "--export=b.pth"], ["--workdir=none"]),
     "never published": (

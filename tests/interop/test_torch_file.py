@@ -1,8 +1,13 @@
 """PyTorch files are read and written without PyTorch, and nothing in them is executed."""
 
 import argparse
+import os
+import pickle
 import pickletools
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ from torch_writer import View, write_torch
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.interop.torch_file import read_torch
 from ddgan_jax.interop.torch_file import write_torch as save_torch
+from ddgan_jax.interop.weight_files import read_arrays
 
 both = pytest.mark.parametrize("stream", [False, True], ids=["zip", "stream"])
 
@@ -169,3 +175,125 @@ def test_other_files_are_refused(tmp_path):
     for name in ("text", "zip"):
         with pytest.raises(UserError, match=rf"{name}\.pth: not a PyTorch file of tensors"):
             read_torch(tmp_path / f"{name}.pth")
+
+
+def test_bfloat16_is_widened(tmp_path):
+    """Two bytes per number, the upper ones of its float32."""
+    save_torch(tmp_path / "a.pth", {"weight": WEIGHT.view(np.int16)[..., 1::2]})
+    with zipfile.ZipFile(tmp_path / "a.pth") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "b.pth", "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content.replace(b"ShortStorage", b"BFloat16Storage"))
+    read = read_torch(tmp_path / "b.pth")["weight"]
+    expected = (WEIGHT.view(np.uint32) & 0xFFFF0000).view(np.float32)
+    np.testing.assert_array_equal(read, expected, strict=True)
+
+
+def test_feature_networks_are_read_in_any_precision(tmp_path):
+    """Of a compiled network, too; the checks of the arrays need float32."""
+    arrays = {"module._orig_mod.fc.weight": np.ones((2, 3)), "module._orig_mod.n": np.asarray(7)}
+    write_torch(tmp_path / "a.pth", arrays, stream=True)
+    read = read_arrays(tmp_path / "a.pth")
+    np.testing.assert_array_equal(read["fc.weight"], np.ones((2, 3), np.float32), strict=True)
+    assert read["n"] == 7 and read["n"].dtype == np.int64
+
+
+def zipped(path, pickled, data=(), compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("weights/data.pkl", pickled)
+        for key, content in dict(data).items():
+            archive.writestr(f"weights/data/{key}", content)
+
+
+NESTED = {
+    "tuples": b"\x80\x02}U\x01a" + b")" + b"\x85" * 10**6 + b"s.",
+    "tuples as keys": b"\x80\x02})" + b"\x85" * 10**6 + b"K\x01s.",
+    "marked tuples": b"\x80\x02}" + b"(" * 10**6 + b"t" * 10**6 + b"K\x01s.",
+    "lists": b"\x80\x02}U\x01a" + b"]" * 10**6 + b"a" * (10**6 - 1) + b"s.",
+    "dictionaries": b"\x80\x02" + b"}K\x01" * 10**6 + b"}" + b"s" * 10**6 + b".",
+}
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_a_million_containers_in_one_another_are_one_line(tmp_path, kind):
+    """In a process of its own, which such a file must not end by a signal."""
+    zipped(tmp_path / "a.pth", NESTED[kind])
+    code = "import sys; from ddgan_jax.interop.torch_file import *\n"
+    code += "try: read_torch(sys.argv[1])\nexcept UserError as error: print(error)"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "a.pth"],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1 and "nests deeper than 100 containers" in done.stdout
+
+
+def test_many_containers_beside_one_another_are_no_nesting(tmp_path):
+    """Long lists are pickled in batches, each of which fills the same list."""
+    tree = {
+        "net": {"weight": WEIGHT},
+        "ids": list(range(200_000)),
+        "of": {i: [] for i in range(9999)},
+    }
+    write_torch(tmp_path / "a.pth", tree, stream=False)
+    np.testing.assert_array_equal(read_torch(tmp_path / "a.pth", ("net",))["weight"], WEIGHT)
+
+
+def claimed(size, shape, strides):
+    """A pickle of one float32 tensor with a storage of `size` elements."""
+    storage = b"U\x07storagectorch\nFloatStorage\nU\x010U\x03cpu" + number(size)
+    parts = (b"".join(map(number, shape)), b"".join(map(number, strides)))
+    args = b"((" + storage + b"tQK\x00(" + parts[0] + b"t(" + parts[1] + b"t\x89}t"
+    return b"\x80\x02}U\x01ac" + b"torch._utils\n_rebuild_tensor_v2\n" + args + b"Rs."
+
+
+def number(value):
+    return pickle.dumps(value, protocol=2)[2:-1]
+
+
+BOMBS = {
+    "a shape of 10^12": (claimed(1, (10**6, 10**6), (0, 0)), {"0": bytes(4)}, "has the shape"),
+    "a storage of 10^12": (claimed(10**12, (1,), (1,)), {"0": bytes(4)}, "cut short"),
+    "a text of 10^12": (b"\x80\x04\x8d" + (10**12).to_bytes(8, "little") + b"a.", {}, "bytes"),
+    "an object number of 10^9": (
+        b"\x80\x02}r" + (10**9).to_bytes(4, "little") + b".",
+        {},
+        "number 1,000,000,000",
+    ),
+    "many classes": (
+        b"\x80\x02}U\x01a(" + b"".join(b"ca\n%d\n" % i for i in range(10_001)) + b"ts.",
+        {},
+        "10,000 classes",
+    ),
+    "a dtype with a state": (b"\x80\x02}U\x01actorch\nFloatStorage\n}U\x01bK\x01sbs.", {}, ""),
+    "a long integer": (b"\x80\x02}U\x01aL" + b"1" * 10**4 + b"L\ns.", {}, "4300 digits"),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path, kind):
+    pickled, data, words = BOMBS[kind]
+    zipped(tmp_path / "a.pth", pickled, data)
+    with pytest.raises(UserError, match=rf"^[^\n]*a\.pth: not a PyTorch file[^\n]*{words}[^\n]*$"):
+        read_torch(tmp_path / "a.pth")
+
+
+def test_compressed_members_are_refused(tmp_path):
+    content = {"0": bytes(4 * 10**6)}
+    zipped(tmp_path / "a.pth", claimed(10**6, (10**6,), (1,)), content, zipfile.ZIP_DEFLATED)
+    with pytest.raises(UserError, match="weights/data/0 is compressed"):
+        read_torch(tmp_path / "a.pth")
+    zipped(tmp_path / "a.pth", b"\x80\x02" + b"0" * 2**27, {}, zipfile.ZIP_DEFLATED)
+    with pytest.raises(UserError, match="more than 67,108,864 bytes"):
+        read_torch(tmp_path / "a.pth")
+
+
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "a.pth")
+    with pytest.raises(UserError, match="a pipe or a device"):
+        read_torch(tmp_path / "a.pth")

@@ -9,7 +9,7 @@ from ddgan_jax.core import losses
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Carry, Context
 from ddgan_jax.methods import autoencoder as method_file
-from ddgan_jax.methods import build_method
+from ddgan_jax.methods import build_method, validate
 from ddgan_jax.methods.autoencoder import (
     adaptive_weight,
     codes_loss,
@@ -163,6 +163,53 @@ def test_codes_move_to_latents_and_latents_slowly_to_codes():
     np.testing.assert_allclose(to_latent, 0.25 * (z - code))
 
 
+def test_a_sum_over_an_image_makes_the_kl_term_small():
+    """The sum is H W C times the mean, so that kl = 1e-6 is that of latent diffusion."""
+    weights = dict(start=10, kl=0.1)
+    method, params = made(config_of(**weights))
+    summed = build_method(config_of(**weights, reduction="sum"), SHAPE)
+    mean, metrics, _ = loss_of(method, "autoencoder", params, context())
+    total, same, _ = loss_of(summed, "autoencoder", params, context())
+    assert metrics == same  # the metrics are means in both
+    np.testing.assert_allclose(mean, metrics["l1"] + 0.1 * metrics["kl"], rtol=1e-5)
+    np.testing.assert_allclose(total, 16 * metrics["l1"] + 0.1 * metrics["kl"], rtol=1e-5)
+    with pytest.raises(UserError, match=r"config.loss.reduction is 'total'; 'mean' or 'sum' is"):
+        validate(config_of(reduction="total"))
+
+
+def test_the_adaptive_weight_is_that_of_the_sum():
+    """Its gradient of the reconstruction is H W C times as large, up to the clamp."""
+    method, params = made(config_of())
+    summed = build_method(config_of(reduction="sum"), SHAPE)
+    found = [
+        loss_of(m, "autoencoder", params, context())[1]["adaptive_weight"] for m in (method, summed)
+    ]
+    np.testing.assert_allclose(found[1], 16 * found[0], rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_dropout_in_training_alone():
+    network = {**CONV, "codes": 0, "dropout": 0.5}
+    method, params = made(config_of(network, start=10))
+    plain = build_method(config_of({**network, "dropout": 0.0}, start=10), SHAPE)
+    # Random parameters: some layers begin near zero, and dropout would not be seen.
+    params = jax.tree.map(
+        lambda x: jax.random.normal(jax.random.key(3), x.shape) / 4, jax.device_get(params)
+    )
+    at = context()
+    first, again, without = (
+        loss_of(m, "autoencoder", params, c)[0]
+        for m, c in ((method, at), (method, at._replace(key=jax.random.key(2))), (plain, at))
+    )
+    assert len({first, again, without}) == 3
+    assert first == loss_of(method, "autoencoder", params, at)[0]
+    images = at.batch["image"]
+    latents = [m.inversion.encode(params, images, None) for m in (method, plain)]
+    np.testing.assert_array_equal(*latents)
+    images = [m.inversion.decode(params, latents[0], None) for m in (method, plain)]
+    np.testing.assert_array_equal(*images)
+
+
 @pytest.mark.slow
 def test_codes_in_training():
     """The autoencoder rebuilds from codes, and both sides of the straight line are trained."""
@@ -210,6 +257,8 @@ def test_sizes_that_do_not_fit():
     config.disc.layers = 1
     with pytest.raises(UserError, match=r"disc.network .* config.disc.layers = 1; .* fewer"):
         build_method(config, SHAPE)
+    with pytest.raises(UserError, match=r"config.autoencoder.dropout is 1.0; a number in \[0, 1\)"):
+        build_method(config_of({**CONV, "dropout": 1.0}), SHAPE)
     config = config_of(CONV, kl=0.1)
     with pytest.raises(UserError, match=r"config.loss.kl is 0.1; 0 where"):
         build_method(config, SHAPE)

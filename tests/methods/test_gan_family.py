@@ -129,6 +129,50 @@ def test_gan_r1_is_that_of_a_linear_discriminator():
     assert make_gan(PARTS, Penalties(0.0, 1)).phases[0].regularizer is None
 
 
+@pytest.mark.parametrize(
+    "make", [make_gan, functools.partial(make_diffusion_gan, noise=InstanceNoise())]
+)
+def test_every_step_of_the_discriminator_sees_images_of_its_own(make):
+    """Algorithm 3 of the report on DifGAN: k minibatches, then one step of the generator."""
+    method, once = make(PARTS, R1, disc_steps=2), make(PARTS, R1)
+    params, context = start(method)
+    assert [phase.role for phase in method.phases] == ["disc", "disc", "gen"]
+    for i, phase in enumerate(method.phases):
+        batch = {name: value[min(i, 2) % 2 :: 2] for name, value in context.batch.items()}
+        part = context._replace(batch=batch)
+        of_one = once.phases[phase.role == "gen"]
+        for ours, theirs in (
+            (phase.loss, of_one.loss),
+            *([(phase.regularizer, of_one.regularizer)] if phase.regularizer else []),
+        ):
+            (value, aux), (expected, other) = ours(params, context), theirs(params, part)
+            np.testing.assert_allclose(value, expected, rtol=1e-6)
+            for one, another in zip(jax.tree.leaves(aux), jax.tree.leaves(other), strict=True):
+                np.testing.assert_allclose(one, another, rtol=1e-6)
+    assert method.phases[0].regularize_every == once.phases[0].regularize_every
+
+
+def test_k_is_a_field_and_divides_the_batch():
+    config = tiny.gan_config()
+    config.train.batch_size = 8
+    config.adversarial.disc_steps = 4
+    assert len(build_method(config, (4, 4, 1)).phases) == 5
+    config.adversarial.disc_steps = 3
+    with pytest.raises(UserError, match=r"adversarial.disc_steps is 3; a divisor of .* = 8"):
+        build_method(config, (4, 4, 1))
+
+
+def test_a_train_step_with_k_steps_of_the_discriminator():
+    """The discriminator moves k times with its own Adam, the generator once."""
+    config = tiny.diffusion_gan_config()
+    config.adversarial.disc_steps = 2
+    case = tiny.Case(lambda: config, (4, 4, 1))
+    state, metrics = case.step(case.start)
+    counts = {role: int(state.opt_state[role][0].count) for role in ("disc", "gen")}
+    assert counts == {"disc": 2, "gen": 1} and int(state.step) == 1
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
 def test_diffusion_gan_shows_the_discriminator_diffused_images():
     """Real and generated ones, each with noise of its own; to the generator's loss as well."""
     settings = InstanceNoise(t_min=500)

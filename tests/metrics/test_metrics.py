@@ -6,7 +6,7 @@ import pytest
 from ddgan_jax.cli import main
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.data import digits
-from ddgan_jax.data.gaussians import CENTRES, SIGMA, gaussians25
+from ddgan_jax.data.gaussians import CENTERS, SIGMA, gaussians25
 from ddgan_jax.evaluation import digits as digit_metrics
 from ddgan_jax.evaluation.modes import stacked_labels
 from ddgan_jax.features.classifier import classify, load_classifier
@@ -16,7 +16,7 @@ from ddgan_jax.metrics.nearest import nearest_distance
 
 def test_mode_coverage_of_the_data_itself():
     points = gaussians25("test").take(np.arange(20_000))["image"]
-    found = mode_coverage(points, CENTRES, SIGMA)
+    found = mode_coverage(points, CENTERS, SIGMA)
     assert found.covered == 25
     assert abs(found.share - (1 - np.exp(-4.5))) < 0.005  # a 2-D Gaussian within 3 sigma
     assert found.balance > 0.85
@@ -24,12 +24,12 @@ def test_mode_coverage_of_the_data_itself():
 
 def test_mode_coverage_of_constructed_points():
     far = np.full((10, 2), 9.0, np.float32)
-    assert mode_coverage(far, CENTRES, SIGMA) == (0, 0.0, 0.0)
-    half = np.concatenate([np.repeat(CENTRES[:24], 5, axis=0), np.full((120, 2), 9.0)])
-    assert mode_coverage(half, CENTRES, SIGMA) == (24, 0.5, 0.0)
-    edge = CENTRES + np.array([2.9 * SIGMA, 0])
-    assert mode_coverage(edge, CENTRES, SIGMA).share == 1
-    assert mode_coverage(CENTRES + np.array([3.1 * SIGMA, 0]), CENTRES, SIGMA).share == 0
+    assert mode_coverage(far, CENTERS, SIGMA) == (0, 0.0, 0.0)
+    half = np.concatenate([np.repeat(CENTERS[:24], 5, axis=0), np.full((120, 2), 9.0)])
+    assert mode_coverage(half, CENTERS, SIGMA) == (24, 0.5, 0.0)
+    edge = CENTERS + np.array([2.9 * SIGMA, 0])
+    assert mode_coverage(edge, CENTERS, SIGMA).share == 1
+    assert mode_coverage(CENTERS + np.array([3.1 * SIGMA, 0]), CENTERS, SIGMA).share == 0
 
 
 def test_nearest_distance_against_a_loop():
@@ -81,7 +81,7 @@ def test_digit_quality_command_prints_a_table(tmp_path, capsys):
 
 def test_mode_coverage_command(tmp_path, capsys):
     good, bad, stacked = (tmp_path / f"{name}.npz" for name in ("good", "bad", "stacked"))
-    np.savez(good, images=CENTRES)
+    np.savez(good, images=CENTERS)
     np.savez(bad, images=np.zeros((3, 8, 8, 1)))
     np.savez(stacked, images=np.zeros((3, 32, 32, 3), np.uint8))
     assert main(["modes", str(good)]) == 0

@@ -10,9 +10,9 @@ from ddgan_jax.metrics.precision_recall import precision_recall
 from ddgan_jax.parallel.mesh import make_mesh
 
 
-def blob(seed, count, centre=0.0, size=5):
+def blob(seed, count, center=0.0, size=5):
     rng = np.random.default_rng(seed)
-    return (centre + rng.normal(size=(count, size))).astype(np.float32)
+    return (center + rng.normal(size=(count, size))).astype(np.float32)
 
 
 def distances(x, y):
@@ -45,7 +45,7 @@ def test_against_brute_force(n, m, k, block):
 
 @pytest.mark.parametrize("block", [4096, 16])
 def test_radii(block):
-    x = blob(2, 75, centre=3.0)
+    x = blob(2, 75, center=3.0)
     x[40:44] = x[3]  # copies
     mesh = make_mesh()
     size = module._tile_size(75, block, mesh.size)
@@ -58,9 +58,9 @@ def test_copies_have_no_distance():
     """However float32 products round: many points of many dimensions, five of each."""
     x = np.repeat(np.abs(blob(17, 40, size=2048)), 5, axis=0)
     mesh = make_mesh()
-    centre = jax.numpy.asarray(x.mean(axis=0))
-    assert (module.squared_radii(x, centre, 3, mesh, 104) == 0).all()
-    assert (module.squared_radii(x, centre, 5, mesh, 104) > 1000).all()
+    center = jax.numpy.asarray(x.mean(axis=0))
+    assert (module.squared_radii(x, center, 3, mesh, 104) == 0).all()
+    assert (module.squared_radii(x, center, 5, mesh, 104) > 1000).all()
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ def test_dropped_and_invented_modes():
 
 def test_one_image_over_and_over():
     """Balls around more than k copies have radius 0 and hold only the copies."""
-    real = blob(11, 64, centre=5.0, size=300)
+    real = blob(11, 64, center=5.0, size=300)
     copies = np.repeat(real[:1], 20, axis=0)
     for block in (4096, 16):
         assert precision_recall(real, copies, block=block) == (1, 1 / 64)
@@ -105,14 +105,14 @@ def test_one_image_over_and_over():
     assert precision_recall(copies, copies + np.float32(1)) == (0, 0)
 
 
-def test_a_sample_is_not_its_own_neighbour_but_a_copy_is():
+def test_a_sample_is_not_its_own_neighbor_but_a_copy_is():
     """On a line, k = 1: by hand."""
     real = np.array([[0], [1], [10]], np.float32)  # radii 1, 1, 9
     fake = np.array([[-0.9], [1.9], [2.1], [18.9], [19.1]], np.float32)
     assert precision_recall(real, fake, k=1).precision == 4 / 5  # 2.1 is within 9 of 10
     real = np.array([[0], [1], [10], [10]], np.float32)  # radii 1, 1, 0, 0
     assert precision_recall(real, fake, k=1).precision == 2 / 5
-    # Were a point its own neighbour, all radii would be 0.
+    # Were a point its own neighbor, all radii would be 0.
     assert precision_recall(real, real + np.float32(0.5), k=1).precision == 2 / 4
 
 

@@ -12,7 +12,7 @@ import tiny_runs as runs
 from jax.errors import JaxRuntimeError
 
 import ddgan_jax
-from ddgan_jax.cli.errors import Status
+from ddgan_jax.cli.exit_status import Status
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.parallel import distributed
 from ddgan_jax.parallel import mesh as meshes

@@ -14,7 +14,7 @@ from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.profiling import scaling_model as model
 from ddgan_jax.profiling.hardware import Chip
 from ddgan_jax.profiling.memory import activation_bytes
-from ddgan_jax.profiling.scaling_measurement import collectives, measure
+from ddgan_jax.profiling.scaling_measurement import collectives, count_and_time, measure
 from ddgan_jax.profiling.timing import random_batch
 from ddgan_jax.training.setup import assemble, compiled_steps
 
@@ -145,6 +145,15 @@ def test_carried_images_are_split_over_devices():
     one, many = (measure(config, jax.devices()[:n], trials=1) for n in (1, 8))
     assert one.flops / many.flops > 5
     assert many.state < one.state
+
+
+def test_measuring_leaves_the_config_unchanged():
+    config = runs.config_of(*runs.TINY)
+    before, lines = config.to_dict(), []
+    count_and_time(config, (1, 2), weak=True, say=lines.append)
+    size = before["train"]["batch_size"]
+    assert f"| {size} |" in lines[-2] and f"| {2 * size} |" in lines[-1]
+    assert config.to_dict() == before
 
 
 def test_mistakes(capsys):

@@ -82,9 +82,9 @@ def test_eager_jit_and_vmap_agree(levels):
 
 
 def test_sizes_that_cannot_be_halved_are_refused():
-    with pytest.raises(ValueError, match=r"2 Haar levels .* 4 divides, got 6x8"):
+    with pytest.raises(ValueError, match=r"2 Haar levels .* multiples of 4, got 6x8"):
         dwt(jnp.zeros((1, 6, 8, 1)), 2)
-    with pytest.raises(ValueError, match=r"1 Haar levels .* 4 divides, got 6"):
+    with pytest.raises(ValueError, match=r"1 Haar levels .* multiple of 4 channels, got 6"):
         idwt(jnp.zeros((1, 2, 2, 6)))
 
 

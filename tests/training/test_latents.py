@@ -24,6 +24,7 @@ from torch_writer import write_torch
 from ddgan_jax.cli import main
 from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.config.stored import read_config
+from ddgan_jax.core.types import Carry, Context
 from ddgan_jax.data import load_source
 from ddgan_jax.inference.model import load
 from ddgan_jax.interop.autoencoder import autoencoder_entries
@@ -34,7 +35,7 @@ from ddgan_jax.methods import complete_config
 from ddgan_jax.networks import AUTOENCODERS, GENERATORS, build_network
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.spaces import autoencoder_folder, build_space, latent_cache
-from ddgan_jax.spaces.latent import latent
+from ddgan_jax.spaces.latent import _stored, latent
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,65 @@ def test_encode_and_decode_scale():
     np.testing.assert_array_equal(beyond, np.ones((1, 2, 2, 1)))
     cached = jnp.full((1, 2, 2, 1), 8.0)
     np.testing.assert_array_equal(space.encode(cached, frozen), cached / 4)
+
+
+class Gaussian:
+    """Autoencoder with the mean x + one and the variance one^2 of its latents."""
+
+    def apply(self, params, x, method):
+        one = params["params"]["one"]
+        return (x + one, jnp.full(x.shape, 2 * jnp.log(one))) if method == "encode" else x - one
+
+
+def test_draws_of_the_posterior():
+    """(mean + std noise) / scale, from images and from what the cache holds of them alike."""
+    space = latent(Gaussian(), (2, 2, 1), (2, 2, 1), sample=True)
+    frozen = {"autoencoder": {"one": jnp.float32(3)}, "scale": jnp.float32(4)}
+    images = jnp.full((4000, 2, 2, 1), 255, jnp.uint8)
+    drawn = np.asarray(space.draw(jax.random.key(0), images, frozen))
+    np.testing.assert_allclose((drawn.mean(), drawn.std()), (1, 3 / 4), atol=0.02)
+    stored = _stored(space, Gaussian(), (2, 2, 1))
+    assert stored.shape == (2, 2, 2)
+    cached = stored.encode(images, {**frozen, "scale": jnp.float32(1)})
+    assert cached.shape == (4000, 2, 2, 2)
+    np.testing.assert_allclose(space.draw(jax.random.key(0), cached, frozen), drawn, rtol=1e-6)
+    np.testing.assert_allclose(space.encode(cached, frozen), np.ones((4000, 2, 2, 1)), rtol=1e-6)
+    assert latent(Gaussian(), (2, 2, 1), (2, 2, 1)).draw is None
+
+
+def test_losses_of_a_phase_see_the_same_draw():
+    space = latent(Gaussian(), (2, 2, 1), (2, 2, 1), sample=True)
+    frozen = {"autoencoder": {"one": jnp.float32(3)}, "scale": jnp.float32(4)}
+    batch = {"image": jnp.zeros((5, 2, 2, 1), jnp.uint8)}
+    context = Context(batch, jax.random.key(0), jnp.int32(0), Carry(), frozen)
+    first = space.training_batch(context)
+    np.testing.assert_array_equal(space.training_batch(context), first)
+    other = space.training_batch(context._replace(key=jax.random.key(1)))
+    assert np.abs(np.asarray(other - first)).min() > 0
+
+
+@pytest.mark.slow
+def test_a_run_on_draws_of_the_posterior(autoencoder, tmp_path, capfd):
+    """The cache holds means and variances; an autoencoder without KL is refused."""
+    fails(
+        capfd,
+        [*tiny_lddgan(autoencoder, "space.sample=true"), f"--workdir={tmp_path / 'no'}"],
+        "config.space.sample is True",
+        "config.loss.kl",
+    )
+    folder = tmp_path / "ae"
+    ok(*TINY_AUTOENCODER, "--config.loss.kl=1e-3", f"--workdir={folder}")
+    losses = []
+    for sample in ("true", "false"):
+        run = tmp_path / sample
+        ok(*tiny_lddgan(folder, f"space.sample={sample}"), f"--workdir={run}")
+        losses.append(metrics(run)[-1]["disc/loss"])
+        assert load(run).sample(jax.random.key(0), 2).shape == (2, 8, 8, 1)
+    assert losses[0] != losses[1]
+    scales = [
+        json.loads((tmp_path / s / "autoencoder/scale.json").read_text()) for s in ("true", "false")
+    ]
+    assert scales[0] == scales[1]  # of the means
 
 
 @pytest.mark.slow
@@ -139,7 +199,7 @@ def test_the_run_folder_suffices(finished, tmp_path):
 @pytest.mark.parametrize("unit", ["largest", "deviation"])
 def test_latents_of_the_training_data_are_of_unit_size(finished, unit):
     _, run = finished
-    config = autoencoder_folder.own(read_config(run), run)
+    config = autoencoder_folder.use_local_copy(read_config(run), run)
     config.space.unit = unit
     frozen = autoencoder_folder.load(config, meshes.make_mesh())
     source = load_source(config.data)
@@ -154,7 +214,7 @@ def test_latents_of_the_training_data_are_of_unit_size(finished, unit):
 @pytest.mark.slow
 def test_the_scale_of_a_run_is_the_measured_one(finished):
     _, run = finished
-    config = autoencoder_folder.own(read_config(run), run)
+    config = autoencoder_folder.use_local_copy(read_config(run), run)
     frozen = autoencoder_folder.load(config, meshes.make_mesh())
     assert config.space.unit == "deviation"
     source = load_source(config.data)
@@ -230,7 +290,7 @@ def test_bad_input_is_one_line(autoencoder, finished, tmp_path, capfd):
     (broken / "autoencoder" / "scale.json").write_text("{")
     fails(capfd, ["--mode=sample", f"--workdir={broken}"], "scale.json cannot be read")
     sample = ["--mode=sample", f"--workdir={autoencoder}"]
-    fails(capfd, sample, "draws no samples", "--mode=reconstruct")
+    fails(capfd, sample, "draws no samples", "ddgan_jax reconstruct")
     fails(
         capfd, ["--mode=reconstruct", f"--workdir={finished[1]}"], "method is 'ddgan'", "inversion"
     )

@@ -3,6 +3,7 @@
 import json
 import random
 import signal
+import threading
 import time
 
 import pytest
@@ -12,7 +13,9 @@ from ddgan_jax import load
 from ddgan_jax.cli import main
 from ddgan_jax.config.stored import read_config
 from ddgan_jax.methods import complete_config
+from ddgan_jax.training import loop
 from ddgan_jax.training.loop import train
+from ddgan_jax.training.stop_signal import StopSignal
 
 EVERY = "--config.train.checkpoint_every="
 
@@ -99,6 +102,100 @@ def test_a_second_interrupt_does_not_wait(tmp_path, monkeypatch, capfd):
     assert main(args) == 130
     assert "Traceback" not in capfd.readouterr().err
     assert runs.steps_saved(tmp_path / "run") == []
+
+
+# --- signals -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM])
+def test_all_stop_signals_save_first(number):
+    before = signal.getsignal(number)
+    with StopSignal() as stop:
+        signal.raise_signal(number)
+        assert stop.requested(None, 1) and stop.number == number
+    assert signal.getsignal(number) == before
+
+
+def test_ignored_signals_stay_ignored():
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignal() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.requested(None, 1)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_other_signals_stop_all_processes_as_sigterm_does(monkeypatch):
+    """Of several processes, jax tells the others of SIGTERM alone."""
+    monkeypatch.setattr("jax.process_count", lambda: 2)
+    received = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    try:
+        with StopSignal():
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGUSR1)
+            time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert received == [signal.SIGTERM] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compilation", [1, 2])
+def test_a_signal_during_compilation_is_obeyed_at_once(tmp_path, monkeypatch, compilation):
+    """At the first one there is nothing to save; at the second one the steps before it are saved.
+
+    The second is that of the step without regularizer, which is the second step.
+    """
+    original, begun, release = loop._compile, [], threading.Event()
+
+    def slow(*inputs):
+        begun.append(time.monotonic())
+        if len(begun) == compilation:
+            signal.raise_signal(signal.SIGTERM)
+            release.wait(60)
+        return original(*inputs)
+
+    monkeypatch.setattr(loop, "_compile", slow)
+    config, workdir, said = config_of(), tmp_path / "run", []
+    try:
+        assert train(config, workdir, say=said.append) == 128 + signal.SIGTERM
+        assert time.monotonic() - begun[-1] < 10
+    finally:
+        release.set()
+    assert runs.steps_saved(workdir) == [1] * (compilation - 1)
+    if compilation == 2:
+        assert "stopped at step 1 and saved" in said[-1]
+    assert ("before there was anything to save" in said[-1]) == (compilation == 1)
+    monkeypatch.undo()
+    assert train(config, workdir, say=lambda text: None) == 0
+    same(workdir, runs.trained(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+def test_lines_before_compilations_and_after_the_first_steps(tmp_path):
+    config = config_of("--config.train.duration=12 steps", "--config.train.log_every=100 steps")
+    said = []
+    assert train(config, tmp_path / "run", say=said.append) == 0
+    at = [
+        next(i for i, line in enumerate(said) if line.startswith(word))
+        for word in (
+            "compiling the first weights",
+            "compiling the train step with its regularizer",
+            "first train step with its regularizer",
+            "step 1/12  loss: ",
+            "compiling the train step ...",
+            "first train step: ",
+            "step 10/12  loss: ",
+            "step 12/12  loss: ",
+            "compiling what draws the grid",
+        )
+    ]
+    assert at == sorted(at), said
+    assert "images/s" not in said[at[3]] and "images/s" in said[at[6]]
+    assert [line["step"] for line in runs.metrics(tmp_path / "run")] == [12]
 
 
 # --- processes ---------------------------------------------------------------------------------
