@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config.fields import flatten
 from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.io.read_json import TEXTS, read_json
 from ddgan_jax.io.run_folder import write_atomically
 from ddgan_jax.io.storage import AnyPath, local_path
 
@@ -149,13 +150,10 @@ def changes(workdir: AnyPath, config: ConfigDict) -> list[str]:
 
 
 def _read_hashes(workdir: AnyPath) -> dict[str, str]:
-    path = workdir / FOLDER / HASHES
     try:
-        loaded = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
+        found = read_json(workdir / FOLDER / HASHES, folder=workdir)
+    except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read, it is damaged: {error}") from None
-    if not isinstance(loaded, dict) or not all(isinstance(v, str) for v in loaded.values()):
-        raise UserError(f"{path} cannot be read: a dictionary of hashes is needed")
-    return loaded
+    if not TEXTS.holds(found):
+        raise UserError(f"{workdir / FOLDER / HASHES} cannot be read: {TEXTS.words} is needed")
+    return found

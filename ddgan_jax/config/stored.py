@@ -1,6 +1,7 @@
 """The config of a run folder: write it, read it, compare it with that of a resumed run."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -8,8 +9,9 @@ from ml_collections import ConfigDict
 from ddgan_jax.config.base import BASE_FIELDS
 from ddgan_jax.config.fields import Fields, complete, flatten
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.read_json import TEXT, read_json
 from ddgan_jax.io.run_folder import write_atomically
-from ddgan_jax.io.storage import AnyPath
+from ddgan_jax.io.storage import AnyPath, check_links
 
 # Old -> new names of network attributes that were renamed after version 0.1.
 RENAMED = {"equalised": "equalized", "normalise_z": "normalize_z"}
@@ -39,20 +41,14 @@ def read_config(workdir: AnyPath) -> ConfigDict:
     Raises:
       UserError: the folder or its config.json is missing or damaged.
     """
-    path = workdir / "config.json"
+    check_links(workdir)
     try:
-        loaded = json.loads(path.read_text())
+        loaded = read_json(workdir / "config.json", {"method": TEXT}, folder=workdir)
     except FileNotFoundError:
         what = "has no config.json" if workdir.is_dir() else "does not exist"
         raise UserError(
             f"--workdir={workdir} {what}; train first: --config=FILE --workdir={workdir}"
         ) from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read, it is damaged: {error}") from None
-    if not isinstance(loaded, dict):
-        raise UserError(f"{path} cannot be read: it holds no config")
     return complete(with_current_names(ConfigDict(_tuples(loaded))), BASE_FIELDS)
 
 
@@ -63,7 +59,11 @@ def _tuples(value: Any) -> Any:
 
 
 def check_same_run(
-    workdir: AnyPath, saved: ConfigDict, config: ConfigDict, fields: Fields
+    workdir: AnyPath,
+    saved: ConfigDict,
+    config: ConfigDict,
+    fields: Fields,
+    moved: Collection[str] = (),
 ) -> list[str]:
     """Check that a config may be used with the run in a folder, to resume or to load it.
 
@@ -72,6 +72,7 @@ def check_same_run(
       saved: complete config of the run.
       config: the new complete config.
       fields: declared fields of the new config; `Field.may_change` says which values may differ.
+      moved: fields that name where something is, whose content is known to be the same.
 
     Returns:
       The changes, as "field: old -> new".
@@ -85,7 +86,7 @@ def check_same_run(
         before, after = old.get(name), new.get(name)
         if _plain(before) == _plain(after):
             continue
-        if name not in fields or not fields[name].may_change:
+        if name not in moved and not (name in fields and fields[name].may_change):
             raise UserError(
                 f"--workdir={workdir} holds a run with config.{name} = {before!r}, this config "
                 f"has {after!r}; choose another --workdir for another run"

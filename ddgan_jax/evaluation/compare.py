@@ -9,15 +9,19 @@ in which the evaluations differ.
 import base64
 import html
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, NamedTuple
 
 from ddgan_jax.config.stored import read_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.io import run_folder
+from ddgan_jax.io.read_json import COUNT, NUMBER, NUMBERS, TABLE, TEXT, read_json, read_lines
+from ddgan_jax.io.storage import check_inside
 from ddgan_jax.plotting import curves
-from ddgan_jax.training.metrics_log import duration, read_lines
+from ddgan_jax.training.metrics_log import duration
 
 # Keys of the protocol that must agree for numbers to be comparable.
 PROTOCOL = ("samples", "reference", "extractors", "digits_read_by", "weights", "rounding")
@@ -61,25 +65,53 @@ def read_summary(workdir: Path) -> RunSummary:
             f"--runs: {workdir} has no evaluation.json; an evaluated run is needed: run "
             f"python -m ddgan_jax evaluate --workdir={workdir}"
         )
-    try:
-        report = json.loads(path.read_text())
-        info = json.loads((workdir / "info.json").read_text())
-        missing = {"metrics", "protocol"} - report.keys()
-        if missing:
-            raise KeyError(*missing)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise UserError(f"--runs: {workdir} is damaged and cannot be read: {error!r}") from None
+    optional = {
+        "protocol.images_seen": COUNT,
+        "protocol.method": TEXT,
+        "speed": TABLE,
+        "speed.seconds": NUMBER,
+        "speed.nfe": COUNT,
+    }
+    report = read_json(path, {"metrics": NUMBERS, "protocol": TABLE}, optional, workdir)
     grids = sorted((workdir / "samples").glob("step_*.png"))
     made = workdir / "samples" / "samples.png"
     grid = grids[-1] if grids else made if made.exists() else None
+    if grid:
+        check_inside(grid, workdir)
+        _picture(grid)
     return RunSummary(
-        workdir.resolve().name,
+        _text(workdir.resolve().name),
         report,
-        info,
-        read_lines(workdir / "evaluation.jsonl"),
-        read_lines(workdir / "metrics.jsonl"),
+        run_folder.read_info(workdir),
+        [line for line in read_lines(workdir / "evaluation.jsonl", workdir) if _has_axes(line)],
+        [line for line in read_lines(workdir / "metrics.jsonl", workdir) if _has_axes(line)],
         grid,
     )
+
+
+def _has_axes(line: Mapping[str, float]) -> bool:
+    return all(0 <= line.get(axis, -1) < 1e15 for axis in curves.AXES)
+
+
+def _text(value: str) -> str:
+    """A name that can be printed: control characters and bytes that are not UTF-8 become "?"."""
+    return "".join(c if c.isprintable() else "?" for c in value)
+
+
+def _picture(path: Path) -> bytes:
+    """The content of a PNG file.
+
+    Raises:
+      UserError: not a regular file, not a PNG, or larger than 32 MiB.
+    """
+    try:
+        status = path.stat()
+        content = path.read_bytes() if S_ISREG(status.st_mode) and status.st_size < 2**25 else b""
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise UserError(f"{path} cannot be read: a PNG file of at most 32 MiB is needed")
+    return content
 
 
 def rows_of(runs: Sequence[RunSummary]) -> tuple[list[str], list[list[str]]]:
@@ -101,7 +133,7 @@ def rows_of(runs: Sequence[RunSummary]) -> tuple[list[str], list[list[str]]]:
             duration(last["seconds"]) if "seconds" in last else "",
             str(speed.get("nfe", "")),
             *(_cell(report["metrics"], name) for name in names),
-            f"{speed['seconds']:.3g}" if speed else "",
+            f"{speed['seconds']:.3g}" if "seconds" in speed else "",
         ]
         rows.append(row)
     return header, rows
@@ -233,9 +265,9 @@ def compare(workdirs: Sequence[Path], out: Path, say: Callable[[str], None] = pr
     except OSError as error:
         raise UserError(f"--out={out} cannot be written to: {error.strerror}") from error
     for table in tables:
-        say(_markdown_table(table))
+        say(_text_table(table))
     for warning in warnings:
-        say(warning)
+        say(_text(warning))
     say(f"page: {out / 'index.html'}")
 
 
@@ -262,8 +294,26 @@ def _only_losses(line: dict[str, float]) -> dict[str, float]:
 
 def _markdown_table(table: Table) -> str:
     header, *rows = table
-    lines = [header, ["---"] * len(header), *rows]
+    lines = [list(map(_escaped, header)), ["---"] * len(header), *(map(_escaped, r) for r in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _text_table(table: Table) -> str:
+    """The same table for the terminal."""
+    return "\n".join("| " + " | ".join(map(_text, line)) + " |" for line in table)
+
+
+def _escaped(text: str) -> str:
+    """Text for Markdown: no HTML, no link, no end of a cell."""
+    shown = html.escape(_text(text), quote=False)
+    return "".join(f"\\{c}" if c in "|`[]*$\\" else c for c in shown)
+
+
+def _code(text: str) -> str:
+    """Text as code in Markdown, whatever backticks it has."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {text} {fence}" if longest else f"`{text}`"
 
 
 def _markdown(
@@ -272,9 +322,9 @@ def _markdown(
     warnings: Sequence[str],
     figures: dict[str, Path],
 ) -> str:
-    parts = ["# Comparison", *map(_markdown_table, tables), *warnings]
+    parts = ["# Comparison", *map(_markdown_table, tables), *map(_escaped, warnings)]
     for run in runs:
-        parts.append(f"`{run.name}`: `{json.dumps(run.report['protocol'])}`")
+        parts.append(f"{_code(run.name)}: {_code(json.dumps(run.report['protocol']))}")
     parts += [f"![{caption}]({path.name})" for caption, path in figures.items()]
     return "\n\n".join(parts) + "\n"
 
@@ -302,7 +352,7 @@ def _page(
         return "<tr>" + "".join(f"<{tag}>{html.escape(v)}</{tag}>" for v in values) + "</tr>"
 
     def picture(path: Path, caption: str) -> str:
-        data = base64.b64encode(path.read_bytes()).decode()
+        data = base64.b64encode(_picture(path)).decode()
         shown = html.escape(caption)
         return (
             f'<figure><img src="data:image/png;base64,{data}" alt="{shown}">'

@@ -7,6 +7,7 @@ of the protocol agrees, so `describe` reports the details of a feature network.
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,7 +150,7 @@ def reference(
     parts = (1, images_hash, extractor.name, extractor.weights_hash, extractor.resize, repeat_grey)
     name = hashlib.sha256(repr((*parts, KEPT)).encode()).hexdigest()[:24]
     path = cache_folder() / "statistics" / f"{name}.npz"
-    cached = _read(path)
+    cached = _read(path, source.size)
     # All processes must extract together, and each looks into the cache of its own machine.
     if all_true(cached is not None):
         assert cached is not None
@@ -169,21 +170,71 @@ def reference(
     return result
 
 
-def _read(path: Path) -> tuple[Moments, np.ndarray] | None:
-    """Cached moments and features; None if the file is missing or damaged."""
+def _read(path: Path, size: int) -> tuple[Moments, np.ndarray] | None:
+    """Cached moments and features of `size` images; None if the file is missing or damaged."""
     try:
-        with path.open("rb") as opened, np.load(opened) as file:
-            count = int(file["count"])
-            return Moments(count, file["mean"], file["covariance"]), file["features"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with path.open("rb") as opened, zipfile.ZipFile(opened) as file:
+            count = _array(file, "count", (), np.int64)
+            mean = _array(file, "mean", (None,), np.float64)
+            covariance = _array(file, "covariance", (len(mean), len(mean)), np.float64)
+            features = _array(file, "features", (min(size, KEPT), len(mean)), np.float32)
+            digest = _array(file, "digest", (32,), np.uint8)
+    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError):
         return None
+    except (zipfile.BadZipFile, zlib.error):
+        return None
+    found = Moments(int(count), mean, covariance)
+    if int(count) != size or digest.tobytes() != _digest(found, features):
+        return None
+    variances = np.diagonal(covariance)
+    # |c_ij| <= sqrt(c_ii c_jj) holds for every covariance, so that no distance is negative.
+    bound = np.sqrt(np.outer(variances, variances)) if (variances >= 0).all() else np.nan
+    finite = all(np.isfinite(array).all() for array in (mean, covariance, features))
+    if not finite or not (np.abs(covariance) <= bound * (1 + 1e-6) + 1e-12).all():
+        return None
+    return found, features
+
+
+def _array(
+    file: zipfile.ZipFile, name: str, shape: tuple[int | None, ...], dtype: Any
+) -> np.ndarray:
+    """An array of an npz file, whose header is checked before memory is allocated.
+
+    Raises:
+      ValueError: another shape or dtype; None in `shape` stands for any length up to 10^5.
+    """
+    with file.open(f"{name}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        if version != (1, 0):
+            raise ValueError(f"format {version}")
+        found, _, kind = np.lib.format.read_array_header_1_0(member)
+    wanted = tuple(10**5 if n is None else n for n in shape)
+    matches = all(
+        n == m or (free is None and 0 < n <= m)
+        for n, m, free in zip(found, wanted, shape, strict=False)
+    )
+    if len(found) != len(shape) or not matches or kind != dtype:
+        raise ValueError(f"{name} is {kind} {found}")
+    with file.open(f"{name}.npy") as member:
+        array: np.ndarray = np.lib.format.read_array(member, allow_pickle=False)
+    return array
+
+
+def _digest(found: Moments, features: np.ndarray) -> bytes:
+    """The sha256 of moments and features."""
+    digest = hashlib.sha256(str(found.count).encode())
+    for array in (found.mean, found.covariance, features):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()
 
 
 def _write(path: Path, result: Reference) -> None:
+    digest = np.frombuffer(_digest(result.moments, result.features), np.uint8)
+    contents = {**result.moments._asdict(), "features": result.features, "digest": digest}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomically(path, jax.process_index()) as temporary:  # the folder may be shared
-            np.savez(temporary, **result.moments._asdict(), features=result.features)
+        with atomically(path) as temporary:  # the folder may be shared
+            np.savez(temporary, **contents)
     except OSError:  # without a cache the evaluation is slower, but correct
         pass
 

@@ -14,12 +14,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import plugins as plugin_code
-from ddgan_jax.config.stored import check_same_run, read_config
+from ddgan_jax.config.stored import read_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, Method, Params, PyTree
+from ddgan_jax.data import load_source
+from ddgan_jax.inference.same_run import check_content
 from ddgan_jax.inference.sampling import compiled_sampler, ema_shapes, sample_batches
 from ddgan_jax.io import checkpoint, run_folder, storage
-from ddgan_jax.methods import METHODS, build_method, complete_config, fields_of, validate
+from ddgan_jax.methods import METHODS, build_method, complete_config, validate
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.parallel.batching import in_batches
 from ddgan_jax.spaces import find_space
@@ -361,9 +363,12 @@ def load(
     saved = complete_config(read_config(workdir))
     if config is not None:
         config = complete_config(config)
-        check_same_run(workdir, saved, config, fields_of(config))
-    config = validate(config or saved)
     mesh = meshes.make_mesh(devices)
+    if config is not None:
+        networks, data = find_space(config).frozen, config.data
+        hashes = networks.hashes(config, workdir, mesh) if networks else None
+        check_content(workdir, saved, config, lambda: load_source(data), hashes)
+    config = validate(config or saved)
     shape = run_folder.data_shape(workdir)
     networks = find_space(config).frozen
     local = networks.use_local_copy(config, workdir) if networks else config

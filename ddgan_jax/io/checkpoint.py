@@ -2,7 +2,8 @@
 
 A checkpoint has three items: `ema`, everything that sampling needs; `state`, the rest of the train
 state; `window`, the sums of the metrics since the last log line. Orbax writes to a temporary folder
-and renames it, so a run that is killed at any moment leaves its last complete checkpoint.
+and renames it, so a run that is killed at any moment leaves its last complete checkpoint. Earlier
+checkpoints are deleted only after the new one was verified.
 """
 
 import contextlib
@@ -10,27 +11,49 @@ import errno
 import functools
 import itertools
 import os
+import time
+import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from etils import epath
+from orbax.checkpoint._src.checkpointers import async_checkpointer
+from orbax.checkpoint._src.futures import future, signaling_client
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import PyTree, TrainState
-from ddgan_jax.io.storage import AnyPath, is_remote
+from ddgan_jax.io.manifest import missing_arrays
+from ddgan_jax.io.storage import AnyPath, check_name, is_remote
 from ddgan_jax.parallel.distributed import is_loss, on_all_processes, on_process_zero
+from ddgan_jax.parallel.memory import check_fits
 
 Sums = Mapping[str, tuple[float, int]]  # metric -> (sum, number of steps)
 args: Any = ocp.args
 _CAUSES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO)
 
 
+# These modules measure how long they have waited by the system's clock, which may be set.
+for _module in (async_checkpointer, future, signaling_client):
+    _module.time = types.SimpleNamespace(**{**vars(time), "time": time.monotonic})
+
+
+class Manager(ocp.CheckpointManager):  # type: ignore[misc]  # orbax has no types
+    """Orbax's manager, which deletes earlier checkpoints only when `wait` has verified a new one.
+
+    Attributes:
+      keep: number of checkpoints to keep.
+      unverified: step of the last save, until it was verified.
+    """
+
+    keep: int = 1
+    unverified: int | None = None
+
+
 @contextlib.contextmanager
-def opened(
-    workdir: AnyPath, keep: int = 1, read_only: bool = False
-) -> Iterator[ocp.CheckpointManager]:
+def opened(workdir: AnyPath, keep: int = 1, read_only: bool = False) -> Iterator[Manager]:
     """Open the checkpoints of a run folder; on exit, wait for a save in progress.
 
     Args:
@@ -44,8 +67,9 @@ def opened(
     Raises:
       UserError: the folder cannot be used, or a save in progress failed.
     """
+    if not read_only:
+        check_name("--workdir", workdir)
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep,
         read_only=read_only,
         create=not read_only,
         cleanup_tmp_directories=not read_only,  # of runs that were killed while saving
@@ -54,7 +78,8 @@ def opened(
     if not is_remote(folder):
         folder = folder.resolve()  # Orbax needs an absolute path
     with _reported(f"checkpoints cannot be kept in {folder}"):
-        manager = ocp.CheckpointManager(folder, options=options)
+        manager = Manager(folder, options=options)
+    manager.keep = keep
     try:
         yield manager
     except BaseException as error:
@@ -62,11 +87,12 @@ def opened(
             with contextlib.suppress(Exception):  # report the first error
                 manager.close()
         raise
+    wait(manager)
     with _saving(manager):
         manager.close()
 
 
-def save(manager: ocp.CheckpointManager, state: TrainState, window: Sums) -> None:
+def save(manager: Manager, state: TrainState, window: Sums) -> None:
     """Start to save a train state under its step; return once the values are on the host.
 
     Args:
@@ -80,39 +106,68 @@ def save(manager: ocp.CheckpointManager, state: TrainState, window: Sums) -> Non
     step = int(state.step)
     if step in manager.all_steps():
         return
+    wait(manager)
     rest = state._replace(ema={})._asdict()
     items = args.Composite(
         state=args.StandardSave(rest),
         ema=args.StandardSave(state.ema),
         window=args.JsonSave({name: list(pair) for name, pair in window.items()}),
     )
+    _save(manager, step, items)
+
+
+def _save(manager: Manager, step: int, items: Any) -> None:
     with _saving(manager):
-        manager.save(step, args=items)
+        started = manager.save(step, args=items)
+    if not started:
+        later = [other for other in manager.all_steps() if other >= step]
+        raise UserError(
+            f"the checkpoint of step {step} was not saved, because {manager.directory} has "
+            f"checkpoints of steps {later}; move them elsewhere"
+        )
+    manager.unverified = step
 
 
-def save_ema(manager: ocp.CheckpointManager, step: int, ema: PyTree) -> None:
+def save_ema(manager: Manager, step: int, ema: PyTree) -> None:
     """Save a checkpoint for sampling only, without train state.
 
     Raises:
       UserError: saving failed.
     """
-    with _saving(manager):
-        manager.save(step, args=args.Composite(ema=args.StandardSave(ema)))
+    _save(manager, step, args.Composite(ema=args.StandardSave(ema)))
 
 
-def wait(manager: ocp.CheckpointManager) -> None:
-    """Wait until a save in progress is complete.
+def wait(manager: Manager) -> None:
+    """Wait until a save in progress is complete, verify it, and delete the earliest checkpoints.
 
     Raises:
-      UserError: saving failed.
+      UserError: saving failed, or an array of the new checkpoint cannot be found again; the earlier
+        checkpoints are then kept.
     """
     with _saving(manager):
         manager.wait_until_finished()
+    step = manager.unverified
+    if step is None:
+        return
+    on_process_zero(functools.partial(_verify, epath.Path(manager.directory) / str(step)))
+    manager.unverified = None
+    with _saving(manager):
+        for earlier in sorted(manager.all_steps())[: -manager.keep]:
+            manager.delete(earlier)
 
 
-def restore_state(
-    manager: ocp.CheckpointManager, step: int, abstract: TrainState
-) -> tuple[TrainState, Sums]:
+def _verify(folder: epath.Path) -> None:
+    """Check that the arrays of all items of a checkpoint were written."""
+    with _reported(f"checkpoint {folder} cannot be read back"):
+        missing = missing_arrays(folder)
+    if missing:
+        raise UserError(
+            f"checkpoint {folder} was saved, but {len(missing)} of its arrays are missing "
+            f"({missing[0]}); earlier checkpoints are kept"
+        )
+
+
+def restore_state(manager: Manager, step: int, abstract: TrainState) -> tuple[TrainState, Sums]:
     """Restore a train state and the sums of its metrics.
 
     Args:
@@ -123,6 +178,7 @@ def restore_state(
     Raises:
       UserError: the checkpoint cannot be read or has another structure.
     """
+    check_fits("the train state", abstract)
     rest = abstract._replace(ema={})._asdict()
     items = args.Composite(
         state=args.StandardRestore(rest),
@@ -130,11 +186,12 @@ def restore_state(
         window=args.JsonRestore(),
     )
     restored = _restore(manager, step, items, "train on from")
+    _check_step(manager, step, int(restored["state"]["step"]))
     return TrainState(**{**restored["state"], "ema": restored["ema"]}), restored["window"]
 
 
 def restore_newest(
-    manager: ocp.CheckpointManager, abstract: TrainState, say: Callable[[str], None]
+    manager: Manager, abstract: TrainState, say: Callable[[str], None]
 ) -> tuple[TrainState, Sums]:
     """Restore the newest checkpoint that can be read (collective).
 
@@ -165,7 +222,7 @@ def restore_newest(
     raise failed[0][1]
 
 
-def _set_aside(manager: ocp.CheckpointManager, step: int) -> str:
+def _set_aside(manager: Manager, step: int) -> str:
     folder = epath.Path(manager.directory)
     aside = folder.parent / "damaged"
     target = next(t for i in itertools.count() if not (t := aside / f"{step}.{i}").exists())
@@ -175,33 +232,59 @@ def _set_aside(manager: ocp.CheckpointManager, step: int) -> str:
     return str(target)
 
 
-def restore_ema(manager: ocp.CheckpointManager, step: int, abstract: PyTree) -> PyTree:
+def restore_ema(manager: Manager, step: int, abstract: PyTree) -> PyTree:
     """Restore the moving averages alone; `abstract` has their shapes, dtypes and shardings.
 
     Raises:
       UserError: the checkpoint cannot be read or has another structure.
     """
+    check_fits("the moving average", abstract)
+    if (epath.Path(manager.directory) / str(step) / "state").exists():  # not in exported ones
+        _check_step(manager, step, _step_inside(manager, step))
     items = args.Composite(ema=args.StandardRestore(abstract))
     return _restore(manager, step, items, "sample from")["ema"]
 
 
-def restore_params(manager: ocp.CheckpointManager, step: int, abstract: PyTree) -> PyTree:
+def restore_params(manager: Manager, step: int, abstract: PyTree) -> PyTree:
     """Restore the parameters, not averaged, of the roles in `abstract`.
 
     Raises:
       UserError: the checkpoint cannot be read, or has moving averages only.
     """
-    item = {"params": abstract}
+    check_fits("the parameters", abstract)
+    return _restore_part(manager, step, {"params": abstract}, "read the raw weights of")["params"]
+
+
+def _restore_part(manager: Manager, step: int, item: PyTree, purpose: str) -> Any:
+    """Restore a part of the item `state`."""
     restore = args.PyTreeRestore(
         item,
         restore_args=ocp.checkpoint_utils.construct_restore_args(item),
         partial_restore=True,
     )
-    items = args.Composite(state=restore)
-    return _restore(manager, step, items, "read the raw weights of")["state"]["params"]
+    return _restore(manager, step, args.Composite(state=restore), purpose)["state"]
 
 
-def _restore(manager: ocp.CheckpointManager, step: int, items: Any, purpose: str) -> Any:
+def _step_inside(manager: Manager, step: int) -> int:
+    """The step that a checkpoint has saved in itself."""
+    here: jax.sharding.Sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    if jax.process_count() > 1:
+        here = jax.sharding.NamedSharding(
+            jax.make_mesh((jax.device_count(),), ("data",)), jax.sharding.PartitionSpec()
+        )
+    item = {"step": jax.ShapeDtypeStruct((), jnp.int32, sharding=here)}
+    return int(_restore_part(manager, step, item, "sample from")["step"])
+
+
+def _check_step(manager: Manager, step: int, inside: int) -> None:
+    if inside != step:
+        raise UserError(
+            f"checkpoint {epath.Path(manager.directory) / str(step)} is of step {inside}, not "
+            f"{step}; it was copied or renamed"
+        )
+
+
+def _restore(manager: Manager, step: int, items: Any, purpose: str) -> Any:
     folder = epath.Path(manager.directory) / str(step)
     others = [s for s in manager.all_steps() if s != step]
     rest = f"; steps {others} remain, delete that folder to use them" if others else ""
@@ -209,7 +292,7 @@ def _restore(manager: ocp.CheckpointManager, step: int, items: Any, purpose: str
         return manager.restore(step, args=items)
 
 
-def _saving(manager: ocp.CheckpointManager) -> contextlib.AbstractContextManager[None]:
+def _saving(manager: Manager) -> contextlib.AbstractContextManager[None]:
     return _reported(f"a checkpoint could not be saved in {manager.directory}")
 
 
@@ -229,7 +312,7 @@ def _reason(error: Exception) -> str:
     return next((cause for cause in causes if cause in text), text[:160])
 
 
-def latest_step(manager: ocp.CheckpointManager, step: int | None = None) -> int:
+def latest_step(manager: Manager, step: int | None = None) -> int:
     """The step to restore: `step`, or the last one if it is None.
 
     Raises:

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import importlib.util
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,10 @@ from etils import epath
 from ddgan_jax.core.errors import UserError
 
 AnyPath: TypeAlias = Path | epath.Path
+
+# Orbax finds the files of each process by a pattern that begins with the path of the checkpoint;
+# with one of these characters in the path it finds none, and the checkpoint has no arrays.
+_PATTERN_CHARACTERS = "*?[]\\"
 
 
 _STORES = {"gs": "gcsfs", "s3": "s3fs"}  # scheme -> the package that reads and writes it
@@ -91,42 +96,149 @@ def is_remote(path: AnyPath) -> bool:
     return "://" in str(path)
 
 
-def copy_tree(source: AnyPath, target: AnyPath, without: tuple[str, ...] = ()) -> None:
-    """Copy a folder recursively, except for files and folders whose names are in `without`."""
+def check_name(flag: str, folder: AnyPath) -> None:
+    """Check that checkpoints can be saved below `folder`, which `flag` names.
+
+    Raises:
+      UserError: its full path has a character of file patterns.
+    """
+    full = str(folder) if is_remote(folder) else os.path.realpath(folder)
+    found = next((c for c in _PATTERN_CHARACTERS if c in full), None)
+    if found:
+        raise UserError(
+            f"{flag}={folder} has {found!r} in its full path, with which checkpoints would lose "
+            f"their arrays; a path without any of {' '.join(_PATTERN_CHARACTERS)} is needed"
+        )
+
+
+def check_inside(path: AnyPath, folder: AnyPath) -> None:
+    """Check that a path in a run folder is not a link to something outside of it.
+
+    Raises:
+      UserError: it is.
+    """
+    if is_remote(path):
+        return
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise UserError(
+            f"{path} is a link out of {folder}, which is not followed; a file or folder inside is "
+            "needed"
+        )
+
+
+def check_links(workdir: AnyPath) -> None:
+    """Check that no file or folder directly in a run folder is a link out of it.
+
+    Raises:
+      UserError: one is.
+    """
+    if is_remote(workdir) or not workdir.is_dir():
+        return
+    with os.scandir(workdir) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                check_inside(Path(entry.path), workdir)
+
+
+def copy_file(source: AnyPath, target: AnyPath, folder: AnyPath) -> None:
+    """Copy a regular file of a run folder.
+
+    Args:
+      source: the file.
+      target: the new file.
+      folder: the run folder that `source` has to be in, also if it is a link.
+
+    Raises:
+      UserError: not a regular file, or a link out of the folder.
+    """
+    check_inside(source, folder)
+    if not is_remote(source) and not stat.S_ISREG(os.stat(source).st_mode):
+        raise UserError(f"{source} cannot be copied: it is not a regular file")
+    target.write_bytes(source.read_bytes())
+
+
+def copy_tree(
+    source: AnyPath,
+    target: AnyPath,
+    without: tuple[str, ...] = (),
+    folder: AnyPath | None = None,
+) -> None:
+    """Copy a folder recursively, except for files and folders whose names are in `without`.
+
+    Args:
+      source: the folder.
+      target: the copy.
+      without: names that are left out.
+      folder: the run folder that everything has to be in, also if it is a link; None: `source`.
+
+    Raises:
+      UserError: see `copy_file`; or a loop of links.
+    """
+    folder = source if folder is None else folder
+    check_inside(source, folder)
     target.mkdir(parents=True, exist_ok=True)
     for entry in source.iterdir():
         if entry.name in without:
             continue
         if entry.is_dir():
-            copy_tree(entry, target / entry.name, without)
+            if not is_remote(entry) and Path(os.path.realpath(source)).is_relative_to(
+                os.path.realpath(entry)
+            ):
+                raise UserError(f"{entry} cannot be copied: it is a link to a folder around it")
+            copy_tree(entry, target / entry.name, without, folder)
         else:
-            (target / entry.name).write_bytes(entry.read_bytes())
+            copy_file(entry, target / entry.name, folder)
 
 
 @contextlib.contextmanager
-def locked(workdir: AnyPath) -> Iterator[None]:
+def locked(workdir: AnyPath) -> Iterator[Callable[[], None]]:
     """Lock a run folder against other training processes within the block.
 
-    This is the kernel's lock on an open file: it is released when the process ends in any way, and
-    works across hosts on NFS. Object stores and file systems without locks are not protected.
+    These are the kernel's locks on the open file `.lock` and on the folder itself: they are
+    released when the process ends in any way, and the first works across hosts on NFS. The second
+    remains if `.lock` is deleted. Object stores and file systems without locks are not protected.
+
+    Yields:
+      A function to call before saving: it locks `.lock` again if the file was deleted or replaced.
+      It raises a UserError if another process has locked the new one, and an OSError if the folder
+      is gone.
 
     Raises:
-      UserError: another process holds the lock.
+      UserError: another process holds a lock.
     """
     if is_remote(workdir):
-        yield
+        yield lambda: None
         return
-    with open(workdir / ".lock", "ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"--workdir={workdir} is in use by another training run; wait for its end or "
-                "choose another --workdir"
-            ) from None
-        except OSError:  # a file system without locks
-            pass
-        yield
+    path = workdir / ".lock"
+    with contextlib.ExitStack() as held:
+
+        def lock(name: AnyPath, flags: int) -> int:
+            descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+            held.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"--workdir={workdir} is in use by another training run; wait for its end or "
+                    "choose another --workdir"
+                ) from None
+            except OSError:  # a file system without locks
+                pass
+            return descriptor
+
+        file = lock(path, os.O_RDWR | os.O_CREAT)
+        lock(Path(os.path.realpath(workdir)), os.O_RDONLY | os.O_DIRECTORY)
+
+        def keep() -> None:
+            nonlocal file
+            try:
+                if os.path.samestat(os.fstat(file), os.lstat(path)):
+                    return
+            except FileNotFoundError:
+                pass
+            file = lock(path, os.O_RDWR | os.O_CREAT)
+
+        yield keep
 
 
 @contextlib.contextmanager

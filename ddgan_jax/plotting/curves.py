@@ -1,12 +1,16 @@
 """Curves of metrics over training, drawn with matplotlib."""
 
+import itertools
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ddgan_jax.io.run_folder import atomically
 
 Lines = Sequence[Mapping[str, float]]  # of a JSONL file, name -> value
 AXES = {"images": "training images", "seconds": "seconds of training"}
+MOST_PANELS, MOST_CURVES = 30, 40
 NOT_METRICS = ("step", "images", "seconds", "images_per_second")
 
 
@@ -18,6 +22,9 @@ def metrics_of(lines: Lines) -> list[str]:
 
 def draw(path: Path, runs: Mapping[str, Lines], axis: str) -> None:
     """Write a PNG with a panel per metric and, in each panel, a curve per run.
+
+    Names are drawn as they are, also if they look like TeX. Of more than `MOST_PANELS` metrics or
+    `MOST_CURVES` runs, the first are drawn.
 
     Args:
       path: path of the PNG.
@@ -31,7 +38,9 @@ def draw(path: Path, runs: Mapping[str, Lines], axis: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    runs = dict(itertools.islice(runs.items(), MOST_CURVES))
     names = list(dict.fromkeys(name for lines in runs.values() for name in metrics_of(lines)))
+    names = names[:MOST_PANELS]
     columns = min(3, max(len(names), 1))
     rows = -(-len(names) // columns) or 1
     figure = Figure(figsize=(4.2 * columns, 3.1 * rows), layout="constrained")
@@ -39,16 +48,30 @@ def draw(path: Path, runs: Mapping[str, Lines], axis: str) -> None:
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels[len(names) :]:
         panel.set_axis_off()
+    drawn: dict[str, Any] = {}
     for panel, name in zip(panels, names, strict=False):
         for run, lines in runs.items():
             points = [(line[axis], line[name]) for line in lines if name in line and axis in line]
             if points:
-                panel.plot(*zip(*points, strict=True), marker=".", label=run)
-        panel.set_title(name, fontsize=10)
+                (curve,) = panel.plot(*zip(*points, strict=True), marker=".")
+                drawn.setdefault(run, curve)
+        panel.set_title(_short(name), fontsize=10, parse_math=False)
         panel.set_xlabel(AXES[axis], fontsize=8)
         panel.tick_params(labelsize=8)
         panel.grid(alpha=0.3)
     if len(runs) > 1 and names:
-        panels[0].legend(fontsize=8)
-    with atomically(path) as temporary:
+        # A label that begins with "_" would be left out, so the texts are set afterwards.
+        labels = [str(i) for i in range(len(drawn))]
+        legend = panels[0].legend(list(drawn.values()), labels, fontsize=8)
+        for text, run in zip(legend.get_texts(), drawn, strict=True):
+            text.set_parse_math(False)
+            text.set_text(_short(run))
+    with atomically(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of glyphs that the font does not have
         figure.savefig(temporary, dpi=110)
+
+
+def _short(name: str) -> str:
+    """At most 60 characters of a name, without line breaks and control characters."""
+    shown = "".join(c if c.isprintable() else "?" for c in name[:60])
+    return shown if len(name) <= 60 else shown[:57] + "..."

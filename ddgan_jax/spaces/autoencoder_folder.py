@@ -7,7 +7,7 @@ used.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
+from flax import traverse_util
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import check
 from ddgan_jax.config.stored import read_config, save_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Shape
+from ddgan_jax.interop.weight_files import content_hash
 from ddgan_jax.io import checkpoint
-from ddgan_jax.io.run_folder import data_shape, save_info, write_atomically
-from ddgan_jax.io.storage import AnyPath, as_path, copy_tree
+from ddgan_jax.io.read_json import POSITIVE, read_json
+from ddgan_jax.io.run_folder import data_shape, has_checkpoint, save_info, write_atomically
+from ddgan_jax.io.storage import AnyPath, as_path, copy_file, copy_tree
 from ddgan_jax.networks import AUTOENCODERS, build_network
 from ddgan_jax.parallel.mesh import replicated
 
@@ -31,15 +34,34 @@ FOLDER, SCALE = "autoencoder", "scale.json"
 
 
 def use_local_copy(config: ConfigDict, workdir: AnyPath) -> ConfigDict:
-    """Return `config` with space.autoencoder set to workdir/autoencoder.
+    """`config` with the path of the run folder's own copy of the autoencoder, if there is one.
 
-    Returns `config` unchanged if that copy is missing or incomplete.
+    A copy that was made for another config counts as none while the run has no checkpoint.
+
+    Raises:
+      UserError: the run has a checkpoint, and its copy is incomplete.
     """
-    if not (workdir / FOLDER / SCALE).exists():
+    copy = workdir / FOLDER
+    if not (copy / SCALE).exists():
+        if has_checkpoint(workdir):
+            raise UserError(
+                f"{copy / SCALE} is missing, without which latents have no scale; copy "
+                f"{FOLDER}/ from where this run folder comes from"
+            )
+        return config
+    if not (has_checkpoint(workdir) or _is_for(config, workdir)):
         return config
     result = ConfigDict(config.to_dict())
-    result.space.autoencoder = str(workdir / FOLDER)
+    result.space.autoencoder = str(copy)
     return result
+
+
+def _is_for(config: ConfigDict, workdir: AnyPath) -> bool:
+    """Whether a run folder without a checkpoint was made for the same latent space."""
+    if not (workdir / "config.json").exists():
+        return False
+    saved = read_config(workdir)
+    return bool(saved.get("space") == config.space and saved.data == config.data)
 
 
 def build_autoencoder(config: ConfigDict, shape: Shape) -> Any:
@@ -114,16 +136,36 @@ def read_scale(folder: AnyPath) -> float | None:
     Raises:
       UserError: scale.json cannot be read, or its number is not positive and finite.
     """
-    path = folder / SCALE
     try:
-        scale = float(json.loads(path.read_text())["scale"])
+        found = read_json(folder / SCALE, {"scale": POSITIVE}, folder=folder)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} cannot be read ({error!r})") from None
-    if not 0 < scale < float("inf"):
-        raise UserError(f"{path}: scale is {scale}; a positive number is needed")
-    return scale
+    return float(found["scale"])
+
+
+def weights_hash(frozen: Mapping[str, Any]) -> str:
+    """The hash that identifies the weights of an autoencoder, see `load`; collective."""
+    flat = traverse_util.flatten_dict(frozen["autoencoder"])
+    return content_hash({"/".join(path): np.asarray(leaf) for path, leaf in flat.items()})
+
+
+def hashes(
+    config: ConfigDict, workdir: AnyPath, mesh: jax.sharding.Mesh
+) -> Callable[[], tuple[str, str]]:
+    """A function that hashes the weights of a run's own autoencoder and of one elsewhere.
+
+    Args:
+      config: names the other autoencoder.
+      workdir: the run folder.
+      mesh: the devices.
+
+    Returns:
+      () -> (hash of the copy in `workdir`, hash of the weights that `config` names).
+    """
+    return lambda: (
+        weights_hash(load(use_local_copy(config, workdir), mesh)),
+        weights_hash(load(config, mesh)),
+    )
 
 
 def newest(folder: AnyPath) -> str:
@@ -156,13 +198,15 @@ def copy_into(config: ConfigDict, frozen: Mapping[str, Any], workdir: AnyPath) -
       OSError: a file cannot be read or written.
     """
     source, copy = as_path(config.space.autoencoder), workdir / FOLDER
-    if (copy / SCALE).exists():
+    if (copy / SCALE).exists() and (has_checkpoint(workdir) or _is_for(config, workdir)):
         return
     epath.Path(copy).rmtree(missing_ok=True)  # an incomplete copy of a run that was killed
     step = newest(source)
-    copy_tree(source / "checkpoints" / step, copy / "checkpoints" / step, ("state", "window"))
+    copy_tree(
+        source / "checkpoints" / step, copy / "checkpoints" / step, ("state", "window"), source
+    )
     for name in ("config.json", "info.json"):
-        (copy / name).write_bytes((source / name).read_bytes())
+        copy_file(source / name, copy / name, source)
     # Written last, because it marks the copy as complete.
     scale = {"scale": float(frozen["scale"])}
     write_atomically(copy / SCALE, json.dumps(scale) + "\n")

@@ -27,6 +27,8 @@ class FrozenNetworks(NamedTuple):
         sampling and for resumed runs.
       batch: (key, config, shape of one example of the data, count) -> a random batch with the
         shapes and dtypes of those of `feed`.
+      hashes: (config, workdir, mesh) -> a function () -> hashes of the weights of the run folder's
+        own copy and of those that the config names.
       folder: name of the copy in the run folder.
     """
 
@@ -37,6 +39,7 @@ class FrozenNetworks(NamedTuple):
     feed: Callable[[ConfigDict, Source, dict[str, Any]], tuple[Source, dict[str, Any]]]
     copy_into: Callable[[ConfigDict, dict[str, Any], AnyPath], None]
     batch: Callable[[jax.Array, ConfigDict, Shape, int], dict[str, jax.Array]]
+    hashes: Callable[[ConfigDict, AnyPath, jax.sharding.Mesh], Callable[[], tuple[str, str]]]
     folder: str
 
 

@@ -155,6 +155,7 @@ SPACE = SpaceEntry(
         feed=_feed,
         copy_into=autoencoder_folder.copy_into,
         batch=_batch,
+        hashes=autoencoder_folder.hashes,
         folder=autoencoder_folder.FOLDER,
     ),
 )

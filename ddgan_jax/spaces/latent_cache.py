@@ -1,14 +1,12 @@
 """Cache of encoded training data: encode a data set once, then read its latents from a file."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from flax import traverse_util
 from ml_collections import ConfigDict
 
 from ddgan_jax.config.stored import read_config
@@ -17,10 +15,11 @@ from ddgan_jax.core.types import Shape, Space
 from ddgan_jax.data import all_labels
 from ddgan_jax.data.source import Batch, Source
 from ddgan_jax.data.traversal import hash_of, images_of
-from ddgan_jax.interop.weight_files import content_hash
 from ddgan_jax.io.cache import cache_folder
+from ddgan_jax.io.run_folder import atomically
 from ddgan_jax.io.storage import as_path
 from ddgan_jax.parallel import mesh as meshes
+from ddgan_jax.spaces.autoencoder_folder import weights_hash
 
 CHUNK = 256  # images encoded per call
 
@@ -50,25 +49,27 @@ def encoded(
     Raises:
       UserError: the cache folder cannot be written to, or the file is damaged.
     """
-    weights = {
-        "/".join(path): np.asarray(leaf)
-        for path, leaf in traverse_util.flatten_dict(frozen["autoencoder"]).items()
-    }
     theirs = read_config(as_path(config.space.autoencoder))
     network = (sorted(theirs.autoencoder.to_dict().items()), theirs.dtype)
     sampled = ("log-variance",) if space.draw else ()
-    parts = (1, content_hash(weights), network, hash_of(source), config.data.flip, *sampled)
+    parts = (1, weights_hash(frozen), network, hash_of(source), config.data.flip, *sampled)
     name = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
     path = cache_folder() / "latents" / f"{name}.npy"
     halves = 2 if config.data.flip else 1
     if not path.is_file():
         _write(path, space, source, frozen, halves)
     try:
-        latents = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+        latents = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, OverflowError) as error:
         raise UserError(
             f"{path} cannot be read ({error}); delete it, and it will be written again"
         ) from None
+    wanted = (halves * source.size, *space.shape)
+    if latents.shape != wanted or latents.dtype != np.float32:
+        raise UserError(
+            f"{path} has {latents.dtype} {latents.shape}, and float32 {wanted} is needed; delete "
+            "it, and it will be written again"
+        )
     labels = all_labels(source)
 
     def take(indices: np.ndarray) -> Batch:
@@ -83,14 +84,20 @@ def encoded(
         in_memory=False,
     )
     channels = space.shape[-1] // (2 if space.draw else 1)
-    return result, _scale_of(latents[..., :channels], config.space.unit)
+    scale = _scale_of(latents[..., :channels], config.space.unit)
+    if not 0 < scale < float("inf"):
+        raise UserError(
+            f"the latents in {path} have scale {scale}, and a positive number is needed; the "
+            "autoencoder gives NaN, infinity or zeros only, or the file is damaged: then delete it"
+        )
+    return result, scale
 
 
 def _scale_of(latents: np.ndarray, unit: str) -> float:
     """The largest absolute latent, or with `unit` "deviation" the root mean square."""
     chunks = [latents[i : i + CHUNK] for i in range(0, len(latents), CHUNK)]  # memory-mapped
     if unit == "largest":
-        return max(float(np.abs(chunk).max()) for chunk in chunks)
+        return float(np.max([np.abs(chunk).max() for chunk in chunks]))  # NaN if there is one
     squares = sum(float(np.sum(np.square(chunk, dtype=np.float64))) for chunk in chunks)
     return float((squares / latents.size) ** 0.5)
 
@@ -107,28 +114,25 @@ def _write(
         "autoencoder": jax.device_put(jax.device_get(frozen["autoencoder"]), same),
         "scale": jax.device_put(np.float32(1), same),
     }
-    partial = path.with_name(f".{path.stem}.{jax.process_index()}.{os.getpid()}.npy")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         shape = (halves * source.size, *space.shape)
-        out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
-        done = 0
-        for half in range(halves):
-            for images in images_of(source, size):
-                seen = images[:, :, ::-1] if half else images
-                padded = np.resize(seen, (size, *seen.shape[1:]))
-                found = np.asarray(encode(meshes.shard_rows(padded, mesh), params))[: len(images)]
-                out[done : done + len(images)] = found
-                done += len(images)
-        out.flush()
-        os.replace(partial, path)
+        with atomically(path) as partial:
+            out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+            done = 0
+            for half in range(halves):
+                for images in images_of(source, size):
+                    seen = images[:, :, ::-1] if half else images
+                    padded = np.resize(seen, (size, *seen.shape[1:]))
+                    found = np.asarray(encode(meshes.shard_rows(padded, mesh), params))
+                    out[done : done + len(images)] = found[: len(images)]
+                    done += len(images)
+            out.flush()
     except OSError as error:
         raise UserError(
             f"{path.parent} cannot be written to: {error.strerror or error}; latents of the data "
             "are cached there, $DDGAN_CACHE names another folder"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def random_latents(key: jax.Array, shape: Shape, count: int) -> dict[str, jax.Array]:

@@ -12,17 +12,21 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import plugins
-from ddgan_jax.config.stored import check_same_run, read_config, save_config
+from ddgan_jax.config.fields import flatten
+from ddgan_jax.config.stored import read_config, save_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.train_step import Regularize, which_regularize
 from ddgan_jax.core.types import Array, TrainState
 from ddgan_jax.data.pipeline import batches
 from ddgan_jax.inference.outputs import outputs_of
+from ddgan_jax.inference.same_run import check_content
 from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.io import checkpoint, run_folder
-from ddgan_jax.io.storage import AnyPath, spooled
-from ddgan_jax.methods import complete_config, fields_of
+from ddgan_jax.io.read_json import read_lines
+from ddgan_jax.io.storage import AnyPath, check_name, is_remote, spooled
+from ddgan_jax.methods import complete_config
 from ddgan_jax.parallel import mesh as meshes
+from ddgan_jax.parallel.agreement import check_agreement
 from ddgan_jax.parallel.distributed import on_all_processes, on_process_zero
 from ddgan_jax.plotting import curves
 from ddgan_jax.plotting import grids as plots
@@ -34,7 +38,6 @@ from ddgan_jax.training.metrics_log import (
     Window,
     evaluation_line,
     progress_line,
-    read_lines,
 )
 from ddgan_jax.training.setup import Run, compiled_steps, describe, first_state, prepare
 from ddgan_jax.training.stop_signal import Stopped, StopSignal
@@ -55,7 +58,7 @@ def train(
     """Train a run in `workdir`, or resume it.
 
     Args:
-      config: config of the run; if the folder holds a run, `check_same_run` says what may differ.
+      config: config of the run; if the folder holds a run, `check_content` says what may differ.
       workdir: the run folder, created if it does not exist.
       say: prints a line.
       devices: devices to use; all if None.
@@ -70,14 +73,17 @@ def train(
     """
     if jax.process_index() != 0:
         say = _silent
+    check_agreement(started_with(config, workdir))
+    on_all_processes(lambda: check_name("--workdir", workdir))
     run = prepare(config, devices, workdir)
     config, evaluate = run.config, None
     if run.plan.eval:
         if make_evaluate is None:
             raise UserError("config.eval.every needs `make_evaluate`; 'never' is needed without it")
         evaluate = on_all_processes(lambda: make_evaluate(run))
-    changes = on_all_processes(lambda: changes_since(workdir, config))
+    changes = on_all_processes(lambda: changes_since(workdir, config, run))
     info = describe(run)
+    check_agreement({"the hash of the data": info["data"]["hash"]})
     for line in _description(run, info):
         say(line)
     for change in [*changes, *plugins.changes(workdir, config)]:
@@ -85,7 +91,7 @@ def train(
 
     with contextlib.ExitStack() as held:
         try:
-            on_process_zero(lambda: held.enter_context(run_folder.claimed(workdir)))
+            keep = on_process_zero(lambda: held.enter_context(run_folder.claimed(workdir)))
             if networks := find_space(config).frozen:
                 on_process_zero(lambda: networks.copy_into(config, run.frozen, workdir))
             manager = held.enter_context(checkpoint.opened(workdir, config.train.keep))
@@ -95,7 +101,7 @@ def train(
                 save_config(workdir, config)
                 plugins.save_copies(workdir, config)
                 run_folder.save_info(workdir, info)
-            return _loop(run, evaluate, workdir, state, window, manager, say)
+            return _loop(run, evaluate, workdir, state, window, manager, say, keep)
         except OSError as error:  # full disk, lost permission
             raise UserError(
                 f"--workdir={workdir} cannot be written to: {error.strerror or error}; its "
@@ -120,15 +126,29 @@ def _description(run: Run, info: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def changes_since(workdir: AnyPath, config: ConfigDict) -> list[str]:
+def started_with(config: ConfigDict, workdir: AnyPath) -> dict[str, str]:
+    """Everything that all processes of a run have to be started with, by name."""
+    values = {f"config.{name}": repr(value) for name, value in flatten(config).items()}
+    full = str(workdir) if is_remote(workdir) else os.path.abspath(workdir)
+    return {"--workdir": full, **values}
+
+
+def changes_since(workdir: AnyPath, config: ConfigDict, run: Run) -> list[str]:
     """Changes of the config since the run in `workdir` began, as lines.
 
+    A run without a checkpoint has nothing to protect, so its config may change in any way.
+
     Raises:
-      UserError: a change that is not allowed, so that `workdir` holds another run.
+      UserError: a change that is not allowed, so that `workdir` holds another run; or data that
+        have changed.
     """
     if (workdir / "config.json").exists():
+        if not run_folder.has_checkpoint(workdir):
+            return []
         saved = complete_config(read_config(workdir))
-        return check_same_run(workdir, saved, config, fields_of(config))
+        networks = find_space(config).frozen
+        hashes = networks.hashes(config, workdir, run.mesh) if networks else None
+        return check_content(workdir, saved, config, lambda: run.source, hashes, always=True)
     folder = workdir / "checkpoints"
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(
@@ -157,6 +177,7 @@ def _loop(
     window: Window,
     manager: Any,
     say: Say,
+    keep_lock: Callable[[], None] | None,
 ) -> int:
     """Train from `state` to the end of the run, or to a stop signal; returns the exit status."""
     plan, batch_size = run.plan, run.config.train.batch_size
@@ -246,6 +267,7 @@ def _loop(
                 with clock.pause():
                     if send:
                         send()  # before the checkpoint, so that the logs are complete up to it
+                    on_process_zero(keep_lock or _nothing)
                     checkpoint.save(manager, state, window.sums())
             if stopping and not last:
                 checkpoint.wait(manager)
@@ -307,6 +329,10 @@ def grid_sampler(run: Run) -> Callable[[TrainState], np.ndarray]:
         run.config.train.grid,
     )
     return lambda state: outputs.grid(sampling_params(state))
+
+
+def _nothing() -> None:
+    """Do nothing; the lock of all processes but the first."""
 
 
 def _silent(text: str) -> None:

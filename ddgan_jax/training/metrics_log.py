@@ -6,16 +6,18 @@ adds a TensorBoard events file.
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 import numpy as np
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array
+from ddgan_jax.io.read_json import MAX_BYTES_OF_LINES, read_lines, read_text
 from ddgan_jax.io.run_folder import write_atomically
 
 LOGS = ("metrics.jsonl", "evaluation.jsonl")
@@ -57,8 +59,7 @@ class MetricsLog:
         for folder in ("tensorboard", "samples"):
             (workdir / folder).mkdir(exist_ok=True)
         with contextlib.ExitStack() as files:
-            # Unbuffered, so that closing the file writes nothing and cannot fail.
-            self._file = files.enter_context(self.path.open("ab", buffering=0))
+            self._file = files.enter_context(append(self.path))
             self._board = EventsWriter(str(workdir / "tensorboard" / "events"), f".{start}")
             files.callback(self._board.close)
             # TensorBoard then hides the points that a killed run wrote after its last checkpoint.
@@ -72,7 +73,7 @@ class MetricsLog:
 
     def evaluation(self, step: int, scalars: Mapping[str, float]) -> None:
         """Write a line to `evaluation.jsonl`, and TensorBoard points named "eval/<name>"."""
-        with self.evaluations.open("ab", buffering=0) as file:
+        with append(self.evaluations) as file:
             file.write(_line(step, scalars))
         self._points(step, {f"eval/{name}": value for name, value in scalars.items()})
 
@@ -100,10 +101,13 @@ class MetricsLog:
         self._close()
 
 
-def read_lines(path: Path) -> list[dict[str, float]]:
-    """Read the lines of a JSONL file that are complete and have a "step"; [] without the file."""
-    lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
-    return [json.loads(line) for line in lines if line.endswith("\n") and _is_line(line)]
+def append(path: Path) -> BinaryIO:
+    """Open a file to append to, without following a link.
+
+    It is unbuffered, so that closing it writes nothing and cannot fail.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0)
 
 
 def _line(step: int, scalars: Mapping[str, float]) -> bytes:
@@ -112,19 +116,12 @@ def _line(step: int, scalars: Mapping[str, float]) -> bytes:
     return (json.dumps({"step": step, **rounded}) + "\n").encode()
 
 
-def _is_line(line: str) -> bool:
-    try:
-        return "step" in json.loads(line)
-    except (ValueError, TypeError):
-        return False
-
-
 def _drop_after(path: Path, start: int) -> None:
     """Delete the lines after step `start` from a JSONL file."""
     if path.is_file():
         kept = [line for line in read_lines(path) if line["step"] <= start]
         text = "".join(json.dumps(line) + "\n" for line in kept)
-        if text != path.read_text():
+        if text != read_text(path, limit=MAX_BYTES_OF_LINES):
             write_atomically(path, text)
 
 
@@ -134,7 +131,7 @@ def _seconds_at(path: Path, start: int) -> float:
     if not lines:
         return 0.0
     last = lines[-1]
-    return last["seconds"] * (start / last["step"])
+    return last["seconds"] * (start / max(last["step"], 1))
 
 
 class Window:

@@ -26,10 +26,12 @@ from ddgan_jax.core.types import (
 )
 from ddgan_jax.data import check_labels, load_source
 from ddgan_jax.data.source import Source
+from ddgan_jax.inference.same_run import fingerprint
 from ddgan_jax.io.storage import AnyPath
 from ddgan_jax.methods import Length, build_method, tracing, validate
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.parallel.distributed import on_all_processes
+from ddgan_jax.parallel.memory import check_fits
 from ddgan_jax.spaces import find_space
 from ddgan_jax.training.frozen import load_frozen, load_host
 
@@ -145,6 +147,7 @@ def prepare(
     )
     method, optimizers, create, shapes = assembled
     abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
+    on_all_processes(lambda: check_fits("the train state", abstract))
     feed, frozen = source, load_frozen(local, mesh, of_losses)
     if networks := find_space(local).frozen:
         feed, frozen = networks.feed(local, source, frozen)
@@ -202,7 +205,12 @@ def describe(run: Run) -> dict[str, Any]:
     return {
         "method": run.config.method,
         "parameters": count,
-        "data": {"name": source.name, "examples": source.size, "shape": list(source.shape)},
+        "data": {
+            "name": source.name,
+            "examples": source.size,
+            "shape": list(source.shape),
+            "hash": fingerprint(source),
+        },
         "steps": plan.total,
         "steps_per_epoch": plan.epoch,
         "devices": [str(d.device_kind) for d in run.mesh.devices.flat],

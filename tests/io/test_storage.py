@@ -169,3 +169,15 @@ def test_spooled_uploads_changed_files(tmp_path, monkeypatch):
     assert (workdir / "deep" / "b").read_text() == "more"
     with storage.spooled(tmp_path) as (folder, send):
         assert folder == tmp_path and send() is None
+
+
+@pytest.mark.cluster
+def test_four_samplers_into_one_folder(tmp_path):
+    """They are processes of their own, and each ends well."""
+    run, out = runs.trained(tmp_path / "run"), tmp_path / "out"
+    args = ["--mode=sample", f"--workdir={run}", f"--out={out}", "--num_images=4"]
+    started = [runs.start(*args) for _ in range(4)]
+    for process in started:
+        code, _, err = runs.finish(process)
+        assert code == 0, err
+    assert {path.name for path in out.iterdir()} == {"samples.png", "samples.npz"}

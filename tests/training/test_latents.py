@@ -344,3 +344,46 @@ def test_published_checkpoints(tmp_path, capfd):
     assert convert("lddgan", "lddgan_cifar10", [*fields, "space.scale=105"], *place) == 0
     shutil.rmtree(ae)
     assert float(load(tmp_path / "gan").frozen["scale"]) == 105
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", [None, "{}", '{"scale": 0}', '{"scale": "1"}'])
+def test_a_copy_without_a_scale_is_refused(finished, tmp_path, content, capfd):
+    _, done = finished
+    run = shutil.copytree(done, tmp_path / "run")
+    (run / "autoencoder" / "scale.json").unlink()
+    if content is not None:
+        (run / "autoencoder" / "scale.json").write_text(content)
+    fails(capfd, ["--mode=sample", f"--workdir={run}", "--num_images=1"], "scale.json", "scale")
+
+
+@pytest.mark.slow
+def test_an_autoencoder_that_moved_is_the_same_and_another_is_not(
+    autoencoder, finished, tmp_path, capfd
+):
+    _, done = finished
+    run = shutil.copytree(done, tmp_path / "run")
+    moved = shutil.copytree(autoencoder, tmp_path / "moved")
+    more = [f"--workdir={run}", "--config.train.duration=9 steps"]
+    ok(*more, f"--config.space.autoencoder={moved}")
+    assert "space.autoencoder" in capfd.readouterr().out
+    other = tmp_path / "other"
+    ok(*TINY_AUTOENCODER, "--config.seed=1", f"--workdir={other}")
+    args = [f"--workdir={run}", f"--config.space.autoencoder={other}"]
+    fails(capfd, args, "config.space.autoencoder", "another --workdir")
+
+
+@pytest.mark.slow
+def test_a_copy_of_a_run_without_a_checkpoint_does_not_hide_another_autoencoder(
+    autoencoder, finished, tmp_path
+):
+    _, done = finished
+    run = shutil.copytree(done, tmp_path / "run")
+    shutil.rmtree(run / "checkpoints")
+    other = tmp_path / "other"
+    ok(*TINY_AUTOENCODER, "--config.seed=1", f"--workdir={other}")
+    ok(*tiny_lddgan(other, "train.duration=1 steps"), f"--workdir={run}")
+    mesh = meshes.make_mesh()
+    config = complete_config(read_config(run))
+    copy, theirs = autoencoder_folder.hashes(config, run, mesh)()
+    assert copy == theirs
