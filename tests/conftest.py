@@ -1,6 +1,7 @@
 """Settings of all tests: eight CPU devices, strict dtype promotion, the longest files first."""
 
 import os
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,14 @@ import pytest
 
 from ddgan_jax.cli import environment
 
+# A shell that runs the tests in the background ignores these, and the started processes would too.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGUSR1, signal.SIG_DFL),
+):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, handler)
 os.environ["XLA_FLAGS"] = compiling.xla_flags()  # XLA reads it when it first compiles
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)

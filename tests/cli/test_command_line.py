@@ -29,6 +29,7 @@ def test_a_run_folder_holds_everything(run):
     assert runs.steps_saved(run) == [4, 8]
     assert not list(run.rglob("*tmp*")) and not (run / ".writable").exists()
     info = json.loads((run / "info.json").read_text())
+    assert len(info["data"].pop("hash")) == 16
     assert info["data"] == {"name": "digits", "examples": 1500, "shape": [8, 8, 1]}
     assert info["steps"] == 8 and info["steps_per_epoch"] == 1500 // 16
     sizes = {"gen": 0, "disc": 0}

@@ -138,11 +138,16 @@ def test_interrupts_in_the_first_seconds_of_commands(args, tmp_path):
         out = tmp_path / str(moment)
         process = runs.start(*(a.replace("OUT", str(out)) for a in args), module="ddgan_jax")
         time.sleep(moment)
+        if process.poll() == 0:  # done already
+            runs.finish(process)
+            continue
         process.send_signal(signal.SIGINT)
         code, _, err = runs.finish(process, timeout=60)
         if "init_import_site" in err:  # Python itself had not started yet
             continue
-        assert code == 130 and err in ("", "stopped by SIGINT\n"), (moment, code, err)
+        # Shells report 130 for both: the command's own status, and an end in Python's shutdown.
+        assert code in (130, -signal.SIGINT), (moment, code, err)
+        assert err in ("", "stopped by SIGINT\n"), (moment, code, err)
         left = [p.name for p in out.rglob("*") if "tmp" in p.name] if out.exists() else []
         # Training removes them when it resumes.
         assert not left or args[0].startswith("--config"), (

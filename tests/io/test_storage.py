@@ -143,7 +143,8 @@ def test_a_run_in_a_bucket_equals_one_on_a_disk(tmp_path, monkeypatch, capfd):
     assert (out / "samples.png").exists()
 
 
-def test_commands_that_need_a_disk_refuse_buckets(tmp_path, capfd):
+def test_commands_that_need_a_disk_refuse_buckets(tmp_path, capfd, monkeypatch):
+    bucket.install(monkeypatch, tmp_path)
     runs.fails(capfd, ["--mode=sample", "--workdir=gs://b/run"], "gs://b/run", "--out=FOLDER")
     args = ["--mode=sample", "--workdir=run", "--out=gs://b/out"]
     runs.fails(capfd, args, "--out=gs://b/out", "a folder on a disk")
