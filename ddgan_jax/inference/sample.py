@@ -54,7 +54,7 @@ def sample_to_folder(
     if jax.process_index() == 0:
         run_folder.check_writable("--out", out)  # before the long computation
     if jax.process_index() == 0:
-        say("compiling what draws the samples ...")
+        say("compiling the sampler ...")
     start = time.perf_counter()
     # Converted to uint8 batch by batch, which needs a quarter of the memory.
     batches = model.batches(jax.random.key(seed), count, labels=labels)

@@ -202,6 +202,14 @@ def _loop(
             log = MetricsLog(folder, start)
             files.callback(log.close)
         clock = Clock(start, plan.total, batch_size, log.seconds if log else 0.0)
+
+        def save(state: TrainState) -> None:
+            window.settle(advice)  # only finite states are saved
+            if send:
+                send()  # before the checkpoint, so that the logs are complete up to it
+            on_process_zero(keep_lock or _nothing)
+            checkpoint.save(manager, state, window.sums())
+
         for step in range(start + 1, plan.total + 1):
             variant = which_regularize(run.method, step - 1)
             batch, new = next(feed), variant not in compiled
@@ -215,10 +223,7 @@ def _loop(
                     )
                 except Stopped:
                     if step - 1 > start:
-                        window.settle(advice)
-                        if send:
-                            send()
-                        checkpoint.save(manager, state, window.sums())
+                        save(state)
                         checkpoint.wait(manager)
                     say(_stopped(step - 1, start))
                     return 128 + stop.number
@@ -245,7 +250,7 @@ def _loop(
                 window.settle(advice)  # waits for the step, which is part of the training time
                 with clock.pause():
                     if not drawn:
-                        say("compiling what draws the grid ...")
+                        say("compiling the sampler of the grid ...")
                     drawn = True
                     grid = plots.picture(draw(state))
                     if log:
@@ -263,12 +268,9 @@ def _loop(
                         line = {run.config.method: read_lines(log.evaluations)}
                         curves.draw(folder / "evaluation.png", line, "images")
             if step % plan.checkpoint == 0 or last or stopping:
-                window.settle(advice)  # only finite states are saved
+                window.settle(advice)  # waits for the step, which is part of the training time
                 with clock.pause():
-                    if send:
-                        send()  # before the checkpoint, so that the logs are complete up to it
-                    on_process_zero(keep_lock or _nothing)
-                    checkpoint.save(manager, state, window.sums())
+                    save(state)
             if stopping and not last:
                 checkpoint.wait(manager)
                 say(_stopped(step, start))

@@ -190,7 +190,7 @@ def test_lines_before_compilations_and_after_the_first_steps(tmp_path):
             "first train step: ",
             "step 10/12  loss: ",
             "step 12/12  loss: ",
-            "compiling what draws the grid",
+            "compiling the sampler of the grid",
         )
     ]
     assert at == sorted(at), said
