@@ -4,6 +4,8 @@ A config file is Python code with a function `get_config()` that returns an
 `ml_collections.ConfigDict`: the preset of a method (`ddgan_jax.presets`) with some fields changed.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from ddgan_jax.config.fields import (
@@ -41,6 +43,12 @@ BASE_FIELDS: dict[str, Field] = {
         1,
         open_high=True,
         help="decay per step of the averaged weights, which sampling uses",
+    ),
+    "ema_half_life": number(
+        0.0, help="half-life of the averaged weights in images, instead of ema_decay; 0: ema_decay"
+    ),
+    "ema_rampup": number(
+        0.0, help="the half-life is at most so many times the images seen so far; 0: no limit"
     ),
     "data.name": text(
         "digits", help="digits, gaussians25, stacked_mnist, npz:FILE, tfds:NAME[/CONFIG]"
@@ -126,13 +134,15 @@ def adam(
     beta1: float = 0.5,
     beta2: float = 0.9,
     eps: float = 1e-8,
-) -> dict[str, float]:
+    lazy_interval: int = 0,
+) -> dict[str, Any]:
     """Section `config.optim.<role>`: Adam with a learning rate that a cosine anneals.
 
     Args:
       learning_rate: learning rate at the start of the run.
       final_learning_rate: learning rate at the end; the rate changes once per epoch.
       beta1, beta2, eps: see Adam.
+      lazy_interval: k of a regularizer that takes a step of its own every k-th step; 0: none.
     """
     return dict(
         learning_rate=float(learning_rate),
@@ -140,6 +150,7 @@ def adam(
         beta1=float(beta1),
         beta2=float(beta2),
         eps=float(eps),
+        lazy_interval=lazy_interval,
     )
 
 
@@ -155,6 +166,13 @@ def adam_fields(role: str) -> dict[str, Field]:
             f"optim.{role}.beta1": number(REQUIRED, 0, 1, open_high=True, help="beta1 of Adam"),
             f"optim.{role}.beta2": number(REQUIRED, 0, 1, open_high=True, help="beta2 of Adam"),
             f"optim.{role}.eps": number(REQUIRED, 0, 1e3, open_low=True, help="eps of Adam"),
+            f"optim.{role}.lazy_interval": integer(
+                0,
+                0,
+                10**6,
+                help="k: Adam's rate times k / (k + 1), its betas to this power, for a regularizer "
+                "with a step of its own every k steps (lazy.own_step); 0: as given",
+            ),
         }
     )
 

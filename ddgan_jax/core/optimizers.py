@@ -31,6 +31,25 @@ def cosine_per_epoch(
     return schedule
 
 
+def _adam(rate: optax.Schedule, settings: Mapping[str, Any]) -> optax.GradientTransformation:
+    """Adam, made slower for a regularizer that takes a step of its own every k-th step.
+
+    There are (k + 1) / k times as many steps then. StyleGAN2 (Karras et al. 2020, appendix B)
+    multiplies the rate by k / (k + 1) and raises the betas to this power. The rate is annealed over
+    Adam's own steps.
+    """
+    k, c = settings["lazy_interval"], settings
+    if k == 0:
+        return optax.adam(rate, b1=c["beta1"], b2=c["beta2"], eps=c["eps"])
+    share = k / (k + 1)
+
+    def slower(step: Array) -> Array:
+        slowed: Array = share * jnp.asarray(rate(step))
+        return slowed
+
+    return optax.adam(slower, b1=c["beta1"] ** share, b2=c["beta2"] ** share, eps=c["eps"])
+
+
 def make_optimizers(
     optim: Mapping[str, Any], roles: tuple[str, ...], total_steps: int, steps_per_epoch: int
 ) -> dict[str, optax.GradientTransformation]:
@@ -41,5 +60,5 @@ def make_optimizers(
         rate = cosine_per_epoch(
             c.learning_rate, c.final_learning_rate, total_steps, steps_per_epoch
         )
-        optimizers[role] = optax.adam(rate, b1=c.beta1, b2=c.beta2, eps=c.eps)
+        optimizers[role] = _adam(rate, c)
     return optimizers

@@ -112,7 +112,10 @@ def _weights(model: Model, config: ConfigDict, workdir: Path) -> dict[str, Any]:
     if facts := converted(workdir):
         source = f"imported from {facts.get('file')} ({facts.get('source')})"
         return {"weights": f"{source}: {facts.get('holds', 'as in the file')}"}
-    averaged = f"moving average, decay {config.ema_decay}"
+    decay = f"decay {config.ema_decay}"
+    if config.ema_half_life:
+        decay = f"half-life {config.ema_half_life:g} images"
+    averaged = f"moving average, {decay}"
     return {
         "images_seen": model.step * config.train.batch_size,
         "weights": averaged if config.eval.weights == "ema" else "raw",

@@ -6,9 +6,18 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import REQUIRED, Field, Fields, adam, base
-from ddgan_jax.config.fields import choice, defaults, integer, number
+from ddgan_jax.config.fields import choice, defaults, flag, integer, number
 from ddgan_jax.core.losses import ADVERSARIAL_LOSSES
-from ddgan_jax.core.types import LossFn, Method, Phase, Shape
+from ddgan_jax.core.types import (
+    Array,
+    Aux,
+    Context,
+    LossFn,
+    Method,
+    Params,
+    Phase,
+    Shape,
+)
 
 
 class Length(NamedTuple):
@@ -60,9 +69,44 @@ class Penalties(NamedTuple):
         return Phase("disc", loss, regularizer if used else None, self.every)
 
 
+class Lazy(NamedTuple):
+    """How regularizers that are not applied in every step are applied.
+
+    Attributes:
+      scaled: they are multiplied by their interval.
+      own_step: they are minimized by gradient steps of their own, see `Phase.own_step`.
+    """
+
+    scaled: bool = False
+    own_step: bool = False
+
+    def applied_to(self, phase: Phase) -> Phase:
+        """The same phase with its regularizer applied so."""
+        regularizer = phase.regularizer
+        if regularizer is not None and self.scaled:
+            regularizer = _times(phase.regularize_every, regularizer)
+        return phase._replace(regularizer=regularizer, own_step=self.own_step)
+
+
+def _times(factor: float, loss: LossFn) -> LossFn:
+    def scaled(params: Params, context: Context) -> tuple[Array, Aux]:
+        value, aux = loss(params, context)
+        return factor * value, aux
+
+    return scaled
+
+
+LAZY_FIELDS: dict[str, Field] = {
+    "lazy.scaled": flag(
+        False, help="multiply R1, R2 and the path length penalty by their interval"
+    ),
+    "lazy.own_step": flag(
+        False, help="apply them in gradient steps of their own, after those of the losses"
+    ),
+}
 R1_FIELDS: dict[str, Field] = {
     "r1.gamma": number(REQUIRED, help="weight gamma / 2 of E||grad D||^2 at real data; 0: none"),
-    "r1.every": integer(REQUIRED, help="steps between two applications of R1 and R2, not rescaled"),
+    "r1.every": integer(REQUIRED, help="steps between two applications of R1 and R2"),
     "r2.gamma": number(0.0, help="weight gamma / 2 of E||grad D||^2 at fake data; 0: none"),
 }
 ADVERSARIAL_FIELDS: dict[str, Field] = {

@@ -8,6 +8,8 @@ from ddgan_jax.networks import (
     patchgan,
     resblock,
     resblock_unet,
+    stylegan2_discriminator,
+    stylegan2_generator,
     wavelet_ncsnpp,
 )
 from ddgan_jax.networks.entry import Network, build_network
@@ -18,6 +20,7 @@ __all__ = [
     "ENCODERS",
     "GENERATORS",
     "PATCH_DISCRIMINATORS",
+    "STYLE_GENERATORS",
     "Network",
     "build_network",
 ]
@@ -28,7 +31,12 @@ GENERATORS = {
     "resblock": resblock_unet.GENERATOR,
     "mlp": mlp.GENERATOR,
 }
-DISCRIMINATORS = {"resblock": resblock.DISCRIMINATOR, "mlp": mlp.DISCRIMINATOR}
+STYLE_GENERATORS = {"stylegan2": stylegan2_generator.GENERATOR}  # core.types.StyleGenerator
+DISCRIMINATORS = {
+    "resblock": resblock.DISCRIMINATOR,
+    "mlp": mlp.DISCRIMINATOR,
+    "stylegan2": stylegan2_discriminator.DISCRIMINATOR,
+}
 ENCODERS = {"resblock": encoder.RESBLOCK_ENCODER, "mlp": encoder.MLP_ENCODER}
 AUTOENCODERS = {
     "conv": autoencoder.CONV_AUTOENCODER,

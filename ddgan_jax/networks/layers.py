@@ -19,6 +19,11 @@ SQRT_HALF = math.sqrt(0.5)
 NEAR_ZERO = 1e-10  # variance scale of layers that start near zero but still pass gradients
 
 
+def full_precision(dtype: Dtype) -> Any:
+    """float32, or `dtype` if that is wider."""
+    return dtype if jnp.dtype(dtype).itemsize > 4 else jnp.float32
+
+
 def init_scale(scale: float) -> nn.initializers.Initializer:
     """Uniform variance scaling over the average of fan in and fan out, with variance `scale`."""
     return nn.initializers.variance_scaling(scale, "fan_avg", "uniform")
@@ -223,7 +228,7 @@ def minibatch_stddev(x: Array, group_size: int = 4) -> Array:
     """Append one channel: the mean standard deviation over groups of samples (Karras et al. 2018).
 
     Groups have g = min(B, group_size) samples; samples i and j are in the same group if
-    i = j mod B/g. The deviation is computed in float32.
+    i = j mod B/g. The deviation is computed in float32 at least.
 
     Args:
       x: [B, ..., C].
@@ -239,7 +244,7 @@ def minibatch_stddev(x: Array, group_size: int = 4) -> Array:
     group = min(batch, group_size)
     if batch % group:
         raise ValueError(f"minibatch stddev needs a batch divisible by {group}, got {batch}")
-    grouped = x.astype(jnp.float32).reshape((group, batch // group, *x.shape[1:]))
+    grouped = x.astype(full_precision(x.dtype)).reshape((group, batch // group, *x.shape[1:]))
     stddev = jnp.sqrt(jnp.var(grouped, axis=0) + 1e-8).mean(axis=tuple(range(1, x.ndim)))
     channel = jnp.tile(stddev, group).astype(x.dtype).reshape((batch,) + (1,) * (x.ndim - 1))
     return jnp.concatenate([x, jnp.broadcast_to(channel, (*x.shape[:-1], 1))], axis=-1)

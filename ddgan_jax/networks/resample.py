@@ -42,9 +42,9 @@ def _upsample_axis(x: Array, axis: int) -> Array:
     return pairs.reshape((*x.shape[:axis], 2 * size, *x.shape[axis + 1 :]))
 
 
-def _blur_axis(x: Array, axis: int) -> Array:
-    size = x.shape[axis] + 1
-    padded = _pad(x, axis, 2, 2)
+def _blur_axis(x: Array, axis: int, padding: int = 2) -> Array:
+    size = x.shape[axis] + 2 * padding - 3
+    padded = _pad(x, axis, padding, padding)
     taps = [tap * _slice(padded, axis, k, size) for k, tap in enumerate(_TAPS)]
     return sum(taps[1:], taps[0])
 
@@ -72,3 +72,11 @@ def blur(x: Array) -> Array:
     A 3x3 convolution of stride 2 without padding then gives [B, H/2, W/2, ...].
     """
     return _blur_axis(_blur_axis(x, 1), 2)
+
+
+def smooth(x: Array) -> Array:
+    """Filter with one zero of padding on each side and gain 4: [B, H, W, C] -> [B, H-1, W-1, C].
+
+    It follows a transposed 3x3 convolution of stride 2, [B, H, W, C] -> [B, 2H+1, 2W+1, C].
+    """
+    return 4 * _blur_axis(_blur_axis(x, 1, 1), 2, 1)
