@@ -136,6 +136,21 @@ def integer(low: int, high: int = 10**12, allowed: str = "") -> Callable[[str], 
     return convert
 
 
+def number(low: float, high: float) -> Callable[[str], float]:
+    """A flag that takes a number in [low, high]."""
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"is {text}; a number in [{low}, {high}] is needed")
+        return value
+
+    return convert
+
+
 def positive_number(text: str) -> float:
     """A flag that takes a finite number above 0."""
     try:

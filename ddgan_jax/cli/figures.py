@@ -4,7 +4,8 @@ Use the bundled digits:
   python -m ddgan_jax figures --out=docs
 Use the data of a config:
   python -m ddgan_jax figures --out=figures --config=configs/ddgan_mnist.py
-Also draw the intermediate images of a DDGAN, DifGAN or DDDG run:
+Also draw the intermediate images of a DDGAN, DifGAN or DDDG run, or the mixed styles of a run with
+StyleGAN2's generator:
   python -m ddgan_jax figures --out=figures --workdir=runs/difgan_digits
 """
 
@@ -30,7 +31,7 @@ def add_flags(parser: common.Parser) -> None:
     """Add the flags of the command."""
     parser.add_argument("--out", default="", metavar="FOLDER", help="folder of the figures")
     common.add_config(parser, "the bundled digits")
-    common.add_workdir(parser, "run folder whose intermediate images to draw")
+    common.add_workdir(parser, "run folder whose intermediate images, or mixed styles, to draw")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from ddgan_jax.diffusion.denoising_density import EXAMPLE
     from ddgan_jax.diffusion.forward_views import chain, discriminator_views
     from ddgan_jax.diffusion.instance_noise import InstanceNoise
+    from ddgan_jax.inference.mixing import style_mixing
     from ddgan_jax.inference.model import load
     from ddgan_jax.io.run_folder import check_writable
     from ddgan_jax.plotting.explanatory import draw_densities, draw_rows
@@ -57,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
     if len(source.shape) != 3:
         raise UserError(f"config.data.name is {data.name!r}; images are needed for figures")
     model = load(args.workdir) if args.workdir else None
-    path = intermediate_images(model, _SHOWN) if model else None
+    mixed = style_mixing(model, _SHOWN // 2, _SHOWN) if model and model.method.styles else None
+    path = intermediate_images(model, _SHOWN) if model and mixed is None else None
     check_writable("--out", out)
     stored = source.take(np.arange(min(_SHOWN, source.size)))["image"]
     images = pixels(source.shape).encode(jnp.asarray(stored), ())
@@ -68,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     draw_rows(out / "forward_diffusion_gan.png", np.asarray(views))
     if path is not None:
         draw_rows(out / "path.png", path)
+    if mixed is not None:
+        draw_rows(out / "style_mixing.png", np.moveaxis(mixed, 1, 0))
     return 0
 
 

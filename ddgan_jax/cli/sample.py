@@ -4,6 +4,8 @@ From the last checkpoint:
   python -m ddgan_jax sample --workdir=runs/digits --num_images=100
 One class of a class-conditional run (config.classes):
   python -m ddgan_jax sample --workdir=runs/dddg_digits --label=3
+Samples of less variety and higher quality, of a run with StyleGAN2's generator:
+  python -m ddgan_jax sample --workdir=runs/diffusion_stylegan2_digits --truncation=0.7
 From the weights that the package ships, or published ones (see convert --help):
   python -m ddgan_jax sample --workdir=ddgan_jax/pretrained/ddgan_digits --out=samples
 """
@@ -31,6 +33,13 @@ def add_flags(parser: common.Parser) -> None:
         default=-1,
         help="class to draw, in a class-conditional run; default: each in turn",
     )
+    add(
+        "--truncation",
+        type=common.number(0, 2),
+        default=1.0,
+        metavar="PSI",
+        help="w_average + PSI (w - w_average), for generators with styles; default: 1, none",
+    )
     add("--out", default="", metavar="FOLDER", help="output folder; default: WORKDIR/samples")
     common.add_step(parser)
     common.add_distributed(parser)
@@ -50,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         args.num_images,
         args.seed,
         label=None if args.label < 0 else args.label,
+        psi=args.truncation,
         step=common.step_of(args),
         config=config,
     )

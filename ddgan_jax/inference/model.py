@@ -19,7 +19,7 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, Method, Params, PyTree
 from ddgan_jax.data import load_source
 from ddgan_jax.inference.same_run import check_content
-from ddgan_jax.inference.sampling import compiled_sampler, ema_shapes, sample_batches
+from ddgan_jax.inference.sampling import compiled_sampler, ema_shapes, sample_batches, truncated
 from ddgan_jax.io import checkpoint, run_folder, storage
 from ddgan_jax.methods import METHODS, build_method, complete_config, validate
 from ddgan_jax.parallel import mesh as meshes
@@ -57,6 +57,8 @@ class Model(NamedTuple):
         count: int,
         batch_size: int | None = None,
         labels: Labels = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
     ) -> np.ndarray:
         """Draw samples.
 
@@ -69,15 +71,18 @@ class Model(NamedTuple):
             None: `config.sample.batch_size`.
           labels: classes for a class-conditional model: one for all samples, or int32 [count];
             None: drawn uniformly.
+          truncation_psi, truncation_cutoff: see `sampling.truncated`; for generators with styles.
 
         Returns:
           float32 [count, *shape]; images are in [-1, 1].
 
         Raises:
-          UserError: the method does not sample, the model does not know the labels, or `count` or
-            `batch_size` is below 1.
+          UserError: the method does not sample, the model does not know the labels, `count` or
+            `batch_size` is below 1, or see `sampling.truncated`.
         """
-        return np.concatenate(list(self.batches(key, count, batch_size, labels)), axis=0)
+        truncation = truncation_psi, truncation_cutoff
+        parts = self.batches(key, count, batch_size, labels, *truncation)
+        return np.concatenate(list(parts), axis=0)
 
     def batches(
         self,
@@ -85,11 +90,13 @@ class Model(NamedTuple):
         count: int,
         batch_size: int | None = None,
         labels: Labels = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
     ) -> Iterator[np.ndarray]:
         """Iterate over the samples of `sample` in batches, for more than fit in memory.
 
         Args:
-          key, count, batch_size, labels: see `sample`.
+          key, count, batch_size, labels, truncation_psi, truncation_cutoff: see `sample`.
 
         Returns:
           Iterator of float32 [b, *shape] with b <= batch_size.
@@ -106,7 +113,10 @@ class Model(NamedTuple):
         if labels is not None and not self.classes:
             raise UserError("labels are given; none are needed, this model is unconditional")
         asked = None if labels is None else self._labels(labels, count)
-        compiled = compiled_sampler(self.method, self.mesh, with_labels=asked is not None)
+        method = self.method
+        if truncation_psi != 1 or truncation_cutoff is not None:
+            method = truncated(method, truncation_psi, truncation_cutoff)
+        compiled = compiled_sampler(method, self.mesh, with_labels=asked is not None)
         return sample_batches(compiled, self.params, self.frozen, key, count, size, asked)
 
     def encode(self, images: np.ndarray, labels: Labels = None) -> np.ndarray:

@@ -25,6 +25,7 @@ def sample_to_folder(
     seed: int,
     *,
     label: int | None = None,
+    psi: float = 1.0,
     step: int | None = None,
     config: ConfigDict | None = None,
     say: Callable[[str], None] = print,
@@ -32,7 +33,7 @@ def sample_to_folder(
     """Write `samples.png` and `samples.npz`.
 
     The npz has "images" (uint8; points are float32), "seed", "step" and, for a class-conditional
-    model, "labels" int32.
+    model, "labels" int32, and with truncation "truncation_psi".
 
     Args:
       workdir: the run folder.
@@ -40,6 +41,7 @@ def sample_to_folder(
       count: number of samples.
       seed: seed of the samples; sample i depends on (seed, i) and its label only.
       label: class of all samples; None: each class in turn.
+      psi: truncation, see `sampling.truncated`.
       step: checkpoint step; None for the latest.
       config: see `model.load`.
       say: prints a line.
@@ -48,6 +50,11 @@ def sample_to_folder(
       UserError: see `model.load`; the model does not know `label`; or `out` cannot be written to.
     """
     model = load(workdir, step, config)
+    if psi != 1 and model.method.styles is None:
+        raise UserError(
+            f"--truncation is {psi:g}; 1 is needed, since the generator of --workdir={workdir} has "
+            "no styles"
+        )
     labels = None if label is None else np.full(count, label, np.int32)
     if labels is None and model.classes:
         labels = np.arange(count, dtype=np.int32) % model.classes
@@ -57,7 +64,7 @@ def sample_to_folder(
         say("compiling the sampler ...")
     start = time.perf_counter()
     # Converted to uint8 batch by batch, which needs a quarter of the memory.
-    batches = model.batches(jax.random.key(seed), count, labels=labels)
+    batches = model.batches(jax.random.key(seed), count, labels=labels, truncation_psi=psi)
     stored = np.concatenate([to_uint8(b) if b.ndim == 4 else b for b in batches])
     seconds = time.perf_counter() - start
     if jax.process_index() == 0:
@@ -67,6 +74,7 @@ def sample_to_folder(
             "step": model.step,
         }
         found |= {} if labels is None else {"labels": labels}
+        found |= {} if psi == 1 else {"truncation_psi": psi}
         png, npz = out / "samples.png", out / "samples.npz"
         try:
             with run_folder.atomically(png) as path:

@@ -50,6 +50,34 @@ def ema_shapes(method: Method, config: ConfigDict) -> dict[str, PyTree]:
     return shapes
 
 
+def truncated(method: Method, psi: float, cutoff: int | None = None) -> Method:
+    """The same method, whose samples are truncated: w_average + psi (w - w_average).
+
+    Args:
+      method: a method whose generator has styles.
+      psi: 1 changes nothing; smaller values give samples of less variety and higher quality.
+      cutoff: number of layers that get the truncated w, from the coarsest on; None: all.
+
+    Raises:
+      UserError: the generator has no styles, psi is not in [0, 2] or cutoff is below 1.
+    """
+    if not 0 <= psi <= 2:
+        raise UserError(f"truncation_psi is {psi}; a number in [0, 2] is needed")
+    if cutoff is not None and cutoff < 1:
+        raise UserError(f"truncation_cutoff is {cutoff}; a positive integer is needed")
+    styles = method.styles
+    if styles is None:
+        raise UserError(
+            "truncation is for generators with styles (gen.network 'stylegan2'), which this run "
+            "does not have"
+        )
+
+    def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
+        return styles.sample(params, keys, frozen, labels, psi, cutoff)
+
+    return method._replace(sample=sample)
+
+
 def compiled_sampler(method: Method, mesh: jax.sharding.Mesh, with_labels: bool = False) -> Any:
     """Compile `method.sample`: keys (and labels) are sharded over the devices, samples replicated.
 

@@ -19,8 +19,8 @@ from ddgan_jax.core.types import Array, Aux, Carry, Context, Method, Params, Pha
 from ddgan_jax.diffusion import instance_noise
 from ddgan_jax.diffusion.instance_noise import InstanceNoise, NoiseState
 from ddgan_jax.methods import gan as gan_method
-from ddgan_jax.methods.entry import Length, MethodEntry, Penalties
-from ddgan_jax.methods.gan import GAN, ONE_TURN_EACH, Turns, gan, make_gan
+from ddgan_jax.methods.entry import ONE_TURN_EACH, Length, MethodEntry, Penalties, Turns
+from ddgan_jax.methods.gan import GAN, gan, make_gan
 
 
 def make_diffusion_gan(

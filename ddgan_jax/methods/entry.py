@@ -96,6 +96,35 @@ def _times(factor: float, loss: LossFn) -> LossFn:
     return scaled
 
 
+class Turns(NamedTuple):
+    """The players' turns.
+
+    Attributes:
+      disc_steps: k, steps of the discriminator for each of the generator; divides the batch.
+      gen_first: whether the generator moves before the discriminator.
+      lazy: how regularizers are applied.
+      path_every: steps between two applications of the path length penalty.
+    """
+
+    disc_steps: int = 1
+    gen_first: bool = False
+    lazy: Lazy = Lazy()
+    path_every: int = 4
+
+    @classmethod
+    def from_config(cls, config: ConfigDict) -> "Turns":
+        """The turns that a complete config describes."""
+        return cls(
+            config.adversarial.disc_steps,
+            config.adversarial.order == "gen_first",
+            Lazy(config.lazy.scaled, config.lazy.own_step),
+            config.path_length.every,
+        )
+
+
+ONE_TURN_EACH = Turns()
+
+
 LAZY_FIELDS: dict[str, Field] = {
     "lazy.scaled": flag(
         False, help="multiply R1, R2 and the path length penalty by their interval"

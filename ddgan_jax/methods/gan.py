@@ -58,10 +58,11 @@ from ddgan_jax.methods.conditioning import (
 from ddgan_jax.methods.entry import (
     ADVERSARIAL_FIELDS,
     LAZY_FIELDS,
-    Lazy,
+    ONE_TURN_EACH,
     Length,
     MethodEntry,
     Penalties,
+    Turns,
     adversarial_preset,
 )
 from ddgan_jax.methods.styles import StyleParts
@@ -219,35 +220,6 @@ def on_part(loss: LossFn, part: int, parts: int) -> LossFn:
         return loss(params, context._replace(batch=batch, carry=carry))
 
     return of_part
-
-
-class Turns(NamedTuple):
-    """The players' turns.
-
-    Attributes:
-      disc_steps: k, steps of the discriminator for each of the generator; divides the batch.
-      gen_first: whether the generator moves before the discriminator.
-      lazy: how regularizers are applied.
-      path_every: steps between two applications of the path length penalty.
-    """
-
-    disc_steps: int = 1
-    gen_first: bool = False
-    lazy: Lazy = Lazy()
-    path_every: int = 4
-
-    @classmethod
-    def from_config(cls, config: ConfigDict) -> "Turns":
-        """The turns that a complete config describes."""
-        return cls(
-            config.adversarial.disc_steps,
-            config.adversarial.order == "gen_first",
-            Lazy(config.lazy.scaled, config.lazy.own_step),
-            config.path_length.every,
-        )
-
-
-ONE_TURN_EACH = Turns()
 
 
 def make_gan(parts: GAN, penalties: Penalties, turns: Turns = ONE_TURN_EACH) -> Method:

@@ -19,8 +19,8 @@ from ddgan_jax.diffusion.instance_noise import InstanceNoise
 from ddgan_jax.methods import build_method
 from ddgan_jax.methods.diffusion_gan import make_diffusion_gan
 from ddgan_jax.methods.difgan import make_difgan, normalized
-from ddgan_jax.methods.entry import Penalties
-from ddgan_jax.methods.gan import GAN, Turns, make_gan
+from ddgan_jax.methods.entry import Penalties, Turns
+from ddgan_jax.methods.gan import GAN, make_gan
 from ddgan_jax.presets import diffusion_gan, difgan, gan
 from ddgan_jax.spaces.pixels import pixels
 
