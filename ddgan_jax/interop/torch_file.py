@@ -54,7 +54,7 @@ class _StorageType(NamedTuple):
     name: str
 
 
-class _Storage(NamedTuple):
+class Storage(NamedTuple):
     """A block of memory that tensors refer to; `size` counts elements."""
 
     key: str
@@ -65,7 +65,7 @@ class _Storage(NamedTuple):
 class Tensor(NamedTuple):
     """A tensor of a file: a view of a storage; offset and strides count elements."""
 
-    storage: _Storage
+    storage: Storage
     offset: int
     shape: Shape
     strides: tuple[int, ...]
@@ -77,7 +77,7 @@ class _Tensor:
     __slots__ = ()
 
     def __call__(
-        self, storage: _Storage, offset: int, shape: Shape, strides: tuple[int, ...], *_: object
+        self, storage: Storage, offset: int, shape: Shape, strides: tuple[int, ...], *_: object
     ) -> Tensor:
         return Tensor(storage, offset, shape, strides)
 
@@ -120,15 +120,28 @@ class _Inert:
     __setstate__ = __setitem__ = append = extend = add = _ignore
 
 
-class _Unpickler(pickle.Unpickler):
-    """Unpickler that builds `Tensor`s and collects the storages they refer to, by key."""
+class InertDict(dict[Any, Any]):
+    """Replaces classes that are dictionaries: keeps the items, ignores attributes."""
 
-    def __init__(self, file: BinaryIO):
-        super().__init__(BytesIO(next_pickle(file)), encoding="utf-8")
-        self.storages: dict[str, _Storage] = {}
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        """Do nothing."""
+
+
+class Unpickler(pickle.Unpickler):
+    """Unpickler that builds `Tensor`s and collects the storages they refer to, by key.
+
+    Its pickle has been read by `pickles.next_pickle`.
+    """
+
+    def __init__(self, data: bytes):
+        super().__init__(BytesIO(data), encoding="utf-8")
+        self.storages: dict[str, Storage] = {}
         self.classes: dict[str, type[_Inert]] = {}
 
     def find_class(self, module: str, name: str) -> object:
+        """What a name of the pickle stands for; inert if it is unknown."""
         if module == "torch" and name in _STORAGES:
             return _StorageType(name)
         full = f"{module}.{name}"
@@ -140,11 +153,12 @@ class _Unpickler(pickle.Unpickler):
             self.classes[full] = type("_Inert", (_Inert,), {"kind": full})
         return self.classes[full]
 
-    def persistent_load(self, pid: tuple[Any, ...]) -> _Storage:
+    def persistent_load(self, pid: tuple[Any, ...]) -> Storage:
+        """The storage that an identifier describes."""
         kind, storage_type, key, _, size, *view = pid
         if kind != "storage" or any(v is not None for v in view):
             raise pickle.UnpicklingError(f"it contains an unknown {kind}")
-        storage = _Storage(key, _STORAGES[storage_type.name], size)
+        storage = Storage(key, _STORAGES[storage_type.name], size)
         self.storages[key] = storage
         return storage
 
@@ -163,7 +177,7 @@ def _read_zip(file: BinaryIO, pick: Pick) -> dict[str, np.ndarray]:
             raise ValueError("written by a big-endian machine")
         if archive.getinfo(pickles[0]).file_size > LARGEST_PICKLE:
             raise ValueError(f"its pickle has more than {LARGEST_PICKLE:,} bytes")
-        tensors = pick(_Unpickler(BytesIO(archive.read(pickles[0]))).load())
+        tensors = pick(_load(BytesIO(archive.read(pickles[0]))))
         storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
         data = {}
         for key, storage in storages.items():
@@ -172,29 +186,65 @@ def _read_zip(file: BinaryIO, pick: Pick) -> dict[str, np.ndarray]:
             if member.file_size != member.compress_size:
                 raise ValueError(f"{member.filename} is compressed, as PyTorch does not write it")
             data[key] = np.frombuffer(archive.read(member), storage.dtype)
-    return {name: _array(tensor, data) for name, tensor in tensors.items()}
+    return {name: array_of(tensor, data) for name, tensor in tensors.items()}
+
+
+def _load(file: BinaryIO) -> Any:
+    return Unpickler(next_pickle(file)).load()
+
+
+def _open_stream(file: BinaryIO) -> Unpickler:
+    """The unpickler of the stream's contents, after a check of what comes before them."""
+    if _load(file) != _STREAM_MAGIC:
+        raise ValueError("no magic number")
+    _version, machine = _load(file), _load(file)
+    if not machine["little_endian"]:
+        raise ValueError("written by a big-endian machine")
+    return Unpickler(next_pickle(file))
+
+
+def _stream_data(file: BinaryIO, storages: Mapping[str, Storage]) -> dict[str, np.ndarray]:
+    """The contents of the storages, which come last in a stream."""
+    data = {}
+    for key in _load(file):
+        dtype = storages[key].dtype
+        size = int.from_bytes(file.read(8), "little")
+        begin = file.tell()
+        left = file.seek(0, os.SEEK_END) - begin
+        file.seek(begin)
+        if size != storages[key].size or size * dtype.itemsize > left:
+            raise ValueError("cut short or damaged")
+        data[key] = np.frombuffer(file.read(size * dtype.itemsize), dtype)
+    return data
 
 
 def _read_stream(file: BinaryIO, pick: Pick) -> dict[str, np.ndarray]:
-    if _Unpickler(file).load() != _STREAM_MAGIC:
-        raise ValueError("no magic number")
-    _version, machine = _Unpickler(file).load(), _Unpickler(file).load()
-    if not machine["little_endian"]:
-        raise ValueError("written by a big-endian machine")
-    unpickler = _Unpickler(file)
+    unpickler = _open_stream(file)
     tensors = pick(unpickler.load())
-    data = {}
-    for key in _Unpickler(file).load():
-        dtype = unpickler.storages[key].dtype
-        size = int.from_bytes(file.read(8), "little")
-        left = os.fstat(file.fileno()).st_size - file.tell()
-        if size != unpickler.storages[key].size or size * dtype.itemsize > left:
-            raise ValueError("cut short or damaged")
-        data[key] = np.frombuffer(file.read(size * dtype.itemsize), dtype)
-    return {name: _array(tensor, data) for name, tensor in tensors.items()}
+    data = _stream_data(file, unpickler.storages)
+    return {name: array_of(tensor, data) for name, tensor in tensors.items()}
 
 
-def _array(tensor: Tensor, data: Mapping[str, np.ndarray]) -> np.ndarray:
+def read_storage(stream: bytes) -> np.ndarray:
+    """The storage that a stream holds by itself, as tensors are pickled without `torch.save`.
+
+    Raises:
+      Exception: of any kind, if the stream is damaged.
+    """
+    file = BytesIO(stream)
+    unpickler = _open_stream(file)
+    storage = unpickler.load()
+    if not isinstance(storage, Storage):
+        raise ValueError(f"a {_kind(storage)}, not a storage")
+    return _stream_data(file, unpickler.storages)[storage.key]
+
+
+def array_of(tensor: Tensor, data: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The elements of a tensor, of the storages in `data`, by key.
+
+    Raises:
+      ValueError: it has elements outside of its storage.
+    """
     flat = data[tensor.storage.key]
     # as_strided does not check the view against the memory.
     last = tensor.offset + sum(
