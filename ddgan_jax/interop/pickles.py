@@ -44,7 +44,7 @@ class _Bounded:
     def _take(self, wanted: int) -> None:
         self.left -= wanted
         if self.left < 0:
-            if self.cut_short:
+            if self.cut_short and wanted <= self.largest:
                 raise ValueError("cut short, or a size in it is wrong")
             raise ValueError(f"its pickle has more than {self.largest:,} bytes")
 

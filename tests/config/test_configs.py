@@ -26,7 +26,10 @@ from ddgan_jax.spaces import build_space
 # Large configs last: of configs that differ only in sizes, the step of the first is traced.
 CONFIGS = sorted(
     (Path(__file__).resolve().parents[2] / "configs").glob("*.py"),
-    key=lambda path: (("cifar10" in path.stem) + 2 * ("256" in path.stem), path.stem),
+    key=lambda path: (
+        bool(re.search("cifar10|64|stl10", path.stem)) + 2 * bool(re.search("256|ffhq", path.stem)),
+        path.stem,
+    ),
 )
 HEADER = ("Command:", "Hardware:", "Time:", "Expected:", "Source:")
 PARAMETERS = {  # exact, as published
@@ -37,6 +40,10 @@ PARAMETERS = {  # exact, as published
     "ddgan_celebahq256": {"gen": 39_726_979, "disc": 27_737_217},
     "ddgan_lsun_church256": {"gen": 39_726_979, "disc": 27_737_217},
     "wddgan_cifar10": {"gen": 33_370_124},
+    "diffusion_stylegan2_cifar10": {"gen": 19_947_539, "disc": 23_085_056},
+    "diffusion_stylegan2_stl10": {"gen": 23_819_544, "disc": 25_771_776},
+    "diffusion_stylegan2_celeba64": {"gen": 23_819_544, "disc": 25_771_776},
+    "diffusion_stylegan2_lsun_church256": {"gen": 24_767_458, "disc": 26_365_504},
     "wddgan_celebahq256": {"gen": 31_485_452},
     "wddgan_lsun_church256": {"gen": 31_485_452},
 }
@@ -52,7 +59,9 @@ VARIANTS: dict[str, dict[str, dict[str, int]]] = {
     "wddgan_celebahq256": {"released": {"gen": 31_485_452}},
 }
 # Configs with convolutions take seconds to trace; the quick tests have one of them.
-SLOW = {p.stem for p in CONFIGS if re.search("_mnist|_cifar10|256", p.stem)} - {"ddgan_mnist"}
+SLOW = {p.stem for p in CONFIGS if re.search("_mnist|_cifar10|256|stylegan2", p.stem)} - {
+    "ddgan_mnist"
+}
 SHAPES = {p.stem: (2,) for p in CONFIGS if p.stem.endswith("_toy2d")} | {
     p.stem: (8, 8, 1) for p in CONFIGS if p.stem.endswith("_digits")
 }
@@ -93,7 +102,7 @@ def kind_of(config, accumulate):
     """All settings of a step except sizes: configs of the same kind have the same step."""
     kinds = {"accumulate": accumulate > 1}
     for name, value in traverse_util.flatten_dict(config.to_dict(), sep=".").items():
-        if not re.match(r"data\.|eval\.|sample\.|train\.|space\.autoencoder", name):
+        if not re.match(r"data\.|eval\.|sample\.|train\.|ema_|space\.autoencoder", name):
             kinds[name] = value if isinstance(value, str | bool) else bool(value)
     return tuple(sorted(kinds.items()))
 
