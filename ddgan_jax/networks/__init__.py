@@ -8,6 +8,7 @@ from ddgan_jax.networks import (
     patchgan,
     resblock,
     resblock_unet,
+    uvit,
     wavelet_ncsnpp,
 )
 from ddgan_jax.networks.entry import Network, build_network
@@ -26,6 +27,7 @@ GENERATORS = {
     "ncsnpp": ncsnpp.GENERATOR,
     "wavelet_ncsnpp": wavelet_ncsnpp.GENERATOR,
     "resblock": resblock_unet.GENERATOR,
+    "uvit": uvit.GENERATOR,
     "mlp": mlp.GENERATOR,
 }
 DISCRIMINATORS = {"resblock": resblock.DISCRIMINATOR, "mlp": mlp.DISCRIMINATOR}

@@ -70,7 +70,7 @@ class Network(NamedTuple):
     stddev_group: Callable[[Any], int] = lambda module: 1
 
 
-_POSITIVE = ("width", "t_width", "z_width", "blocks", "group")
+_POSITIVE = ("width", "t_width", "z_width", "blocks", "group", "heads", "patch")
 
 
 def build_network(
