@@ -33,7 +33,7 @@ def backbone_entries(tree: Tree) -> Entries:
     Args:
       tree: its parameters, or their shapes.
     """
-    entries = (Entry("pos_embed", ("positions",), "same"),)
+    entries: Entries = (Entry("pos_embed", ("positions",), "same"),)
     entries += layer("patch_embed.proj", "patches", tree)
     for i, path in enumerate(("t_0", "t_1")):
         if path in tree:

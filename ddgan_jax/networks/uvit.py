@@ -48,7 +48,8 @@ def time_token(t: Array, width: int) -> Array:
 def layer_norm(x: Array, dtype: Dtype, name: str) -> Array:
     """Layer norm of x [..., D] in float32 or more; for use within a compact module."""
     norm = nn.LayerNorm(epsilon=1e-5, dtype=_precise(dtype), name=name)
-    return norm(x.astype(_precise(dtype))).astype(dtype)
+    result: Array = norm(x.astype(_precise(dtype))).astype(dtype)
+    return result
 
 
 class AdaptiveLayerNorm(nn.Module):
@@ -153,10 +154,9 @@ class UViT(nn.Module):
         emb = embed_latent(z, self.z_width, self.z_layers, **kwargs)
         token = time_token(t, self.width).astype(self.dtype)
         if self.t_layers:
-            token = nn.silu(
-                nn.Dense(4 * self.width, kernel_init=_INIT, name="t_0", **kwargs)(token)
-            )
-            token = nn.Dense(self.width, kernel_init=_INIT, name="t_1", **kwargs)(token)
+            layers = dict(kernel_init=_INIT, dtype=self.dtype)
+            token = nn.silu(nn.Dense(4 * self.width, name="t_0", **layers)(token))
+            token = nn.Dense(self.width, name="t_1", **layers)(token)
 
         size = (self.patch, self.patch)
         patches = nn.Conv(

@@ -81,7 +81,7 @@ def test_weights_of_another_size_are_refused():
     x, t, z = jnp.zeros((1, 8, 8, 4)), jnp.zeros(1, jnp.int32), jnp.zeros((1, 5))
     module = UViT(**SMALL | dict(patch=4))
     params = jax.eval_shape(module.init, jax.random.key(0), x, t, z)["params"]
-    with pytest.raises(UserError, match="'pos_embed'.*another architecture"):
+    with pytest.raises(UserError, match=r"'pos_embed'.*another architecture"):
         with_backbone(params, arrays)
 
 
