@@ -10,6 +10,7 @@ from ddgan_jax.networks import (
     resblock_unet,
     stylegan2_discriminator,
     stylegan2_generator,
+    uvit,
     wavelet_ncsnpp,
 )
 from ddgan_jax.networks.entry import Network, build_network
@@ -29,6 +30,7 @@ GENERATORS = {
     "ncsnpp": ncsnpp.GENERATOR,
     "wavelet_ncsnpp": wavelet_ncsnpp.GENERATOR,
     "resblock": resblock_unet.GENERATOR,
+    "uvit": uvit.GENERATOR,
     "mlp": mlp.GENERATOR,
 }
 STYLE_GENERATORS = {"stylegan2": stylegan2_generator.GENERATOR}  # core.types.StyleGenerator

@@ -72,7 +72,7 @@ class Network(NamedTuple):
     styles: bool = False
 
 
-_POSITIVE = ("width", "t_width", "z_width", "blocks", "group")
+_POSITIVE = ("width", "t_width", "z_width", "blocks", "group", "heads", "patch")
 
 
 def build_network(

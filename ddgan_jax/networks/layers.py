@@ -163,7 +163,8 @@ class GroupNorm(nn.Module):
         return normalized
 
 
-def _one_then_zero(key: Array, shape: Shape, dtype: Dtype = jnp.float32) -> Array:
+def one_then_zero(key: Array, shape: Shape, dtype: Dtype = jnp.float32) -> Array:
+    """Initialize the bias of a layer that predicts scales and shifts: ones, then zeros."""
     del key
     half = shape[0] // 2
     return jnp.concatenate([jnp.ones(half, dtype), jnp.zeros(shape[0] - half, dtype)])
@@ -185,7 +186,7 @@ class AdaptiveGroupNorm(nn.Module):
             2 * x.shape[-1],
             equalized=self.equalized,
             dtype=self.dtype,
-            bias_init=_one_then_zero,
+            bias_init=one_then_zero,
             name="style",
         )(emb)
         scale, shift = jnp.split(style[:, None, None, :], 2, axis=-1)

@@ -1,4 +1,4 @@
-"""FIR resampling with the normalized filter (1, 3, 3, 1) and zero padding.
+"""FIR resampling with the normalized filter (1, 3, 3, 1) and zero padding, and folding of pixels.
 
 The filter is separable, so it is applied as sums of shifted arrays along each axis. On CPU this is
 more than ten times as fast as a grouped convolution, including its gradients.
@@ -80,3 +80,27 @@ def smooth(x: Array) -> Array:
     It follows a transposed 3x3 convolution of stride 2, [B, H, W, C] -> [B, 2H+1, 2W+1, C].
     """
     return 4 * _blur_axis(_blur_axis(x, 1, 1), 2, 1)
+
+
+def fold(x: Array, size: int) -> Array:
+    """Move squares of size x size pixels into channels; `unfold` is the inverse.
+
+    Args:
+      x: [B, H, W, C]; H and W are multiples of `size`.
+      size: height and width of a square; 1 returns x.
+
+    Returns:
+      [B, H/size, W/size, size size C]; channel (i size + j) C + c is channel c of pixel (i, j) of
+      the square.
+    """
+    batch, height, width, channels = x.shape
+    h, w = height // size, width // size
+    squares = x.reshape(batch, h, size, w, size, channels).transpose(0, 1, 3, 2, 4, 5)
+    return squares.reshape(batch, h, w, size * size * channels)
+
+
+def unfold(x: Array, size: int) -> Array:
+    """The inverse of `fold`: [B, h, w, size size C] -> [B, size h, size w, C]."""
+    batch, height, width, channels = x.shape
+    squares = x.reshape(batch, height, width, size, size, channels // (size * size))
+    return squares.transpose(0, 1, 3, 2, 4, 5).reshape(batch, size * height, size * width, -1)

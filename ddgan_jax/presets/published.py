@@ -100,6 +100,16 @@ CIFAR10_AT_16: dict[str, Any] = CIFAR10 | dict(
     ),
 )
 
+# Generators of LDDGAN's appendix C. The paper gives their parameters, with the decoder, not their
+# sizes; these sizes are ours and have as many within 1 %.
+
+_UVIT: dict[str, Any] = dict(network="uvit", patch=2, z_width=256, z_layers=4, remat=False)
+UVIT: dict[str, dict[str, Any]] = {
+    "uvit_tiny": _UVIT | dict(width=256, blocks=8, heads=4),
+    "uvit_mid": _UVIT | dict(width=384, blocks=7, heads=6),
+    "uvit_large": _UVIT | dict(width=400, blocks=9, heads=8),
+}
+
 # DDDG on MNIST at 32x32: the degradation of the paper, and our networks.
 
 DDDG_MNIST: dict[str, Any] = dict(
