@@ -41,6 +41,7 @@ COMMANDS = _commands(
     benchmark="measure speed, FLOPs and memory of training and sampling",
     scaling="predict and measure how a run scales over devices",
     figures="draw the figures that explain the methods",
+    configs="list the configs that come with the package",
     fields="list the fields of a config with their meaning",
     digits="quality of 8x8 digit samples",
     modes="mode coverage of samples of 25 Gaussians or stacked MNIST",
@@ -52,7 +53,7 @@ COMMANDS = _commands(
 
 _EXAMPLES = """\
 Train, then draw samples:
-  python -m ddgan_jax train --config=configs/ddgan_digits.py --workdir=runs/digits
+  python -m ddgan_jax train --config=ddgan_digits --workdir=runs/digits
   python -m ddgan_jax sample --workdir=runs/digits --num_images=100
 Change any field of the config:
   ... --config.optim.gen.learning_rate=1e-4 --config.train.duration="20 epochs"

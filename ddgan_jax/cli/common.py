@@ -9,11 +9,13 @@ from typing import NoReturn
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import plugins
-from ddgan_jax.config.overrides import load_config_file, override
+from ddgan_jax.config.base import BASE_FIELDS, adam_fields
+from ddgan_jax.config.overrides import load_config_file, meant, override
 from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.io.storage import AnyPath, as_path, local_path
 
 LARGEST_SEED = 2**32 - 1
+MOST_SEEDS = 1_000_000
 
 
 class Parser(argparse.ArgumentParser):
@@ -83,9 +85,14 @@ class Parser(argparse.ArgumentParser):
             self.error(" ".join(filter(None, (error.argument_name, error.message))))
         if unknown:
             flag = unknown[0].partition("=")[0]
-            if owners := commands_with(flag):
+            fields: list[str] = []
+            if self.takes_overrides:
+                fields = meant(flag.strip("-"), {**BASE_FIELDS, **adam_fields("gen")})
+            if not fields and (owners := commands_with(flag)):
                 self.error(f"{flag} is a flag of {', '.join(owners)}, not of {command}")
-            self.error(f"{unknown[0]} is unknown to {command}{nearest(flag, self.flags())}")
+            similar = nearest(flag, self.flags())
+            hint = f"; did you mean --config.{fields[0]}?" if fields else similar
+            self.error(f"{unknown[0]} is unknown to {command}{hint}")
         if overrides and not self.takes_overrides:
             self.error(f"--config.{next(iter(overrides))} is unknown: {command} changes no config")
         args.overrides = overrides
@@ -185,6 +192,24 @@ def one_of(*known: str) -> Callable[[str], str]:
     return convert
 
 
+def seeds(text: str) -> tuple[int, ...]:
+    """A flag that takes seeds and ranges of seeds: 3,7 or 0-99, or both."""
+    found: list[int] = []
+    for part in text.split(","):
+        low, dash, high = part.strip().partition("-")
+        ends = [low, high] if dash else [low]
+        numbers = [int(end) if end.isdecimal() and len(end) < 12 else -1 for end in ends]
+        if not 0 <= numbers[0] <= numbers[-1] <= LARGEST_SEED or len(found) > MOST_SEEDS:
+            found = []
+            break
+        found += range(numbers[0], min(numbers[-1], numbers[0] + MOST_SEEDS) + 1)
+    if not found or len(found) > MOST_SEEDS:
+        raise argparse.ArgumentTypeError(
+            f"is {text!r}; at most {MOST_SEEDS:,} seeds in [0, 2^32) such as 0-99 or 3,7 are needed"
+        )
+    return tuple(found)
+
+
 SEED = integer(0, LARGEST_SEED, "an integer in [0, 2^32)")
 
 
@@ -197,7 +222,8 @@ def add_config(parser: Parser, default: str = "the config of the run folder") ->
         "--config",
         default="",
         metavar="FILE",
-        help=f"config file, FILE.py or FILE.py:VARIANT; default: {default}",
+        help="config file, FILE.py or FILE.py:VARIANT, or the name of a config of the package, "
+        f"listed by the command configs; default: {default}",
     )
     add_plugins(parser)
     parser.takes_overrides = True
@@ -305,15 +331,18 @@ def read_config(args: argparse.Namespace) -> ConfigDict:
       UserError: there is none, or something is wrong with it.
     """
     from ddgan_jax.config.stored import read_config as read_stored
-    from ddgan_jax.methods import complete_config, validate
+    from ddgan_jax.methods import complete_config, validate, with_field
 
     if args.config:
         config = load_config_file(args.config)
     elif args.workdir:
         config = read_stored(as_path(args.workdir))
     else:
-        raise UserError("--config=FILE is needed, for example --config=configs/ddgan_digits.py")
-    return validate(override(complete_config(config), args.overrides))
+        raise UserError(
+            "--config=FILE is needed, for example --config=ddgan_digits; python -m ddgan_jax "
+            "configs lists those of the package"
+        )
+    return validate(override(complete_config(config), args.overrides, with_field))
 
 
 def read_changes(args: argparse.Namespace) -> ConfigDict | None:

@@ -65,7 +65,7 @@ class Model(NamedTuple):
         Sample i depends on (key, i, labels[i]) only, for every batch size and number of devices.
 
         Args:
-          key: typed PRNG key, `jax.random.key(seed)`.
+          key: typed PRNG key, `jax.random.key(seed)`; or keys [count], one for each sample.
           count: number of samples.
           batch_size: samples per compiled call, rounded up to a multiple of the number of devices;
             None: `config.sample.batch_size`.
@@ -78,7 +78,7 @@ class Model(NamedTuple):
 
         Raises:
           UserError: the method does not sample, the model does not know the labels, `count` or
-            `batch_size` is below 1, or see `sampling.truncated`.
+            `batch_size` is below 1, there are not `count` keys, or see `sampling.truncated`.
         """
         truncation = truncation_psi, truncation_cutoff
         parts = self.batches(key, count, batch_size, labels, *truncation)
@@ -108,6 +108,8 @@ class Model(NamedTuple):
             raise UserError(f"count is {count}; a positive integer is needed")
         if batch_size is not None and batch_size < 1:
             raise UserError(f"batch_size is {batch_size}; a positive integer is needed")
+        if key.ndim and key.shape != (count,):
+            raise UserError(f"key has shape {key.shape}; one key, or keys [{count}], are needed")
         size = min(batch_size or self.config.sample.batch_size, count)
         size = meshes.round_up(size, self.mesh)
         if labels is not None and not self.classes:

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.core.random import sample_keys
+from ddgan_jax.core.random import first_keys, sample_keys
 from ddgan_jax.core.types import Array, Method, Params, PyTree, TrainState
 from ddgan_jax.methods import tracing
 from ddgan_jax.parallel.batching import in_batches
@@ -121,7 +121,8 @@ def sample_batches(
       sample: result of `compiled_sampler`; called with `batch_size` keys each time.
       params: parameters by role.
       frozen: frozen networks that sampling needs.
-      key: typed PRNG key; sample i gets `fold_in(key, i)`.
+      key: typed PRNG key, sample i gets `fold_in(key, i)`; or keys [count], sample i gets
+        `fold_in(key[i], 0)`.
       count: number of samples.
       batch_size: samples per call, a multiple of the number of devices.
       labels: int32 [count] for a sampler `with_labels`.
@@ -131,7 +132,8 @@ def sample_batches(
     """
 
     def draw(indices: np.ndarray, *labels: np.ndarray) -> Array:
-        keys = sample_keys(key, int(indices[0]), batch_size)
+        start = int(indices[0])
+        keys = first_keys(key[indices]) if key.ndim else sample_keys(key, start, batch_size)
         return sample(params, keys, frozen, *map(jnp.asarray, labels))
 
     arrays = [np.arange(count)] + ([] if labels is None else [labels])

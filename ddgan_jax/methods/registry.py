@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config import BASE_FIELDS, Field, adam_fields, check, check_fields, flatten, lookup
 from ddgan_jax.config.fields import complete
+from ddgan_jax.config.packaged import packaged
 from ddgan_jax.config.stored import with_current_names
 from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.core.types import Method, Shape
@@ -46,6 +47,13 @@ def fields_of(config: ConfigDict) -> dict[str, Field]:
     for role in method.roles:
         fields |= adam_fields(role)
     return {**fields, **find_space(config).fields}
+
+
+def with_field(name: str) -> str:
+    """A hint at the methods that have a field, and a config of one of them; "" if none has it."""
+    owners = [method for method, entry in METHODS.items() if name in entry.fields]
+    examples = [f"--config={owner}_digits" for owner in owners if f"{owner}_digits" in packaged()]
+    return f"; methods that have it: {', '.join(owners)} ({examples[0]})" if examples else ""
 
 
 def complete_config(config: ConfigDict) -> ConfigDict:

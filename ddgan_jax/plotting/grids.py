@@ -61,11 +61,16 @@ def scatter(points: np.ndarray, size: int = 640) -> np.ndarray:
     return pixels
 
 
-def picture(samples: np.ndarray) -> np.ndarray:
-    """A uint8 [H, W, 3] picture of samples: a grid of images [N, H, W, C], or points [N, D]."""
-    return image_grid(samples) if samples.ndim == 4 else scatter(samples)
+def picture(samples: np.ndarray, columns: int = 0) -> np.ndarray:
+    """A uint8 [H, W, 3] picture of samples: a grid of images [N, H, W, C], or points [N, D].
+
+    Args:
+      samples: images or points.
+      columns: see `image_grid`.
+    """
+    return image_grid(samples, columns) if samples.ndim == 4 else scatter(samples)
 
 
 def save_png(path: Path, pixels: np.ndarray) -> None:
-    """Write a uint8 [H, W, 3] picture as a PNG file."""
-    Image.fromarray(pixels).save(path)
+    """Write a uint8 picture [H, W, 3] or [H, W, 1] as a PNG file."""
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(path)
