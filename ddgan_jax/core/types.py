@@ -53,17 +53,17 @@ class StyleGenerator(Protocol):
     labels int32 [B] -> w float32 [B, W]) and "synthesize" (ws float32 [B, L, W], noise -> images
     float32 [B, ...]). Noise has an image for each of `noise_sizes`, float32 [B, r, r] or, one for
     all samples, [r, r].
-
-    Attributes:
-      num_layers: L, number of w that an image is made of.
-      noise_sizes: height and width of the noise image of each layer.
     """
 
     @property
-    def num_layers(self) -> int: ...  # noqa: D102
+    def num_layers(self) -> int:
+        """L, number of w that an image is made of."""
+        ...
 
     @property
-    def noise_sizes(self) -> tuple[int, ...]: ...  # noqa: D102
+    def noise_sizes(self) -> tuple[int, ...]:
+        """Height and width of the noise image of each layer."""
+        ...
 
     def init(self, key: Array, z: Array, labels: Array, /) -> Mapping[str, PyTree]:
         """Initial variables for inputs of these shapes."""

@@ -97,6 +97,7 @@ CONFIGS = {
     ),
     "beta of one": (["optim.disc.beta1=1"], ["optim.disc.beta1", "1.0", "[0, 1)"]),
     "decay above one": (["ema_decay=1.5"], ["ema_decay", "1.5", "[0, 1)"]),
+    "ramp of no half-life": (["ema_rampup=0.05"], ["ema_rampup", "0.05", "ema_half_life"]),
     "betas the wrong way": (["diffusion.beta_max=0.01"], ["beta_max", "0.01", "above 0.1"]),
     "negative seed": (["seed=-1"], ["config.seed", "-1", ">= 0"]),
     "unknown dtype": (["dtype=float8"], ["dtype", "'float8'", "bfloat16"]),

@@ -10,6 +10,7 @@ import types
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from ddgan_jax.cli import main
 from ddgan_jax.core.errors import UserError
@@ -78,6 +79,19 @@ def test_export_has_all_arrays_that_the_published_network_loads(imported, refere
     import_checkpoint("stylegan2", tmp_path / "G.pth", config, tmp_path / "again", say=silent)
     one, other = (load(folder).params for folder in (imported, tmp_path / "again"))
     jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.mark.slow
+def test_samples_and_style_mixing_of_an_imported_run(imported, tmp_path):
+    run, out = f"--workdir={imported}", f"--out={tmp_path}"
+    assert main(["sample", run, out, "--num_images=4", "--truncation=0.5"]) == 0
+    with np.load(tmp_path / "samples.npz") as file:
+        assert file["images"].shape == (4, 16, 16, 3) and file["truncation_psi"] == 0.5
+    assert main(["figures", run, out]) == 0
+    with Image.open(tmp_path / "style_mixing.png") as picture:
+        rows, columns = 1 + 4, 1 + 8
+        assert picture.width / picture.height == pytest.approx(columns / rows, rel=0.05)
+    assert not (tmp_path / "path.png").exists()
 
 
 def test_command(reference, tmp_path, capfd):

@@ -20,6 +20,7 @@ from ddgan_jax.networks.stylegan2_generator import StyleGAN2Generator
 from ddgan_jax.networks.stylegan2_layers import modulated_conv
 
 RTOL = {"float64": 1e-9, "float32": 1e-4}
+EACH = {"float64": 1e-9, "float32": 5e-4}  # gradients of single arrays, of which some are small
 
 
 def relative(ours, theirs) -> float:
@@ -193,7 +194,12 @@ def test_networks_losses_and_gradients_are_the_published_ones(golden, dtype):
             if size < 1e-12:  # noise and biases do not change path lengths
                 assert np.abs(arrays[name]).max() < 1e-5, name
             else:
-                assert relative(arrays[name], theirs) < 10 * RTOL[dtype], (group, name)
+                assert relative(arrays[name], theirs) < EACH[dtype], (group, name)
+        whole = [
+            np.concatenate([d[k].ravel() for k in golden.groups[group]])
+            for d in (arrays, golden.groups[group])
+        ]
+        assert relative(*whole) < RTOL[dtype], group
 
 
 @each_golden
