@@ -97,13 +97,19 @@ BASE_FIELDS: dict[str, Field] = {
             ),
             "eval.extractors": texts(
                 ("auto",),
-                help="feature networks: inception (for FID), mnist, digits (our classifiers), or "
-                "the FILE.npz of a classifier; auto: the one for the data",
+                help="feature networks: inception (for FID), vgg16 (for published recall), mnist, "
+                "digits (our classifiers), or the FILE.npz of a classifier; auto: the one for the "
+                "data",
             ),
             "eval.inception": text(
                 "", help="Inception weights; '': $DDGAN_INCEPTION or the file in ~/.cache/ddgan_jax"
             ),
-            "eval.repeat_grey": flag(False, help="repeat the channel of gray images for Inception"),
+            "eval.vgg16": text(
+                "", help="VGG16 weights; '': $DDGAN_VGG16 or the file in ~/.cache/ddgan_jax"
+            ),
+            "eval.repeat_grey": flag(
+                False, help="repeat the channel of gray images for Inception and VGG16"
+            ),
             "eval.split": text("train", help="split that samples are compared with"),
             "eval.batch_size": integer(64, 1, 10**6, help="images per call of the feature network"),
             "eval.trials": integer(

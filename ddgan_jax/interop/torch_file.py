@@ -45,6 +45,8 @@ _DTYPES: dict[str, np.dtype] = {
 _BFLOAT16 = np.dtype([("upper_half", "<u2")])
 _STORAGES: dict[str, np.dtype] = {**_DTYPES, "BFloat16Storage": _BFLOAT16}
 _MOST_CLASSES = 10_000  # distinct names in one pickle
+_MOST_ATTRIBUTES = 100_000  # of a TorchScript module, which may refer to a part several times
+_LONGEST_NAME = 1_000  # of such an attribute
 _LARGEST_EXPANSION = 2**20  # elements of a tensor that repeats the elements of its storage
 
 
@@ -104,9 +106,11 @@ class _Inert:
 
     Attributes:
       kind: dotted name of the class.
+      state: what the file stores as the attributes of the object; a dictionary or nothing.
     """
 
     kind = ""
+    state: Mapping[str, object] | None = None
 
     def __new__(cls, *args: object, **kwargs: object) -> "_Inert":
         return super().__new__(cls)
@@ -117,7 +121,11 @@ class _Inert:
     def _ignore(self, *args: object) -> None:
         pass
 
-    __setstate__ = __setitem__ = append = extend = add = _ignore
+    __setitem__ = append = extend = add = _ignore
+
+    def __setstate__(self, state: object) -> None:
+        named = isinstance(state, dict) and all(isinstance(key, str) for key in state)
+        self.state = state if named else None  # type: ignore[assignment]
 
 
 class _Unpickler(pickle.Unpickler):
@@ -212,8 +220,26 @@ def _array(tensor: Tensor, data: Mapping[str, np.ndarray]) -> np.ndarray:
     return array
 
 
+def _tensors_of_module(module: _Inert) -> dict[str, Tensor]:
+    """The tensors of a TorchScript module, named by the attributes that lead to them."""
+    found: dict[str, Tensor] = {}
+    waiting: list[tuple[str, object]] = [("", module)]
+    for _ in range(_MOST_ATTRIBUTES):
+        if not waiting:
+            return found
+        name, value = waiting.pop()
+        if isinstance(value, Tensor):
+            found[name] = value
+        elif isinstance(value, _Inert) and value.state:
+            if len(name) > _LONGEST_NAME or len(waiting) + len(value.state) > _MOST_ATTRIBUTES:
+                break
+            prefix = name and name + "."
+            waiting += [(f"{prefix}{key:.99}", item) for key, item in value.state.items()]
+    raise ValueError("a module with too many attributes")
+
+
 def tensors_of(tree: object, inside: Sequence[str] = ()) -> dict[str, Tensor]:
-    """The tensors of a state dict by name.
+    """The tensors of a state dict or of a TorchScript module by name.
 
     Args:
       tree: the contents of a file.
@@ -222,6 +248,8 @@ def tensors_of(tree: object, inside: Sequence[str] = ()) -> dict[str, Tensor]:
     Raises:
       ValueError: the dictionary holds anything but tensors, or there is no dictionary.
     """
+    if isinstance(tree, _Inert) and tree.kind.startswith("__torch__.") and tree.state:
+        return _tensors_of_module(tree)
     if isinstance(tree, Mapping):
         tree = next((tree[key] for key in inside if key in tree), tree)
     if not isinstance(tree, Mapping):
@@ -237,7 +265,7 @@ def _kind(value: object) -> str:
 
 
 def read_torch(path: str | Path, inside: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Read the tensors of a PyTorch state dict (`.pth`, `.pt`).
+    """Read the tensors of a PyTorch state dict (`.pth`, `.pt`), or of a TorchScript module.
 
     Args:
       path: the file.
