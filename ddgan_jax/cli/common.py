@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from ddgan_jax.config import plugins
 from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.io.best import BEST, Step
 from ddgan_jax.io.storage import AnyPath, as_path, local_path
 
 LARGEST_SEED = 2**32 - 1
@@ -207,12 +208,13 @@ def add_workdir(parser: Parser, what: str = "run folder") -> None:
 
 def add_step(parser: Parser) -> None:
     """Add --step, of a checkpoint."""
-    allowed = "a saved step, or -1 for the last,"
+    numbers = integer(-1, allowed="a saved step, -1 for the last, or best,")
     parser.add_argument(
         "--step",
-        type=integer(-1, allowed=allowed),
+        type=lambda value: BEST if value == BEST else numbers(value),
         default=-1,
-        help="step of the checkpoint; default: the last",
+        help="step of the checkpoint, or best: the one that config.eval.best chose by the "
+        "evaluations during training; default: the last",
     )
 
 
@@ -278,8 +280,10 @@ def out_of(args: argparse.Namespace, inside: str = "") -> Path:
     return local_path(workdir) / inside
 
 
-def step_of(args: argparse.Namespace) -> int | None:
-    """The step of the checkpoint; None for the last one."""
+def step_of(args: argparse.Namespace) -> Step:
+    """The step of the checkpoint, or "best"; None for the last one."""
+    if args.step == BEST:
+        return BEST
     return None if args.step < 0 else int(args.step)
 
 

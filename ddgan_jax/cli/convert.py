@@ -36,6 +36,7 @@ import argparse
 
 from ddgan_jax.cli import common
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.best import BEST
 from ddgan_jax.io.storage import local_path
 
 
@@ -106,6 +107,8 @@ def run(args: argparse.Namespace) -> int:
         export_checkpoint(workdir, file, args.source, step, args.module_prefix, bands=args.bands)
     else:
         config, file = common.read_config(args), local_path(args.checkpoint)
+        if args.step == BEST:
+            raise UserError("--step=best goes with --export; the number of a step is needed here")
         step = max(args.step, 0)
         import_checkpoint(args.source, file, config, workdir, step, args.raw, args.bands)
     return 0

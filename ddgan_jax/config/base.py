@@ -21,6 +21,7 @@ from ddgan_jax.config.fields import (
     texts,
 )
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io import best
 
 _MAX_SEED = 2**32 - 1
 
@@ -74,7 +75,7 @@ BASE_FIELDS: dict[str, Field] = {
                 "1000 steps", help="duration between two checkpoints"
             ),
             "train.sample_every": duration("1000 steps", help="duration between two sample grids"),
-            "train.keep": integer(2, help="number of checkpoints kept"),
+            "train.keep": integer(2, help="number of checkpoints kept, besides the best"),
             "train.grid": integer(64, 1, 10**6, help="images in each sample grid"),
             "sample.batch_size": integer(64, 1, 10**7, help="images per compiled call"),
             "eval.every": duration(
@@ -82,6 +83,13 @@ BASE_FIELDS: dict[str, Field] = {
             ),
             "eval.training_samples": integer(
                 2_000, 16, help="samples for these; Fréchet distances of few samples are larger"
+            ),
+            "eval.best": Field(
+                "auto",
+                best.is_rule,
+                best.ALLOWED,
+                help="evaluation whose checkpoint is kept besides the last ones; auto: the lowest "
+                "Fréchet distance of the first feature network",
             ),
             "eval.num_samples": integer(
                 10_000, 16, help="samples for `evaluate`; the published protocol has 50,000"

@@ -21,6 +21,7 @@ from ddgan_jax.data import load_source
 from ddgan_jax.inference.same_run import check_content
 from ddgan_jax.inference.sampling import compiled_sampler, ema_shapes, sample_batches
 from ddgan_jax.io import checkpoint, run_folder, storage
+from ddgan_jax.io.best import BEST, Step, best_in
 from ddgan_jax.methods import METHODS, build_method, complete_config, validate
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.parallel.batching import in_batches
@@ -336,7 +337,7 @@ class Model(NamedTuple):
 
 def load(
     workdir: str | storage.AnyPath,
-    step: int | None = None,
+    step: Step = None,
     config: ConfigDict | None = None,
     devices: Sequence[jax.Device] | None = None,
     raw: bool = False,
@@ -346,7 +347,8 @@ def load(
 
     Args:
       workdir: a folder that training made, also gs://....
-      step: checkpoint step; None for the latest.
+      step: checkpoint step; None for the latest, "best" for the one that `config.eval.best` chose
+        during training.
       config: a config to use instead of the folder's; must describe the same model.
       devices: devices to restore onto and to sample with; all if None.
       raw: the weights that the optimizer moves instead of their average; needs a whole run folder,
@@ -377,6 +379,8 @@ def load(
     if not (workdir / "checkpoints").is_dir():
         raise UserError(f"no checkpoint in {workdir}; train first with --workdir={workdir}")
     with checkpoint.opened(workdir, read_only=True) as manager:
+        if step == BEST:
+            step = best_in(workdir, manager.all_steps(), config.eval.best)
         step = checkpoint.latest_step(manager, step)
         params: Params = checkpoint.restore_ema(manager, step, abstract)
         if raw:

@@ -27,6 +27,7 @@ from ddgan_jax.interop.names import WRAPPER, Entry, Tree, plain_names, to_arrays
 from ddgan_jax.interop.torch_file import write_torch
 from ddgan_jax.interop.weight_files import content_hash
 from ddgan_jax.io import checkpoint, run_folder
+from ddgan_jax.io.best import Step
 from ddgan_jax.io.storage import AnyPath
 from ddgan_jax.methods import build_method, complete_config
 from ddgan_jax.spaces import find_space
@@ -258,7 +259,7 @@ def export_checkpoint(
     workdir: AnyPath,
     file: Path,
     source: str = "",
-    step: int | None = None,
+    step: Step = None,
     wrapped: bool = False,
     bands: str = "",
     say: Say = print,
@@ -269,7 +270,7 @@ def export_checkpoint(
       workdir: the run folder.
       file: the PyTorch file to write; `torch.load(file, weights_only=True)` reads it.
       source: a key of `SOURCES`; "": the one that fits the config.
-      step: checkpoint step; None for the latest.
+      step: see `model.load`.
       wrapped: begin every name with "module.".
       bands: see `bands_of`.
       say: prints a line.

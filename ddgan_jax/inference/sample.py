@@ -13,6 +13,7 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.images import to_uint8
 from ddgan_jax.inference.model import load
 from ddgan_jax.io import run_folder
+from ddgan_jax.io.best import Step
 from ddgan_jax.plotting import grids as plots
 
 GRID_LIMIT = 1024  # images shown in samples.png; samples.npz has all of them
@@ -25,7 +26,7 @@ def sample_to_folder(
     seed: int,
     *,
     label: int | None = None,
-    step: int | None = None,
+    step: Step = None,
     config: ConfigDict | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
@@ -40,7 +41,7 @@ def sample_to_folder(
       count: number of samples.
       seed: seed of the samples; sample i depends on (seed, i) and its label only.
       label: class of all samples; None: each class in turn.
-      step: checkpoint step; None for the latest.
+      step: see `model.load`.
       config: see `model.load`.
       say: prints a line.
 

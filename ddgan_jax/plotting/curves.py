@@ -11,7 +11,7 @@ from ddgan_jax.io.run_folder import atomically
 Lines = Sequence[Mapping[str, float]]  # of a JSONL file, name -> value
 AXES = {"images": "training images", "seconds": "seconds of training"}
 MOST_PANELS, MOST_CURVES = 30, 40
-NOT_METRICS = ("step", "images", "seconds", "images_per_second")
+NOT_METRICS = ("step", "images", "seconds", "images_per_second", "samples")
 
 
 def metrics_of(lines: Lines) -> list[str]:
