@@ -206,12 +206,17 @@ def add_workdir(parser: Parser, what: str = "run folder") -> None:
     parser.add_argument("--workdir", default="", metavar="FOLDER", help=what)
 
 
+def step_type(allowed: str) -> Callable[[str], Step]:
+    """A flag that takes the step of a checkpoint, or best; `allowed` says so in words."""
+    numbers = integer(-1, allowed=allowed)
+    return lambda value: BEST if value == BEST else numbers(value)
+
+
 def add_step(parser: Parser) -> None:
     """Add --step, of a checkpoint."""
-    numbers = integer(-1, allowed="a saved step, -1 for the last, or best,")
     parser.add_argument(
         "--step",
-        type=lambda value: BEST if value == BEST else numbers(value),
+        type=step_type("a saved step, -1 for the last, or best,"),
         default=-1,
         help="step of the checkpoint, or best: the one that config.eval.best chose by the "
         "evaluations during training; default: the last",

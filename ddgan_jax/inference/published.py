@@ -19,11 +19,20 @@ from ddgan_jax.core.types import PyTree
 from ddgan_jax.data import data_shape
 from ddgan_jax.inference.model import load
 from ddgan_jax.inference.sampling import ema_shapes
-from ddgan_jax.interop import wddgan
+from ddgan_jax.interop import diffusers, wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.averages import read_published
 from ddgan_jax.interop.ddgan import generator_entries
-from ddgan_jax.interop.names import WRAPPER, Entry, Tree, plain_names, to_arrays, to_params
+from ddgan_jax.interop.names import (
+    WRAPPER,
+    Arrays,
+    Entry,
+    Tree,
+    plain_names,
+    to_arrays,
+    to_params,
+)
+from ddgan_jax.interop.safetensors import write_safetensors
 from ddgan_jax.interop.torch_file import write_torch
 from ddgan_jax.interop.weight_files import content_hash
 from ddgan_jax.io import checkpoint, run_folder
@@ -46,6 +55,10 @@ class Source(NamedTuple):
       inside: keys of the dictionaries that hold the arrays, in files that hold more than them.
       without: prefixes of array names that belong to other networks and are skipped.
       optimizers: such a key -> key of the optimizer that keeps the moving averages of its arrays.
+      names: arrays of the file -> the same arrays by the names that `entries` has.
+      settings: (file, config) -> None; raises a UserError if what lies beside the file describes a
+        network with other settings.
+      tables: whether files are written as `.safetensors`; both forms are read.
       reorder: (parameters, order of bands) -> parameters, between the published order of bands and
         ours, in both directions; None for a network without bands.
     """
@@ -57,6 +70,9 @@ class Source(NamedTuple):
     inside: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     optimizers: Mapping[str, str] = {}
+    names: Callable[[Arrays], Arrays] = plain_names
+    settings: Callable[[Path, ConfigDict], None] = lambda file, config: None
+    tables: bool = False
     reorder: Callable[[PyTree, str], PyTree] | None = None
 
 
@@ -95,6 +111,15 @@ SOURCES: dict[str, Source] = {
     "lddgan": Source("netG_N.pth", "gen", generator_entries, _LDDGAN, **_RESUME),
     "ldm_autoencoder": Source(  # the file also has the networks of its loss, "loss.*"
         "model.ckpt", "autoencoder", autoencoder_entries, _LDM, ("state_dict",), ("loss.",)
+    ),
+    "diffusers_ddpm": Source(
+        "diffusion_pytorch_model.safetensors",
+        "gen",
+        diffusers.generator_entries,
+        {"method": ("ddpm",), "gen.network": ("ddpm_unet",), "classes": (0,)},
+        names=diffusers.current_names,
+        settings=diffusers.check_settings,
+        tables=True,
     ),
 }
 
@@ -217,11 +242,12 @@ def import_checkpoint(
     networks = find_space(config).frozen
     if networks:
         check(config, "space.scale", config.space.scale > 0, "the one it was trained with")
+    published.settings(file, config)
     arrays, holds = read_published(file, published.inside, published.optimizers, raw=raw)
     shape = data_shape(config.data)
     abstract = ema_shapes(build_method(config, shape), config)[published.role]
     try:
-        arrays = plain_names(arrays)
+        arrays = dict(published.names(arrays))
         arrays = {k: v for k, v in arrays.items() if not k.startswith(published.without)}
         params = to_params(arrays, published.entries(abstract), abstract)
     except UserError as error:
@@ -264,11 +290,12 @@ def export_checkpoint(
     bands: str = "",
     say: Say = print,
 ) -> None:
-    """Write the moving average of a run as a PyTorch file that the published code loads.
+    """Write the moving average of a run as a file that the published code loads.
 
     Args:
       workdir: the run folder.
-      file: the PyTorch file to write; `torch.load(file, weights_only=True)` reads it.
+      file: the file to write: a PyTorch file, which `torch.load(file, weights_only=True)` reads, or
+        `.safetensors` for Diffusers.
       source: a key of `SOURCES`; "": the one that fits the config.
       step: see `model.load`.
       wrapped: begin every name with "module.".
@@ -291,7 +318,8 @@ def export_checkpoint(
     if reorder := SOURCES[source].reorder:
         params = reorder(params, bands)
     arrays = to_arrays(params, SOURCES[source].entries(params))
+    write = write_safetensors if SOURCES[source].tables else write_torch
     prefix = WRAPPER if wrapped else ""
-    write_torch(file, {prefix + name: array for name, array in arrays.items()})
+    write(file, {prefix + name: array for name, array in arrays.items()})
     order = f", wavelet bands in the order of {bands}" if bands else ""
     say(f"{file}: {len(arrays)} arrays of step {model.step}, weights {content_hash(arrays)}{order}")

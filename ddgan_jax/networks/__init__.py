@@ -2,6 +2,7 @@
 
 from ddgan_jax.networks import (
     autoencoder,
+    ddpm_unet,
     encoder,
     mlp,
     ncsnpp,
@@ -27,6 +28,7 @@ GENERATORS = {
     "wavelet_ncsnpp": wavelet_ncsnpp.GENERATOR,
     "resblock": resblock_unet.GENERATOR,
     "mlp": mlp.GENERATOR,
+    "ddpm_unet": ddpm_unet.GENERATOR,
 }
 DISCRIMINATORS = {"resblock": resblock.DISCRIMINATOR, "mlp": mlp.DISCRIMINATOR}
 ENCODERS = {"resblock": encoder.RESBLOCK_ENCODER, "mlp": encoder.MLP_ENCODER}
