@@ -5,7 +5,7 @@ Data:      tfds:celeb_a_hq/256, prepared by TFDS (extra tf; needs files download
            python -m ddgan_jax prepare folder
 Hardware:  published runs: 1 to 8 V100 or A100 GPUs (reported by Trinh and Hamagami 2024)
 Time:      days; not measured
-Expected:  published: FID 7.64, recall 0.36 (of VGG16 features, unlike ours). Not
+Expected:  published: FID 7.64, recall 0.36 (of VGG16 features: recall_vgg16). Not
            trained with this code
 Source:    Xiao et al. 2022, arXiv 2112.07804; EMA 0.999 as in the paper (released command: 0.9999)
 

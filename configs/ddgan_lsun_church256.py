@@ -4,7 +4,7 @@ Command:   python -m ddgan_jax.main --config=configs/ddgan_lsun_church256.py --w
 Data:      tfds:lsun/church_outdoor, prepared by TFDS (extra tf), or prepare folder
 Hardware:  published runs: 1 to 8 V100 or A100 GPUs (reported by Trinh and Hamagami 2024)
 Time:      days; not measured
-Expected:  published: FID 5.25, recall 0.41 (of VGG16 features, unlike ours). Not
+Expected:  published: FID 5.25, recall 0.41 (of VGG16 features: recall_vgg16). Not
            trained with this code
 Source:    Xiao et al. 2022, arXiv 2112.07804
 

@@ -6,7 +6,7 @@ Data:      tfds:celeb_a_hq/256, prepared by TFDS (extra tf; needs files download
            python -m ddgan_jax prepare folder
 Hardware:  published: two RTX A5000
 Time:      published: 1.5 days; not measured
-Expected:  published: FID 5.21, recall 0.40 (of VGG16 features, unlike ours). Not
+Expected:  published: FID 5.21, recall 0.40 (of VGG16 features: recall_vgg16). Not
            trained with this code
 Source:    Trinh and Hamagami 2024, tables 1, 8, 9, 10; R1 as in Xiao et al. 2022
 

@@ -5,7 +5,7 @@ Command:   python -m ddgan_jax.main --config=configs/autoencoder_cifar10.py --wo
 Data:      python -m ddgan_jax prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
 Hardware:  published: one RTX A5000
 Time:      published: 1 day; not measured
-Expected:  published: FID 2.98, recall 0.58 (of VGG16 features, unlike ours). Not
+Expected:  published: FID 2.98, recall 0.58 (of VGG16 features: recall_vgg16). Not
            trained with this code
 Source:    Trinh and Hamagami 2024, tables 1, 8, 9, 10; R1 as in Xiao et al. 2022
 

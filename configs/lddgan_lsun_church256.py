@@ -5,7 +5,7 @@ Command:   python -m ddgan_jax.main --config=configs/autoencoder_lsun_church256.
 Data:      tfds:lsun/church_outdoor, prepared by TFDS (extra tf), or prepare folder
 Hardware:  published: two RTX A5000
 Time:      published: 2.1 days; not measured
-Expected:  published: FID 4.67, recall 0.42 (of VGG16 features, unlike ours). Not
+Expected:  published: FID 4.67, recall 0.42 (of VGG16 features: recall_vgg16). Not
            trained with this code
 Source:    Trinh and Hamagami 2024, tables 1, 8, 9, 10; R1 as in Xiao et al. 2022
 

@@ -48,6 +48,7 @@ COMMANDS = _commands(
     classifier="train a classifier whose features evaluate samples",
     inception="convert the published weights of FID's Inception-v3",
     lpips="convert the published weights of LPIPS",
+    vgg16="convert the published weights of VGG16, for precision and recall",
     metrics_cost="time and memory of the metrics",
 )
 

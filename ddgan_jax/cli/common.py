@@ -12,6 +12,7 @@ from ddgan_jax.config import plugins
 from ddgan_jax.config.base import BASE_FIELDS, adam_fields
 from ddgan_jax.config.overrides import load_config_file, meant, override
 from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.io.best import BEST, Step
 from ddgan_jax.io.storage import AnyPath, as_path, local_path
 
 LARGEST_SEED = 2**32 - 1
@@ -246,14 +247,20 @@ def add_workdir(parser: Parser, what: str = "run folder") -> None:
     parser.add_argument("--workdir", default="", metavar="FOLDER", help=what)
 
 
+def step_type(allowed: str) -> Callable[[str], Step]:
+    """A flag that takes the step of a checkpoint, or best; `allowed` says so in words."""
+    numbers = integer(-1, allowed=allowed)
+    return lambda value: BEST if value == BEST else numbers(value)
+
+
 def add_step(parser: Parser) -> None:
     """Add --step, of a checkpoint."""
-    allowed = "a saved step, or -1 for the last,"
     parser.add_argument(
         "--step",
-        type=integer(-1, allowed=allowed),
+        type=step_type("a saved step, -1 for the last, or best,"),
         default=-1,
-        help="step of the checkpoint; default: the last",
+        help="step of the checkpoint, or best: the one that config.eval.best chose by the "
+        "evaluations during training; default: the last",
     )
 
 
@@ -319,8 +326,10 @@ def out_of(args: argparse.Namespace, inside: str = "") -> Path:
     return local_path(workdir) / inside
 
 
-def step_of(args: argparse.Namespace) -> int | None:
-    """The step of the checkpoint; None for the last one."""
+def step_of(args: argparse.Namespace) -> Step:
+    """The step of the checkpoint, or "best"; None for the last one."""
+    if args.step == BEST:
+        return BEST
     return None if args.step < 0 else int(args.step)
 
 

@@ -15,6 +15,10 @@ would not be noticed:
   python -m ddgan_jax convert --source=lddgan --checkpoint=netG_1200.pth \
       --config=configs/lddgan_cifar10.py:released --config.space.autoencoder=runs/ae \
       --workdir=runs/official
+A DDPM of the Diffusers library, such as google/ddpm-cifar10-32; config.json has to lie beside it:
+  python -m ddgan_jax convert --source=diffusers_ddpm \
+      --checkpoint=ddpm-cifar10-32/diffusion_pytorch_model.safetensors \
+      --config=configs/ddpm_cifar10.py --workdir=runs/ddpm
 Then, as for any run:
   python -m ddgan_jax sample --workdir=runs/official
   python -m ddgan_jax evaluate --workdir=runs/official
@@ -39,6 +43,7 @@ import argparse
 
 from ddgan_jax.cli import common
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.best import BEST
 from ddgan_jax.io.storage import local_path
 
 
@@ -50,7 +55,7 @@ def add_flags(parser: common.Parser) -> None:
         default="",
         metavar="NAME",
         help="published network: ddgan, wddgan, lddgan (netG_N.pth), ldm_autoencoder (model.ckpt), "
-        "stylegan2 (network.pkl); export: found by the config",
+        "stylegan2 (network.pkl), diffusers_ddpm (.safetensors); export: found by the config",
     )
     add(
         "--checkpoint",
@@ -64,10 +69,10 @@ def add_flags(parser: common.Parser) -> None:
     add("--export", default="", metavar="FILE", help="export: the PyTorch file to write")
     add(
         "--step",
-        type=common.integer(-1, allowed="an integer >= 0"),
+        type=common.step_type("an integer >= 0 or best"),
         default=-1,
         help="import: step to store the checkpoint under, default: 0; export: step of the "
-        "checkpoint, default: the last",
+        "checkpoint, or best, default: the last",
     )
     add(
         "--raw",
@@ -112,6 +117,8 @@ def run(args: argparse.Namespace) -> int:
         config = common.read_config(args) if args.config else None
         if config is None and args.overrides:
             raise UserError("--config.FIELD=VALUE needs --config=FILE")
+        if args.step == BEST:
+            raise UserError("--step=best goes with --export; the number of a step is needed here")
         file = local_path(args.checkpoint)
         step = max(args.step, 0)
         import_checkpoint(args.source, file, config, workdir, step, args.raw, args.bands)

@@ -1,4 +1,4 @@
-"""Draw why large denoising steps need a GAN, and what the forward noise looks like.
+"""Draw why large denoising steps need a GAN, forward noise, and LDDGAN's weighted learning.
 
 Use the bundled digits:
   python -m ddgan_jax figures --out=docs
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 8  # number of images, one in each row
 _STEPS = 4  # number of steps of DDGAN's chain
+_EVOLUTION = 5  # steps of the chain in the figure of densities over time
+_EPOCHS, _DELTA = 1700, 6.0  # of LDDGAN on CIFAR-10
 _VIEWS = (0, 125, 250, 500, 1000)  # times of Diffusion-GAN's chain
 
 
@@ -43,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     import jax
     import jax.numpy as jnp
 
+    from ddgan_jax.core.losses import constant_weight, fading_weight
     from ddgan_jax.data import load_source
     from ddgan_jax.diffusion import schedules
     from ddgan_jax.diffusion.denoising_density import EXAMPLE
@@ -51,7 +54,12 @@ def run(args: argparse.Namespace) -> int:
     from ddgan_jax.inference.mixing import style_mixing
     from ddgan_jax.inference.model import load
     from ddgan_jax.io.run_folder import check_writable
-    from ddgan_jax.plotting.explanatory import draw_densities, draw_rows
+    from ddgan_jax.plotting.explanatory import (
+        draw_densities,
+        draw_evolution,
+        draw_rows,
+        draw_weights,
+    )
     from ddgan_jax.spaces.pixels import pixels
 
     data = override(config, args.overrides).data
@@ -65,7 +73,16 @@ def run(args: argparse.Namespace) -> int:
     stored = source.take(np.arange(min(_SHOWN, source.size)))["image"]
     images = pixels(source.shape).encode(jnp.asarray(stored), ())
     key, betas = jax.random.key(0), schedules.variance_preserving_betas(_STEPS)
+    steps = schedules.variance_preserving_betas(_EVOLUTION)
+    draw_evolution(out / "density_over_time.png", EXAMPLE.data, steps, EXAMPLE.grid)
     draw_densities(out / "denoising_density.png", *EXAMPLE)
+    weights = {
+        "weighted": fading_weight(1.0, _DELTA, _EPOCHS, 1),
+        "constant": constant_weight(1.0),
+    }
+    epochs = jnp.arange(_EPOCHS)
+    drawn = {name: np.asarray(weight(epochs)) for name, weight in weights.items()}
+    draw_weights(out / "reconstruction_weight.png", drawn)
     draw_rows(out / "forward_ddgan.png", np.asarray(chain(key, images, betas)))
     views = discriminator_views(InstanceNoise(), key, images, _VIEWS)
     draw_rows(out / "forward_diffusion_gan.png", np.asarray(views))

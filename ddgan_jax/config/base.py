@@ -23,6 +23,7 @@ from ddgan_jax.config.fields import (
     texts,
 )
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io import best
 
 _MAX_SEED = 2**32 - 1
 
@@ -82,7 +83,7 @@ BASE_FIELDS: dict[str, Field] = {
                 "1000 steps", help="duration between two checkpoints"
             ),
             "train.sample_every": duration("1000 steps", help="duration between two sample grids"),
-            "train.keep": integer(2, help="number of checkpoints kept"),
+            "train.keep": integer(2, help="number of checkpoints kept, besides the best"),
             "train.grid": integer(64, 1, 10**6, help="images in each sample grid"),
             "sample.batch_size": integer(64, 1, 10**7, help="images per compiled call"),
             "eval.every": duration(
@@ -90,6 +91,13 @@ BASE_FIELDS: dict[str, Field] = {
             ),
             "eval.training_samples": integer(
                 2_000, 16, help="samples for these; Fréchet distances of few samples are larger"
+            ),
+            "eval.best": Field(
+                "auto",
+                best.is_rule,
+                best.ALLOWED,
+                help="evaluation whose checkpoint is kept besides the last ones; auto: the lowest "
+                "Fréchet distance of the first feature network",
             ),
             "eval.num_samples": integer(
                 10_000, 16, help="samples for `evaluate`; the published protocol has 50,000"
@@ -105,13 +113,19 @@ BASE_FIELDS: dict[str, Field] = {
             ),
             "eval.extractors": texts(
                 ("auto",),
-                help="feature networks: inception (for FID), mnist, digits (our classifiers), or "
-                "the FILE.npz of a classifier; auto: the one for the data",
+                help="feature networks: inception (for FID), vgg16 (for published recall), mnist, "
+                "digits (our classifiers), or the FILE.npz of a classifier; auto: the one for the "
+                "data",
             ),
             "eval.inception": text(
                 "", help="Inception weights; '': $DDGAN_INCEPTION or the file in ~/.cache/ddgan_jax"
             ),
-            "eval.repeat_grey": flag(False, help="repeat the channel of gray images for Inception"),
+            "eval.vgg16": text(
+                "", help="VGG16 weights; '': $DDGAN_VGG16 or the file in ~/.cache/ddgan_jax"
+            ),
+            "eval.repeat_grey": flag(
+                False, help="repeat the channel of gray images for Inception and VGG16"
+            ),
             "eval.split": text("train", help="split that samples are compared with"),
             "eval.batch_size": integer(64, 1, 10**6, help="images per call of the feature network"),
             "eval.trials": integer(

@@ -29,6 +29,7 @@ from ddgan_jax.inference.outputs import outputs_of
 from ddgan_jax.inference.published import converted
 from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.io import run_folder
+from ddgan_jax.io.best import BEST, Step, selection
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.profiling.benchmark import sampling_speed
 from ddgan_jax.training.setup import Run
@@ -40,7 +41,7 @@ def evaluate(
     config: ConfigDict,
     workdir: Path,
     out: Path | None = None,
-    step: int | None = None,
+    step: Step = None,
     say: Say = print,
 ) -> None:
     """Evaluate a run: print a table and write `evaluation.json`.
@@ -51,7 +52,7 @@ def evaluate(
       config: config of the run, with `config.eval` as wanted.
       workdir: the run folder.
       out: folder of `evaluation.json`; the run folder if None.
-      step: checkpoint step; None for the latest.
+      step: see `load`.
       say: prints a line.
 
     Raises:
@@ -92,6 +93,7 @@ def evaluate(
             "run": workdir.resolve().name,
             "method": config.method,
             "step": model.step,
+            **({"checkpoint": selection(workdir, config.eval.best)} if step == BEST else {}),
             **_weights(model, config, workdir),
             "seed": settings.seed,
             "rounding": "8 bits",
@@ -232,7 +234,12 @@ def table(report: Mapping[str, Any]) -> list[str]:
     said = report["protocol"]
     parts = [said["run"], f"{said['samples']:,} samples"]
     if "step" in said:
-        parts += [f"step {said['step']}", f"weights: {said['weights']}", f"seed {said['seed']}"]
+        chosen = f", {said['checkpoint']}" if "checkpoint" in said else ""
+        parts += [
+            f"step {said['step']}{chosen}",
+            f"weights: {said['weights']}",
+            f"seed {said['seed']}",
+        ]
     data = said["reference"]
     parts.append(
         f"against {data['images']:,} images of {data['name']} {data['split']} ({data['hash']})"

@@ -7,14 +7,13 @@ from ddgan_jax.config import plugins
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.inference.model import load
 from ddgan_jax.io import checkpoint, run_folder, storage
+from ddgan_jax.io.best import Step
 from ddgan_jax.spaces import find_space
 
-FILES = ("config.json", "info.json", "metrics.jsonl")
+FILES = ("config.json", "info.json", "metrics.jsonl", "evaluation.jsonl")
 
 
-def export(
-    workdir: Path, out: Path, step: int | None = None, say: Callable[[str], None] = print
-) -> None:
+def export(workdir: Path, out: Path, step: Step = None, say: Callable[[str], None] = print) -> None:
     """Copy config, info, metrics and the moving averages of one checkpoint.
 
     The other weights and the states of the optimizers, about four fifths of a checkpoint, are left
@@ -23,7 +22,7 @@ def export(
     Args:
       workdir: the run folder.
       out: the folder to write, new or empty.
-      step: checkpoint step; None for the latest.
+      step: see `model.load`.
       say: prints a line.
 
     Raises:

@@ -21,6 +21,7 @@ from ddgan_jax.data import load_source
 from ddgan_jax.inference.same_run import check_content
 from ddgan_jax.inference.sampling import compiled_sampler, ema_shapes, sample_batches, truncated
 from ddgan_jax.io import checkpoint, run_folder, storage
+from ddgan_jax.io.best import BEST, Step, best_in
 from ddgan_jax.methods import METHODS, build_method, complete_config, validate
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.parallel.batching import in_batches
@@ -80,8 +81,7 @@ class Model(NamedTuple):
           UserError: the method does not sample, the model does not know the labels, `count` or
             `batch_size` is below 1, there are not `count` keys, or see `sampling.truncated`.
         """
-        truncation = truncation_psi, truncation_cutoff
-        parts = self.batches(key, count, batch_size, labels, *truncation)
+        parts = self.batches(key, count, batch_size, labels, truncation_psi, truncation_cutoff)
         return np.concatenate(list(parts), axis=0)
 
     def batches(
@@ -115,9 +115,7 @@ class Model(NamedTuple):
         if labels is not None and not self.classes:
             raise UserError("labels are given; none are needed, this model is unconditional")
         asked = None if labels is None else self._labels(labels, count)
-        method = self.method
-        if truncation_psi != 1 or truncation_cutoff is not None:
-            method = truncated(method, truncation_psi, truncation_cutoff)
+        method = truncated(self.method, truncation_psi, truncation_cutoff)
         compiled = compiled_sampler(method, self.mesh, with_labels=asked is not None)
         return sample_batches(compiled, self.params, self.frozen, key, count, size, asked)
 
@@ -348,7 +346,7 @@ class Model(NamedTuple):
 
 def load(
     workdir: str | storage.AnyPath,
-    step: int | None = None,
+    step: Step = None,
     config: ConfigDict | None = None,
     devices: Sequence[jax.Device] | None = None,
     raw: bool = False,
@@ -358,7 +356,8 @@ def load(
 
     Args:
       workdir: a folder that training made, also gs://....
-      step: checkpoint step; None for the latest.
+      step: checkpoint step; None for the latest, "best" for the one that `config.eval.best` chose
+        during training.
       config: a config to use instead of the folder's; must describe the same model.
       devices: devices to restore onto and to sample with; all if None.
       raw: the weights that the optimizer moves instead of their average; needs a whole run folder,
@@ -389,6 +388,8 @@ def load(
     if not (workdir / "checkpoints").is_dir():
         raise UserError(f"no checkpoint in {workdir}; train first with --workdir={workdir}")
     with checkpoint.opened(workdir, read_only=True) as manager:
+        if step == BEST:
+            step = best_in(workdir, manager.all_steps(), config.eval.best)
         step = checkpoint.latest_step(manager, step)
         params: Params = checkpoint.restore_ema(manager, step, abstract)
         if raw:

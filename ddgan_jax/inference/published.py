@@ -20,15 +20,25 @@ from ddgan_jax.data import data_shape
 from ddgan_jax.inference import network_pickles
 from ddgan_jax.inference.model import load
 from ddgan_jax.inference.sampling import ema_shapes
-from ddgan_jax.interop import stylegan2, wddgan
+from ddgan_jax.interop import diffusers, stylegan2, wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.averages import read_published
 from ddgan_jax.interop.ddgan import generator_entries
-from ddgan_jax.interop.names import WRAPPER, Entry, Tree, plain_names, to_arrays, to_params
+from ddgan_jax.interop.names import (
+    WRAPPER,
+    Arrays,
+    Entry,
+    Tree,
+    plain_names,
+    to_arrays,
+    to_params,
+)
 from ddgan_jax.interop.network_pickle import is_network_pickle, read_network
-from ddgan_jax.interop.torch_file import write_torch
+from ddgan_jax.interop.safetensors import write_safetensors
+from ddgan_jax.interop.torch_writer import write_torch
 from ddgan_jax.interop.weight_files import content_hash
 from ddgan_jax.io import checkpoint, run_folder
+from ddgan_jax.io.best import Step
 from ddgan_jax.io.storage import AnyPath
 from ddgan_jax.methods import build_method, complete_config, validate
 from ddgan_jax.spaces import find_space
@@ -48,6 +58,10 @@ class Source(NamedTuple):
       without: prefixes of array names that belong to other networks and are skipped.
       optimizers: such a key -> key of the optimizer that keeps the moving averages of its arrays.
       buffers: the arrays of a file have buffers, which become the learned role "styles".
+      names: arrays of the file -> the same arrays by the names that `entries` has.
+      settings: (file, config) -> None; raises a UserError if what lies beside the file describes a
+        network with other settings.
+      tables: whether files are written as `.safetensors`; both forms are read.
       reorder: (parameters, order of bands) -> parameters, between the published order of bands and
         ours, in both directions; None for a network without bands.
     """
@@ -60,6 +74,9 @@ class Source(NamedTuple):
     without: tuple[str, ...] = ()
     optimizers: Mapping[str, str] = {}
     buffers: bool = False
+    names: Callable[[Arrays], Arrays] = plain_names
+    settings: Callable[[Path, ConfigDict], None] = lambda file, config: None
+    tables: bool = False
     reorder: Callable[[PyTree, str], PyTree] | None = None
 
 
@@ -106,6 +123,15 @@ SOURCES: dict[str, Source] = {
         "model.ckpt", "autoencoder", autoencoder_entries, _LDM, ("state_dict",), ("loss.",)
     ),
     "stylegan2": Source("network.pkl", "gen", stylegan2.entries, _STYLEGAN2, buffers=True),
+    "diffusers_ddpm": Source(
+        "diffusion_pytorch_model.safetensors",
+        "gen",
+        diffusers.generator_entries,
+        {"method": ("ddpm",), "gen.network": ("ddpm_unet",), "classes": (0,)},
+        names=diffusers.current_names,
+        settings=diffusers.check_settings,
+        tables=True,
+    ),
 }
 
 
@@ -236,12 +262,13 @@ def import_checkpoint(
     if network:
         arrays, holds, shape = network.arrays, network.holds, network_pickles.shape_of(config)
     else:
+        published.settings(file, config)
         arrays, holds = read_published(file, published.inside, published.optimizers, raw=raw)
         shape = data_shape(config.data)
     roles = ema_shapes(build_method(config, shape), config)
     abstract, learned = roles[published.role], {}
     try:
-        arrays = plain_names(arrays)
+        arrays = dict(published.names(arrays))
         arrays = {k: v for k, v in arrays.items() if not k.startswith(published.without)}
         own = arrays
         if published.buffers:
@@ -294,18 +321,19 @@ def export_checkpoint(
     workdir: AnyPath,
     file: Path,
     source: str = "",
-    step: int | None = None,
+    step: Step = None,
     wrapped: bool = False,
     bands: str = "",
     say: Say = print,
 ) -> None:
-    """Write the moving average of a run as a PyTorch file that the published code loads.
+    """Write the moving average of a run as a file that the published code loads.
 
     Args:
       workdir: the run folder.
-      file: the PyTorch file to write; `torch.load(file, weights_only=True)` reads it.
+      file: the file to write: a PyTorch file, which `torch.load(file, weights_only=True)` reads, or
+        `.safetensors` for Diffusers.
       source: a key of `SOURCES`; "": the one that fits the config.
-      step: checkpoint step; None for the latest.
+      step: see `model.load`.
       wrapped: begin every name with "module.".
       bands: see `bands_of`.
       say: prints a line.
@@ -328,7 +356,8 @@ def export_checkpoint(
     arrays = to_arrays(params, SOURCES[source].entries(params))
     if SOURCES[source].buffers:
         arrays = stylegan2.with_buffers(arrays, jax.device_get(model.params["styles"]))
+    write = write_safetensors if SOURCES[source].tables else write_torch
     prefix = WRAPPER if wrapped else ""
-    write_torch(file, {prefix + name: array for name, array in arrays.items()})
+    write(file, {prefix + name: array for name, array in arrays.items()})
     order = f", wavelet bands in the order of {bands}" if bands else ""
     say(f"{file}: {len(arrays)} arrays of step {model.step}, weights {content_hash(arrays)}{order}")

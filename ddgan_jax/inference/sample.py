@@ -14,6 +14,7 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.images import to_uint8
 from ddgan_jax.inference.model import Model, load
 from ddgan_jax.io import run_folder
+from ddgan_jax.io.best import Step
 from ddgan_jax.plotting import grids as plots
 
 MOST_COLUMNS = 32  # with more classes, the grid has not a column for each
@@ -48,7 +49,7 @@ def sample_to_folder(
     files: str = "grid",
     columns: int = 0,
     raw: bool = False,
-    step: int | None = None,
+    step: Step = None,
     config: ConfigDict | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
@@ -65,7 +66,7 @@ def sample_to_folder(
         its seed and the step.
       columns: images in a row of the grid; 0: the number of classes, or else as square as possible.
       raw: see `model.load`.
-      step: checkpoint step; None for the latest.
+      step: see `model.load`.
       config: see `model.load`.
       say: prints a line.
 

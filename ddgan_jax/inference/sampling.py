@@ -61,6 +61,8 @@ def truncated(method: Method, psi: float, cutoff: int | None = None) -> Method:
     Raises:
       UserError: the generator has no styles, psi is not in [0, 2] or cutoff is below 1.
     """
+    if psi == 1 and cutoff is None:
+        return method
     if not 0 <= psi <= 2:
         raise UserError(f"truncation_psi is {psi}; a number in [0, 2] is needed")
     if cutoff is not None and cutoff < 1:

@@ -1,4 +1,4 @@
-"""Read and write PyTorch checkpoint files without PyTorch, and without executing their contents.
+"""Read PyTorch checkpoint files without PyTorch, and without executing their contents.
 
 A checkpoint is a pickle in which tensors refer to storages, plus the bytes of these storages. Since
 PyTorch 1.6 they are members of a zip archive. In older files, which include most published feature
@@ -16,7 +16,7 @@ import pickle
 import stat
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -26,11 +26,10 @@ import numpy as np
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Shape
 from ddgan_jax.interop.pickles import LARGEST_PICKLE, next_pickle
-from ddgan_jax.io.run_folder import atomically
 
 _ZIP_START = b"PK\x03\x04"
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
-_DTYPES: dict[str, np.dtype] = {
+DTYPES: dict[str, np.dtype] = {
     "DoubleStorage": np.dtype("<f8"),
     "FloatStorage": np.dtype("<f4"),
     "HalfStorage": np.dtype("<f2"),
@@ -43,8 +42,10 @@ _DTYPES: dict[str, np.dtype] = {
 }
 # NumPy has no bfloat16: the upper half of a float32, which arrays are widened to.
 _BFLOAT16 = np.dtype([("upper_half", "<u2")])
-_STORAGES: dict[str, np.dtype] = {**_DTYPES, "BFloat16Storage": _BFLOAT16}
+_STORAGES: dict[str, np.dtype] = {**DTYPES, "BFloat16Storage": _BFLOAT16}
 _MOST_CLASSES = 10_000  # distinct names in one pickle
+_MOST_ATTRIBUTES = 100_000  # of a TorchScript module, which may refer to a part several times
+_LONGEST_NAME = 1_000  # of such an attribute
 _LARGEST_EXPANSION = 2**20  # elements of a tensor that repeats the elements of its storage
 
 
@@ -104,9 +105,11 @@ class _Inert:
 
     Attributes:
       kind: dotted name of the class.
+      state: what the file stores as the attributes of the object; a dictionary or nothing.
     """
 
     kind = ""
+    state: Mapping[str, object] | None = None
 
     def __new__(cls, *args: object, **kwargs: object) -> "_Inert":
         return super().__new__(cls)
@@ -117,7 +120,11 @@ class _Inert:
     def _ignore(self, *args: object) -> None:
         pass
 
-    __setstate__ = __setitem__ = append = extend = add = _ignore
+    __setitem__ = append = extend = add = _ignore
+
+    def __setstate__(self, state: object) -> None:
+        named = isinstance(state, dict) and all(isinstance(key, str) for key in state)
+        self.state = state if named else None  # type: ignore[assignment]
 
 
 class InertDict(dict[Any, Any]):
@@ -262,8 +269,26 @@ def array_of(tensor: Tensor, data: Mapping[str, np.ndarray]) -> np.ndarray:
     return array
 
 
+def _tensors_of_module(module: _Inert) -> dict[str, Tensor]:
+    """The tensors of a TorchScript module, named by the attributes that lead to them."""
+    found: dict[str, Tensor] = {}
+    waiting: list[tuple[str, object]] = [("", module)]
+    for _ in range(_MOST_ATTRIBUTES):
+        if not waiting:
+            return found
+        name, value = waiting.pop()
+        if isinstance(value, Tensor):
+            found[name] = value
+        elif isinstance(value, _Inert) and value.state:
+            if len(name) > _LONGEST_NAME or len(waiting) + len(value.state) > _MOST_ATTRIBUTES:
+                break
+            prefix = name and name + "."
+            waiting += [(f"{prefix}{key:.99}", item) for key, item in value.state.items()]
+    raise ValueError("a module with too many attributes")
+
+
 def tensors_of(tree: object, inside: Sequence[str] = ()) -> dict[str, Tensor]:
-    """The tensors of a state dict by name.
+    """The tensors of a state dict or of a TorchScript module by name.
 
     Args:
       tree: the contents of a file.
@@ -272,6 +297,8 @@ def tensors_of(tree: object, inside: Sequence[str] = ()) -> dict[str, Tensor]:
     Raises:
       ValueError: the dictionary holds anything but tensors, or there is no dictionary.
     """
+    if isinstance(tree, _Inert) and tree.kind.startswith("__torch__.") and tree.state:
+        return _tensors_of_module(tree)
     if isinstance(tree, Mapping):
         tree = next((tree[key] for key in inside if key in tree), tree)
     if not isinstance(tree, Mapping):
@@ -287,7 +314,7 @@ def _kind(value: object) -> str:
 
 
 def read_torch(path: str | Path, inside: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Read the tensors of a PyTorch state dict (`.pth`, `.pt`).
+    """Read the tensors of a PyTorch state dict (`.pth`, `.pt`), or of a TorchScript module.
 
     Args:
       path: the file.
@@ -342,52 +369,3 @@ def check_regular(path: str | Path) -> None:
     mode = os.stat(path).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(f"{path}: a pipe or a device, not a file")
-
-
-def write_torch(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a state dict that `torch.load(path, weights_only=True)` reads.
-
-    Equal arrays give equal bytes. An existing file is replaced once the new one is complete.
-
-    Args:
-      path: the file to write.
-      arrays: arrays by name; float, integer or boolean, with a dtype that PyTorch has.
-    """
-    plain = {name: np.require(a, a.dtype.newbyteorder("<"), "C") for name, a in arrays.items()}
-    with atomically(path) as partial, zipfile.ZipFile(partial, "w") as archive:
-
-        def member(name: str, content: bytes) -> None:
-            archive.writestr(zipfile.ZipInfo(f"{path.stem}/{name}"), content)
-
-        member("data.pkl", b"".join(_pickled_dictionary(plain)))
-        member("byteorder", b"little")
-        for key, array in enumerate(plain.values()):
-            member(f"data/{key}", array.tobytes())
-        member("version", b"3\n")
-
-
-def _pickled_dictionary(arrays: Mapping[str, np.ndarray]) -> Iterable[bytes]:
-    """The pickle of a dictionary of tensors; tensor i has its own storage, with the key i."""
-    names = {dtype: name for name, dtype in _DTYPES.items()}
-    # The opcodes are written directly: pickling PyTorch's classes would need PyTorch.
-    yield pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + pickle.MARK
-    for key, (name, array) in enumerate(arrays.items()):
-        strides = tuple(stride // array.itemsize for stride in array.strides)
-        yield _plain(name) + _global("torch._utils", "_rebuild_tensor_v2") + pickle.MARK
-        yield pickle.MARK + _plain("storage") + _global("torch", names[array.dtype])
-        yield _plain(str(key)) + _plain("cpu") + _plain(array.size)
-        yield pickle.TUPLE + pickle.BINPERSID
-        yield _plain(0) + _plain(array.shape) + _plain(strides)  # the first is the offset
-        yield _plain(False)  # requires_grad, followed by the hooks
-        yield _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
-        yield pickle.TUPLE + pickle.REDUCE
-    yield pickle.SETITEMS + pickle.STOP
-
-
-def _plain(value: Any) -> bytes:
-    """The opcodes of a string, a number or a tuple of numbers."""
-    return pickle.dumps(value, protocol=2)[2:-1]  # without the opcodes that start and end a pickle
-
-
-def _global(module: str, name: str) -> bytes:
-    return pickle.GLOBAL + f"{module}\n{name}\n".encode()

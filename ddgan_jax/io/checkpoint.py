@@ -45,10 +45,12 @@ class Manager(ocp.CheckpointManager):  # type: ignore[misc]  # orbax has no type
 
     Attributes:
       keep: number of checkpoints to keep.
+      best: step of a checkpoint that is kept besides, if there is one.
       unverified: step of the last save, until it was verified.
     """
 
     keep: int = 1
+    best: int | None = None
     unverified: int | None = None
 
 
@@ -153,7 +155,8 @@ def wait(manager: Manager) -> None:
     manager.unverified = None
     with _saving(manager):
         for earlier in sorted(manager.all_steps())[: -manager.keep]:
-            manager.delete(earlier)
+            if earlier != manager.best:
+                manager.delete(earlier)
 
 
 def _verify(folder: epath.Path) -> None:

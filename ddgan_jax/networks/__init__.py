@@ -2,6 +2,7 @@
 
 from ddgan_jax.networks import (
     autoencoder,
+    ddpm_unet,
     encoder,
     mlp,
     ncsnpp,
@@ -32,6 +33,7 @@ GENERATORS = {
     "resblock": resblock_unet.GENERATOR,
     "uvit": uvit.GENERATOR,
     "mlp": mlp.GENERATOR,
+    "ddpm_unet": ddpm_unet.GENERATOR,
 }
 STYLE_GENERATORS = {"stylegan2": stylegan2_generator.GENERATOR}  # core.types.StyleGenerator
 DISCRIMINATORS = {

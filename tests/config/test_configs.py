@@ -36,6 +36,7 @@ PARAMETERS = {  # exact, as published
     "autoencoder_cifar10": {"autoencoder": 14_646_759},
     # The published generator has 50 numbers in z, the paper says 25.
     "lddgan_cifar10": {"gen": 33_329_668 - 25 * 256},
+    "ddpm_cifar10": {"gen": 35_746_307},
     "ddgan_cifar10": {"gen": 48_432_515, "disc": 12_741_633},
     "ddgan_celebahq256": {"gen": 39_726_979, "disc": 27_737_217},
     "ddgan_lsun_church256": {"gen": 39_726_979, "disc": 27_737_217},

@@ -205,7 +205,8 @@ def test_autoencoder_and_latents_on_two_hosts(tmp_path):
         assert [code for code, _, _ in found] == [ends] * 2, found
         return found
 
-    checked = runs.flags(["eval.every=4 steps", "eval.training_samples=32", "eval.metrics=frechet"])
+    checked = ["eval.every=4 steps", "eval.training_samples=32", "eval.metrics=frechet"]
+    checked = runs.flags([*checked, "train.keep=1"])  # and the best
     both, alone = tmp_path / "both", tmp_path / "alone"
     on_both(*runs.TINY_AUTOENCODER, *checked, f"--workdir={both / 'ae'}")
     runs.ok(*runs.TINY_AUTOENCODER, *checked, f"--workdir={alone / 'ae'}")
@@ -218,6 +219,7 @@ def test_autoencoder_and_latents_on_two_hosts(tmp_path):
     on_both(*latent, f"--workdir={both / 'gan'}")
     runs.ok(*latent, f"--workdir={alone / 'gan'}")
     assert_close(both / "gan", alone / "gan", 1e-3)
+    assert runs.steps_saved(both / "gan") == runs.steps_saved(alone / "gan")
 
     shutil.rmtree(tmp_path / "cache1")  # one host has cached what the other has to compute
     few = runs.flags(["eval.num_samples=40", "eval.metrics=frechet", "eval.trials=1"])
