@@ -372,10 +372,9 @@ def load(
     if plugins is not None:
         plugin_code.allow(plugins)
     saved = complete_config(read_config(workdir))
-    if config is not None:
-        config = complete_config(config)
     mesh = meshes.make_mesh(devices)
     if config is not None:
+        config = complete_config(config)
         networks, data = find_space(config).frozen, config.data
         hashes = networks.hashes(config, workdir, mesh) if networks else None
         check_content(workdir, saved, config, lambda: load_source(data), hashes)
