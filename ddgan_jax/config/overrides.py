@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config import plugins
 from ddgan_jax.config.fields import flatten
-from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.core.errors import UserError, described, nearest
 from ddgan_jax.io.storage import local_path
 
 
@@ -44,8 +44,8 @@ def load_config_file(spec: str) -> ConfigDict:
     except UserError as error:
         raise UserError(f"--config={spec}: {error}") from error
     except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UserError(f"--config={spec} fails{_line_in(name, error)}: {reason}") from error
+        where = _line_in(name, error)
+        raise UserError(f"--config={spec} fails{where}: {described(error)}") from error
     if not isinstance(config, ConfigDict):
         raise UserError(
             f"--config={spec}: get_config() returns {type(config).__name__}; ConfigDict is needed"

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from ml_collections import ConfigDict
 
 from ddgan_jax.config.fields import flatten
-from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.core.errors import UserError, described, nearest
 from ddgan_jax.io.read_json import TEXTS, read_json
 from ddgan_jax.io.run_folder import write_atomically
 from ddgan_jax.io.storage import AnyPath, local_path
@@ -95,9 +95,10 @@ def _module(field: str, name: str, module: str) -> object:
         )
     try:
         loaded = importlib.import_module(module)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UserError(f"config.{field} is {name!r}; {found[0]} fails: {reason}") from error
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"config.{field} is {name!r}; {found[0]} fails: {described(error)}"
+        ) from error
     _used[module] = found[0]
     return loaded
 
