@@ -4,7 +4,6 @@
 that pairs names of PyTorch arrays with our parameters (`interop.names`).
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -174,12 +173,12 @@ def converted(workdir: AnyPath) -> dict[str, Any]:
 
     Returns:
       {} for a run that was trained here.
+
+    Raises:
+      UserError: info.json is missing or damaged.
     """
-    try:
-        found = json.loads((workdir / "info.json").read_text())["converted"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    found: dict[str, Any] = run_folder.read_info(workdir).get("converted", {})
+    return found
 
 
 def import_checkpoint(

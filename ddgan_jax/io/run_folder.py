@@ -105,6 +105,7 @@ def read_info(workdir: AnyPath) -> dict[str, Any]:
         "data.examples": COUNT,
         "data.hash": TEXT,
         "autoencoder": TEXT,
+        **{f"converted.{name}": TEXT for name in ("source", "file", "weights", "holds", "bands")},
     }
     try:
         return read_json(path, {"data.shape": SHAPE}, optional, workdir)

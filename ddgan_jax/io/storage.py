@@ -8,7 +8,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from etils import epath
 
@@ -94,6 +94,23 @@ def _collapsed_scheme(name: str) -> str:
 def is_remote(path: AnyPath) -> bool:
     """Whether a path is in an object store, which has no appending and no locks."""
     return "://" in str(path)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Opening a named pipe would wait for a writer, and a device may never end; both are refused.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      UserError: the path names something else than a regular file.
+    """
+    # O_NONBLOCK, so that opening a named pipe returns at once.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UserError(f"{path} is not a regular file; a regular file is needed")
+    return os.fdopen(descriptor, "rb")
 
 
 def check_name(flag: str, folder: AnyPath) -> None:

@@ -105,9 +105,8 @@ _VALUES: dict[str, Any] = {
 def paths(value: Any, path: tuple = ()) -> Iterator[tuple]:
     """The paths of all values in a JSON value."""
     yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value)
     if isinstance(value, dict | list):
-        for key, inner in items:
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
             yield from paths(inner, (*path, key))
 
 
