@@ -20,7 +20,7 @@ from ddgan_jax.config.fields import flatten
 from ddgan_jax.core.errors import UserError, described, nearest
 from ddgan_jax.io.read_json import TEXTS, read_json
 from ddgan_jax.io.run_folder import write_atomically
-from ddgan_jax.io.storage import AnyPath, local_path
+from ddgan_jax.io.storage import AnyPath, check_inside, local_path
 
 T = TypeVar("T")
 
@@ -134,6 +134,7 @@ def save_copies(workdir: AnyPath, config: ConfigDict) -> None:
     (workdir / FOLDER).mkdir(parents=True, exist_ok=True)
     for module, path in new.items():
         copy = workdir / FOLDER / f"{module.replace('.', '/')}.py"
+        check_inside(copy, workdir)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
         hashes[module] = file_hash(path)

@@ -157,6 +157,25 @@ def check_links(workdir: AnyPath) -> None:
                 check_inside(Path(entry.path), workdir)
 
 
+def check_tree(folder: AnyPath, workdir: AnyPath) -> None:
+    """Check that everything in a folder, at any depth, is in the run folder, also what links name.
+
+    Raises:
+      UserError: a link out of the run folder, or something that is neither a file nor a folder.
+    """
+    if is_remote(folder):
+        return
+    check_inside(folder, workdir)
+    for root, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(root, name)
+            check_inside(path, workdir)
+            with contextlib.suppress(FileNotFoundError):
+                mode = path.stat().st_mode
+                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    raise UserError(f"{path} is neither a file nor a folder; it cannot be read")
+
+
 def copy_file(source: AnyPath, target: AnyPath, folder: AnyPath) -> None:
     """Copy a regular file of a run folder.
 

@@ -9,6 +9,7 @@ keeps what was made (valid runs and compiled programs) for the next time, --show
 
 import argparse
 import collections
+import functools
 import itertools
 import json
 import os
@@ -25,9 +26,9 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 warnings.filterwarnings("ignore", message=".*fork.*")
 
-from tests.fuzz import cases, sandbox
-from tests.fuzz.sandbox import Case, End
-from tests.fuzz.seeds import Seeds
+from tests.fuzz import cases, sandbox  # noqa: E402  # after the variables of jax
+from tests.fuzz.sandbox import Case, End  # noqa: E402
+from tests.fuzz.seeds import Seeds  # noqa: E402
 
 
 def generate(seeds: Seeds, count: int, seed: int, kinds: list[str]) -> Iterator[tuple[str, Case]]:
@@ -51,14 +52,14 @@ def generate(seeds: Seeds, count: int, seed: int, kinds: list[str]) -> Iterator[
 
 def try_case(seeds: Seeds, case: Case, root: Path) -> tuple[End, list[str]]:
     """Run a case in a new sandbox: (its end, what is wrong with it)."""
-    good, space = seeds.good(case.valid) if case.valid else ({}, seeds.good("sample")[1])
     sandbox.make(root)
     try:
         case.prepare(root)
         before = sandbox.snapshot(root, (*case.writes, "home"))
-        limit = space + sandbox.EXTRA_MEMORY
+        limit = seeds.space(case.valid) + sandbox.EXTRA_MEMORY
         end = sandbox.run(case, root, limit=limit, allowed=seeds.allowed)
-        return end, sandbox.faults(case, end, root, before, good if case.valid else None)
+        good = functools.partial(seeds.good, case.valid) if case.valid else dict
+        return end, sandbox.faults(case, end, root, before, good)
     finally:
         sandbox.remove(root)
 

@@ -163,7 +163,8 @@ def _child(case: Case, root: Path, limit: int, seconds: float, allowed: tuple[st
     for number, name in ((1, ".stdout"), (2, ".stderr")):
         os.dup2(os.open(root / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    faulthandler.dump_traceback_later(seconds - 1, file=open(root / ".hang", "w"))
+    hang = os.open(root / ".hang", os.O_WRONLY | os.O_CREAT)
+    faulthandler.dump_traceback_later(seconds - 1, file=hang)
     set_environment(os.environ, root, case.env)
     tempfile.tempdir = None
     sys.argv = ["ddgan", *case.args]
@@ -306,7 +307,9 @@ def snapshot(root: Path, without: tuple[str, ...]) -> dict[str, tuple]:
 
 # --- the oracle -----------------------------------------------------------------------------------
 
-_TIMES = re.compile(r"seconds|per_second|speed|time|date|version|platform|device|machine|hash|cores")
+_TIMES = re.compile(
+    r"seconds|per_second|speed|time|date|version|platform|device|machine|hash|cores"
+)
 
 
 def result(root: Path, writes: tuple[str, ...]) -> dict[str, object]:
@@ -335,9 +338,11 @@ def _digest(array: np.ndarray) -> str:
 
 def _numbers(path: Path) -> object:
     try:
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if (
-            path.suffix == ".jsonl"
-        ) else json.loads(path.read_text())
+        lines = (
+            [json.loads(line) for line in path.read_text().splitlines()]
+            if (path.suffix == ".jsonl")
+            else json.loads(path.read_text())
+        )
     except ValueError:
         return "not JSON"
 
@@ -353,13 +358,19 @@ def _numbers(path: Path) -> object:
     return kept(lines)
 
 
-_MEMORY = re.compile(r"out of memory|Unable to allocate|bad_alloc|MemoryError|cannot allocate", re.I)
+_MEMORY = re.compile(
+    r"out of memory|Unable to allocate|bad_alloc|MemoryError|cannot allocate", re.I
+)
 
 
 def faults(
-    case: Case, end: End, root: Path, before: dict[str, tuple], good: dict[str, object] | None
+    case: Case,
+    end: End,
+    root: Path,
+    before: dict[str, tuple],
+    good: Callable[[], dict[str, object]],
 ) -> list[str]:
-    """What is wrong with how a case ended; [] if nothing is."""
+    """What is wrong with how a case ended; [] if nothing is. `good` gives the valid result."""
     wrong = []
     both = end.out + end.err
     if end.status is None:
@@ -381,10 +392,10 @@ def faults(
         if errors:
             wrong.append("an error, and status 0")
         now = result(root, case.writes)
-        if "not finite" in str(now) and "not finite" not in str(good):
+        if "not finite" in str(now) and "not finite" not in str(good()):
             wrong.append("numbers that are not finite")
-        if case.expect in ("same", "either") and good is not None and now != good:
-            wrong.append(f"status 0, but another result: {_difference(now, good)}")
+        if case.expect in ("same", "either") and now != good():
+            wrong.append(f"status 0, but another result: {_difference(now, good())}")
     else:
         if end.status != 1:
             wrong.append(f"status {end.status}")
