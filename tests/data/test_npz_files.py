@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from data_files import everything, load, refused
 
+from ddgan_jax.io import read_npz
+
 IMAGES = np.arange(3 * 4 * 4, dtype=np.uint8).reshape(3, 4, 4)
 
 

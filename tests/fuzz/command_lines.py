@@ -140,7 +140,7 @@ def flags(rng: Random, seeds: Seeds) -> Iterator[Case]:
             tuple(args),
             lambda root, needs=needs: seeds.copy(root, *needs),
             "any" if optional else "refused",
-            (name.lstrip("-"), value[:20] or name, "--export" if command == "convert" else name),
+            (name.lstrip("-"), value[:20] or name, "--export" if command == "convert" else "weights.pth"),
             valid="resume",
         )
 

@@ -129,7 +129,7 @@ _STARTS = ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "os.sta
 
 def watch(root: Path, log: int, allowed: tuple[str, ...]) -> None:
     """Note writing outside of the sandbox, and programs that are started, in the file `log`."""
-    inside = (str(root), "/dev/", "/proc/self/", *allowed)
+    inside = (str(root), "/dev/", "/proc/", "/sys/", *allowed)
 
     def hook(event: str, args: tuple) -> None:
         found = ""

@@ -186,9 +186,13 @@ class Seeds:
         return end
 
     def space(self, name: str) -> int:
-        """Bytes of address space that a valid command takes, as measured on two cores, and more
-        with more threads."""
-        return int((2.8 if name == "resume" else 1.9) * 2**30) + (os.cpu_count() or 2) * 2**26
+        """Bytes of address space that a valid command takes, measured on two cores.
+
+        Threads of more cores have stacks of their own.
+        """
+        light = ("fields", "modes", "prepare folder", "prepare mnist", "prepare cifar10")
+        gigabytes = 2.8 if name == "resume" else 0.8 if name in light else 1.9
+        return int(gigabytes * 2**30) + max((os.cpu_count() or 2) - 2, 0) * 2**26
 
     def good(self, name: str) -> dict[str, object]:
         """The result of a valid command."""
