@@ -35,6 +35,7 @@ def load_config_file(spec: str) -> ConfigDict:
     name = str(local_path(name))
     if not Path(name).is_file():
         raise UserError(f"--config={spec}: there is no file {name!r}")
+    plugins.check_source(f"--config={spec}", Path(name))
     plugins.allow(Path(name).parent)
     try:
         get_config = runpy.run_path(name).get("get_config")

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 FOLDER, HASHES = "plugins", "hashes.json"  # in a run folder
 
+_MOST_SOURCE = 16 * 2**20  # bytes
+
 _folders: list[Path] = []  # that the user named, the newest first
 _used: dict[str, Path] = {}  # module -> file, of all members that were looked up
 
@@ -42,6 +44,21 @@ def allow(folder: str | Path) -> None:
     if resolved not in _folders:
         _folders.insert(0, resolved)
         sys.path.insert(0, str(resolved))
+
+
+def check_source(name: str, path: Path) -> None:
+    """Check that a file can be Python code, before it is read.
+
+    Args:
+      name: for messages.
+      path: an existing file.
+
+    Raises:
+      UserError: it is too large.
+    """
+    size = path.stat().st_size
+    if size > _MOST_SOURCE:
+        raise UserError(f"{name} has {size:,} bytes; a Python file of at most 16 MiB is needed")
 
 
 def lookup(field: str, name: str, registry: Mapping[str, T], kind: type[T]) -> T:
@@ -93,6 +110,7 @@ def _module(field: str, name: str, module: str) -> object:
             f"folder that {module}.py lies in: --plugins=FOLDER (a run folder keeps a copy in its "
             "own plugins/), or load(..., plugins=FOLDER)"
         )
+    check_source(f"config.{field} is {name!r}, whose file {found[0]}", found[0])
     try:
         loaded = importlib.import_module(module)
     except (Exception, SystemExit) as error:

@@ -9,6 +9,7 @@ def everything() -> dict[str, tuple[Kind, float]]:
     return {
         "flags": (command_lines.flags, 16),
         "command lines": (command_lines.command_lines, 6),
+        "environments": (command_lines.environments, 4),
         "refused fields": (configs.refused_fields, 20),
         "accepted fields": (configs.accepted_fields, 2),
         "config files": (configs.config_files, 8),

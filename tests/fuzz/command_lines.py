@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.fuzz.sandbox import Case
 from tests.fuzz.seeds import EVALUATION, VALID, Seeds, runs
-from tests.fuzz.shared import LONG, NOT_UTF8, Random, on_seed, shuffled
+from tests.fuzz.shared import LONG, NOT_UTF8, Random, on_seed, shuffled, write
 
 _NO_INTEGERS = (
     *("", "x", "1e3", "nan", "1.5", "0x10", "--", "-9", "9" * 5000, "99999999999999999999", "1,2"),
@@ -140,7 +140,7 @@ def flags(rng: Random, seeds: Seeds) -> Iterator[Case]:
             tuple(args),
             lambda root, needs=needs: seeds.copy(root, *needs),
             "any" if optional else "refused",
-            (name.lstrip("-"), value[:20] or name, "--export" if command == "convert" else "weights.pth"),
+            (name.lstrip("-"), value[:20] or name, "--export", "weights.pth"),
             valid="resume",
         )
 
@@ -188,7 +188,7 @@ def command_lines(rng: Random, seeds: Seeds) -> Iterator[Case]:
             lambda root, needs=needs: seeds.copy(root, *needs),
             # More files are positional arguments of some commands.
             "any" if word in ("--",) else "refused",
-            (word.partition("=")[0].lstrip("-")[:20] or "unknown", word[:10], "argument"),
+            (word.partition("=")[0].lstrip("-")[:20] or "unknown", word[:10], "argument", "either"),
         )
 
 
@@ -271,4 +271,68 @@ def names(rng: Random, seeds: Seeds) -> Iterator[Case]:
                 " ".join(name.split()),
                 "path",
             ),
+        )
+
+
+_ENVIRONMENTS: dict[str, tuple[str | None, ...]] = {
+    "HOME": (None, "", "{root}/in/file", "/proc/x", "nowhere", "{root}/in/closed"),
+    "DDGAN_CACHE": ("{root}/in/file", "/proc/x", "foo://x", "", "{root}/in/closed", "a\nb"),
+    "TFDS_DATA_DIR": ("{root}/in/file", "/proc/x", "foo://x", "", "gs:/x"),
+    "TMPDIR": ("/proc/x", "{root}/in/file", "{root}/in/closed"),
+    "MPLCONFIGDIR": ("/proc/x", "{root}/in/file"),
+    "COLUMNS": ("x", "0", "-5"),
+    "LC_ALL": ("C", "POSIX", "xx_YY"),
+    "PYTHONIOENCODING": ("ascii", "latin1", "utf-16"),
+    "JAX_PLATFORMS": ("cuda", "tpu", "nonsense", "cpu,nonsense", ""),
+    "JAX_NUM_CPU_DEVICES": ("3",),
+    "OMPI_COMM_WORLD_SIZE": ("2",),
+    "OMPI_MCA_orte_hnp_uri": ("x",),
+    "SLURM_JOB_ID": ("1",),
+    "SLURM_NTASKS": ("2", "x"),
+    "SLURM_STEP_NODELIST": ("[", "x"),
+}
+_HALF = {  # what makes jax look at a variable of a cluster
+    "OMPI_COMM_WORLD_SIZE": {"OMPI_MCA_orte_hnp_uri": "1.0;tcp://10.0.0.1:3"},
+    "SLURM_NTASKS": {"SLURM_JOB_ID": "1"},
+    "SLURM_STEP_NODELIST": {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "2", "SLURM_PROCID": "0"},
+}
+_AT_IMPORT = (
+    "LC_ALL",
+    "PYTHONIOENCODING",
+    "JAX_PLATFORMS",
+    "JAX_NUM_CPU_DEVICES",
+    "TMPDIR",
+    *_HALF,
+)
+
+
+def environments(rng: Random, seeds: Seeds) -> Iterator[Case]:
+    """Environment variables that are not set, name nothing usable, or are half set."""
+    options = [
+        (valid, name, value)
+        for name, values in _ENVIRONMENTS.items()
+        for value in values
+        for valid in ("sample", "fields", "prepare mnist", "train npz")
+    ]
+    rng.shuffle(options)
+    for valid, name, value in options:
+        fresh = name in _AT_IMPORT
+        if valid == "train npz" and (fresh or rng.random() < 0.7):
+            continue  # takes seconds
+
+        def change(root: Path) -> None:
+            write(root / "in" / "file", b"mine")
+            (root / "in" / "closed").mkdir(mode=0)
+
+        yield on_seed(
+            seeds,
+            "environments",
+            f"{name}={value!r}",
+            valid,
+            change,
+            expect="either" if name in ("LC_ALL", "PYTHONIOENCODING", "COLUMNS") else "any",
+            names=(name, name.partition("_")[0].capitalize(), "cluster", "coordinator", "/proc/x"),
+            env={**_HALF.get(name, {}), name: value},
+            fresh=fresh,
+            writes=(*VALID[valid].writes, "nowhere", "a\nb"),
         )

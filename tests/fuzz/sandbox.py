@@ -13,6 +13,7 @@ import json
 import math
 import os
 import pkgutil
+import pwd
 import re
 import resource
 import shutil
@@ -49,7 +50,9 @@ class Case(NamedTuple):
       names: of the file, field or flag.
       writes: what the command may write in the sandbox.
       valid: name of the valid command that results and memory are compared with.
-      env: environment variables; None removes one.
+      env: environment variables; None removes one, {root} is the sandbox.
+      fresh: whether the command is started as a new program, for variables that are read when
+        modules are imported.
     """
 
     kind: str
@@ -61,6 +64,7 @@ class Case(NamedTuple):
     writes: tuple[str, ...] = ("out",)
     valid: str = ""
     env: dict[str, str | None] = {}
+    fresh: bool = False
 
 
 class End(NamedTuple):
@@ -129,7 +133,10 @@ _STARTS = ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "os.sta
 
 def watch(root: Path, log: int, allowed: tuple[str, ...]) -> None:
     """Note writing outside of the sandbox, and programs that are started, in the file `log`."""
-    inside = (str(root), "/dev/", "/proc/", "/sys/", *allowed)
+    # A path in the file systems of the kernel is never a success. Without $HOME, home is that of
+    # the system's list of users, and programs are cached there.
+    cache = os.path.join(pwd.getpwuid(os.getuid()).pw_dir, ".cache", "ddgan_jax")
+    inside = (str(root), "/dev/", "/proc", "/sys", cache, *allowed)
 
     def hook(event: str, args: tuple) -> None:
         found = ""
@@ -174,6 +181,10 @@ def _child(case: Case, root: Path, limit: int, seconds: float, allowed: tuple[st
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (EXTRA_MEMORY, EXTRA_MEMORY))
+    if case.fresh:
+        os.environ["PYTHONPATH"] = str(Path(ddgan_jax.__file__).parents[1])
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = allowed[0]
+        os.execv(sys.executable, [sys.executable, "-m", "ddgan_jax", *case.args])
     watch(root, log, allowed)
     from ddgan_jax.cli import run_and_exit
 

@@ -149,7 +149,7 @@ class Seeds:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.allowed = (str(folder / "compiled"), str(runs._SCRATCH))
+        self.allowed = (str(folder / "compiled"),)
         folder.mkdir(parents=True, exist_ok=True)
         jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
         self._results: dict[str, dict[str, object]] = {}

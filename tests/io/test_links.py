@@ -40,7 +40,7 @@ def test_resuming_writes_nothing_outside(run, tmp_path):
     """Grids replace links; a checkpoint with a link out of the folder is set aside."""
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    for name in ("samples/step_00000009.png", "metrics.jsonl.tmp", "checkpoints/9.tmp"):
+    for name in ("samples/step_00000009.png", "checkpoints/9.tmp"):
         (run / name).symlink_to(victim)
     outside = moved_out(run, "checkpoints/8/ema/d")
     before = runs.listing(outside)
