@@ -1,8 +1,10 @@
 """Files of run folders that are damaged, hostile or no files at all end in one line."""
 
+import json
 import os
 
 import pytest
+import tiny_runs as runs
 
 from ddgan_jax.config import plugins
 from ddgan_jax.config.stored import read_config
@@ -74,6 +76,13 @@ def test_fields_are_named(tmp_path):
     fails('{"speed": 1}', "speed is 1; a table is needed", optional={"speed": TABLE})
     path.write_text('{"data": {"shape": [8, 8, 1]}}')
     assert read_json(path, **shape, optional={"speed": TABLE}) == {"data": {"shape": [8, 8, 1]}}
+
+
+@pytest.mark.parametrize("name", ["a.b", "items", "update", "__class__", "", "\n", "1"])
+def test_names_that_no_field_can_have(tmp_path, name, capfd):
+    for config in ({"method": "gan", name: 1}, {"method": "gan", "train": {name: {"x": 1}}}):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        runs.fails(capfd, ["fields", f"--workdir={tmp_path}"], "config")
 
 
 def test_lines_that_are_no_lines_are_skipped(tmp_path):
