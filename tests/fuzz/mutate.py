@@ -5,6 +5,7 @@ import io
 import json
 import os
 import random
+import shutil
 import socket
 import struct
 import zipfile
@@ -192,7 +193,7 @@ PLACES: dict[str, Callable[[Path], None]] = {
 def put(what: str, path: Path) -> None:
     """Put one of `PLACES` in the place of a file or folder."""
     if path.is_dir() and not path.is_symlink():
-        path.rename(path.parent.parent / f"moved_{path.name}")
+        shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
     PLACES[what](path)
