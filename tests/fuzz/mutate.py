@@ -272,7 +272,7 @@ def members(path: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def zip_bomb(path: Path, name: str, gigabytes: int = 4) -> None:
+def zip_bomb(path: Path, name: str, gigabytes: int = 3) -> None:
     """An archive whose member expands to several GiB of zeros, with a fitting header."""
     size = gigabytes * 2**30
     chunk = bytes(2**24)
