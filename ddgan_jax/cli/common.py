@@ -80,6 +80,8 @@ class Parser(argparse.ArgumentParser):
         """
         others, overrides = split_overrides(argv)
         command = self.get_default("command")
+        for flag in (argument.removesuffix("=--") for argument in others if argument[-3:] == "=--"):
+            self.error(f"{flag} is '--'; another value is needed")  # argparse would drop it
         try:
             args, unknown = self.parse_known_args(others)
         except argparse.ArgumentError as error:
@@ -331,6 +333,12 @@ def step_of(args: argparse.Namespace) -> Step:
     if args.step == BEST:
         return BEST
     return None if args.step < 0 else int(args.step)
+
+
+def check_one_config(args: argparse.Namespace) -> None:
+    """Raise a UserError if both --config and --workdir name the config of a command."""
+    if args.config and args.workdir:
+        raise UserError(f"{args.command} needs either --config=FILE or --workdir=FOLDER, not both")
 
 
 def read_config(args: argparse.Namespace) -> ConfigDict:

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from ddgan_jax.config import plugins
 from ddgan_jax.config.fields import flatten
 from ddgan_jax.config.packaged import packaged
-from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.core.errors import UserError, described, nearest
 from ddgan_jax.io.storage import local_path
 
 
@@ -43,8 +43,8 @@ def load_config_file(spec: str) -> ConfigDict:
     except UserError as error:
         raise UserError(f"--config={spec}: {error}") from error
     except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UserError(f"--config={spec} fails{_line_in(name, error)}: {reason}") from error
+        where = _line_in(name, error)
+        raise UserError(f"--config={spec} fails{where}: {described(error)}") from error
     if not isinstance(config, ConfigDict):
         raise UserError(
             f"--config={spec}: get_config() returns {type(config).__name__}; ConfigDict is needed"
@@ -56,6 +56,7 @@ def _find_file(spec: str, given: str) -> Path:
     """The config file that `given`, the part of --config before the variant, names."""
     path, known = local_path(given), packaged()
     if path.is_file():
+        plugins.check_source(f"--config={spec}", path)
         plugins.allow(path.parent)
         return path
     if given in known:

@@ -4,7 +4,6 @@
 that pairs names of PyTorch arrays with our parameters (`interop.names`).
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -211,12 +210,12 @@ def converted(workdir: AnyPath) -> dict[str, Any]:
 
     Returns:
       {} for a run that was trained here.
+
+    Raises:
+      UserError: info.json is missing or damaged.
     """
-    try:
-        found = json.loads((workdir / "info.json").read_text())["converted"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    found: dict[str, Any] = run_folder.read_info(workdir).get("converted", {})
+    return found
 
 
 def import_checkpoint(
@@ -280,27 +279,28 @@ def import_checkpoint(
     if published.reorder:
         params = published.reorder(params, bands)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    run_folder.check_writable("--workdir", workdir)
-    if networks:
-        networks.copy_into(config, {"scale": config.space.scale}, workdir)
-    save_config(workdir, config)
-    run_folder.save_info(
-        workdir,
-        {
-            "method": config.method,
-            "parameters": {published.role: count},
-            "data": {"name": config.data.name, "shape": list(shape)},
-            "converted": {
-                "source": source,
-                "file": file.name,
-                "weights": content_hash(arrays),
-                "holds": holds,
-                **({"bands": bands} if bands else {}),
+    with run_folder.emptied_on_failure(workdir):
+        run_folder.check_writable("--workdir", workdir)
+        if networks:
+            networks.copy_into(config, {"scale": config.space.scale}, workdir)
+        save_config(workdir, config)
+        run_folder.save_info(
+            workdir,
+            {
+                "method": config.method,
+                "parameters": {published.role: count},
+                "data": {"name": config.data.name, "shape": list(shape)},
+                "converted": {
+                    "source": source,
+                    "file": file.name,
+                    "weights": content_hash(arrays),
+                    "holds": holds,
+                    **({"bands": bands} if bands else {}),
+                },
             },
-        },
-    )
-    with checkpoint.opened(workdir) as manager:
-        checkpoint.save_ema(manager, step, {published.role: params, **learned})
+        )
+        with checkpoint.opened(workdir) as manager:
+            checkpoint.save_ema(manager, step, {published.role: params, **learned})
     order = f"; wavelet bands in the order of {bands}" if bands else ""
     say(f"{file}: {holds}{order}")
     say(f"{count:,} parameters; draw samples: python -m ddgan_jax sample --workdir={workdir}")

@@ -55,7 +55,8 @@ def truncated(method: Method, psi: float, cutoff: int | None = None) -> Method:
 
     Args:
       method: a method whose generator has styles.
-      psi: 1 without `cutoff` returns `method`; smaller values give samples of less variety and higher quality.
+      psi: 1 without `cutoff` returns `method`; smaller values give samples of less variety and
+        higher quality.
       cutoff: number of layers that get the truncated w, from the coarsest on; None: all.
 
     Raises:

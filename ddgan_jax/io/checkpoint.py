@@ -14,6 +14,7 @@ import os
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ from orbax.checkpoint._src.futures import future, signaling_client
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import PyTree, TrainState
 from ddgan_jax.io.manifest import missing_arrays
-from ddgan_jax.io.storage import AnyPath, check_name, is_remote
+from ddgan_jax.io.storage import AnyPath, check_name, check_tree, is_remote
 from ddgan_jax.parallel.distributed import is_loss, on_all_processes, on_process_zero
 from ddgan_jax.parallel.memory import check_fits
 
@@ -291,6 +292,8 @@ def _restore(manager: Manager, step: int, items: Any, purpose: str) -> Any:
     folder = epath.Path(manager.directory) / str(step)
     others = [s for s in manager.all_steps() if s != step]
     rest = f"; steps {others} remain, delete that folder to use them" if others else ""
+    if not is_remote(folder):  # a folder from elsewhere may have links at any depth
+        check_tree(Path(folder), Path(folder).parents[1])
     with _reported(f"cannot {purpose} checkpoint {folder}", rest):
         return manager.restore(step, args=items)
 

@@ -1,7 +1,7 @@
 """The methods by name, and the steps from a config to a `Method`: complete, validate, build."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ml_collections import ConfigDict
 
@@ -9,7 +9,7 @@ from ddgan_jax.config import BASE_FIELDS, Field, adam_fields, check, check_field
 from ddgan_jax.config.fields import complete
 from ddgan_jax.config.packaged import packaged
 from ddgan_jax.config.stored import with_current_names
-from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.core.errors import UserError, described, nearest
 from ddgan_jax.core.types import Method, Shape
 from ddgan_jax.methods import autoencoder, dddg, ddgan, ddpm, diffusion_gan, difgan, gan
 from ddgan_jax.methods.entry import Length, MethodEntry
@@ -34,7 +34,11 @@ def find_method(config: ConfigDict) -> MethodEntry:
     Raises:
       UserError: there is no such method, or its code may not be imported.
     """
-    return lookup("method", config.get("method"), METHODS, MethodEntry)
+    name = config.get("method")
+    entry = lookup("method", name, METHODS, MethodEntry)
+    if not (callable(entry.build) and isinstance(entry.fields, Mapping)):
+        raise UserError(f"config.method is {name!r}; MethodEntry(a function, a table) is needed")
+    return entry
 
 
 def fields_of(config: ConfigDict) -> dict[str, Field]:
@@ -137,4 +141,22 @@ def build_method(config: ConfigDict, shape: Shape, length: Length = ONE_STEP) ->
     check_fields(
         config, {**method.fields, **find_space(config).fields}, f"method {config.method!r}"
     )
-    return method.build(config, shape, length)
+    with _reported(config.method):
+        return _checked(method.build(config, shape, length))
+
+
+@contextlib.contextmanager
+def _reported(method: str) -> Iterator[None]:
+    """Report exceptions of methods from outside of the package as theirs."""
+    try:
+        yield
+    except Exception as error:
+        if method in METHODS or isinstance(error, UserError):
+            raise
+        raise UserError(f"config.method is {method!r}, which fails: {described(error)}") from error
+
+
+def _checked(built: Method) -> Method:
+    if not isinstance(built, Method):
+        raise TypeError(f"it builds {type(built).__name__}, not a Method")
+    return built

@@ -136,6 +136,44 @@ def test_a_signal_to_one_process_stops_both(tmp_path):
         assert f"stopped at step {step} and saved" in ends[0][1]
 
 
+SLOW_COMPILATION = """
+import time
+import ddgan_jax.training.loop as loop
+before, count = loop._compile, 0
+def slow(*inputs):
+    global count
+    count += 1
+    if count == {which}:
+        time.sleep(600)
+    return before(*inputs)
+loop._compile = slow
+"""
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_signal_during_compilation_ends_both_within_seconds(tmp_path, which):
+    """To the process that does not host jax's service. The step before the second is saved."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW_COMPILATION.format(which=which))
+    args = [*runs.TINY, f"--workdir={tmp_path / 'run'}"]
+    processes = runs.start_many(2, *args, path=tmp_path)
+    said = ("compiling the train step with", "compiling the train step ...")[which - 1]
+    try:
+        while said not in processes[0].stdout.readline():
+            assert processes[0].poll() is None
+        processes[1].send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        ends = [runs.finish(process, timeout=60) for process in processes]
+        assert time.monotonic() - began < 30
+    finally:
+        for process in processes:
+            process.kill()
+    assert [code for code, _, _ in ends] == [143, 143], ends
+    assert runs.steps_saved(tmp_path / "run") == [1] * (which - 1)
+    assert ("stopped at step 1 and saved" in ends[0][1]) == (which == 2)
+    assert "Traceback" not in str(ends)
+
+
 @pytest.mark.cluster
 def test_a_process_that_hangs_ends_the_others(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(IMPATIENT)
