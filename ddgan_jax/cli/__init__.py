@@ -33,6 +33,7 @@ COMMANDS = _commands(
     train="train a model, or continue a run (the default)",
     sample="draw samples from a run",
     evaluate="FID and other metrics of a run, or of images made elsewhere",
+    statistics="write the reference statistics of a data set, for evaluate --reference",
     compare="several evaluated runs on one page",
     reconstruct="encode real images and decode them again",
     export="copy what sampling needs from a run folder",

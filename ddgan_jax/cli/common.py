@@ -352,7 +352,7 @@ def read_config(args: argparse.Namespace) -> ConfigDict:
 
     if args.config:
         config = load_config_file(args.config)
-    elif args.workdir:
+    elif getattr(args, "workdir", ""):
         config = read_stored(as_path(args.workdir))
     else:
         raise UserError(
