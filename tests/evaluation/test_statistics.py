@@ -11,6 +11,7 @@ from ddgan_jax.evaluation.statistics import read_statistics
 from ddgan_jax.features.classifier import load_classifier
 
 NETWORK = "--config.eval.extractors=digits"
+ELSEWHERE = ["evaluate", runs.DIGITS, "--samples=digits", NETWORK]
 FEW = ("--config.eval.num_samples=40", "--config.eval.trials=2")
 DISTANCE = "frechet_digits_classifier"
 
@@ -49,8 +50,7 @@ def test_the_distance_is_that_to_the_data(run, file, tmp_path, capfd):
 
 
 def test_images_from_elsewhere(file, tmp_path):
-    args = ["evaluate", runs.DIGITS, NETWORK, f"--reference={file}", f"--out={tmp_path}"]
-    runs.ok(*args, "--samples=digits")
+    runs.ok(*ELSEWHERE, f"--reference={file}", f"--out={tmp_path}")
     assert abs(report(tmp_path)["metrics"][DISTANCE]) < 1e-3
 
 
@@ -101,7 +101,7 @@ def test_what_is_no_npz_file_is_refused(tmp_path, digits):
             read_statistics(path, digits)
     path.unlink()
     path.mkdir()
-    with pytest.raises(UserError, match="not a regular file|directory"):
+    with pytest.raises(UserError, match=r"not a regular file|directory"):
         read_statistics(path, digits)
 
 
@@ -115,17 +115,7 @@ def test_what_is_no_npz_file_is_refused(tmp_path, digits):
             ["statistics", f"--config={runs.ROOT}/configs/ddgan_toy2d.py", "--out=x.npz"],
             "gives 0 feature networks",
         ),
-        (
-            [
-                "evaluate",
-                runs.DIGITS,
-                "--samples=digits",
-                "--out=x",
-                "--reference=none.npz",
-                NETWORK,
-            ],
-            "does not exist",
-        ),
+        ([*ELSEWHERE, "--out=x", "--reference=none.npz"], "does not exist"),
     ],
 )
 def test_commands_that_cannot_be(capfd, tmp_path, monkeypatch, args, expected):
