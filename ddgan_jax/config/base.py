@@ -44,7 +44,9 @@ BASE_FIELDS: dict[str, Field] = {
         help="decay per step of the averaged weights, which sampling uses",
     ),
     "data.name": text(
-        "digits", help="digits, gaussians25, stacked_mnist, npz:FILE, tfds:NAME[/CONFIG]"
+        "digits",
+        help="digits, gaussians25, stacked_mnist, stacked_mnist_balanced, npz:FILE, "
+        "tfds:NAME[/CONFIG]",
     ),
     "data.split": text("train", help="split: train, test, or a part such as train[:90%]"),
     **changeable(

@@ -50,7 +50,10 @@ VARIANTS: dict[str, dict[str, dict[str, int]]] = {
     "lddgan_cifar10": {"released": {"gen": 33_329_668}, "table9": {}},
     "lddgan_celebahq256": {"released": {}, "table9": {}},
     "lddgan_lsun_church256": {"released": {}, "table9": {}},
+    "ddgan_celebahq256": {"released": {}},
+    "ddgan_lsun_church256": {"released": {}},
     "wddgan_celebahq256": {"released": {"gen": 31_485_452}},
+    "wddgan_lsun_church256": {"released": {}},
 }
 # Configs with convolutions take seconds to trace; the quick tests have one of them.
 SLOW = {p.stem for p in CONFIGS if re.search("_mnist|_cifar10|256", p.stem)} - {"ddgan_mnist"}
