@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 8  # number of images, one in each row
 _STEPS = 4  # number of steps of DDGAN's chain
-_EVOLUTION = 5  # steps of the chain in the figure of densities over time
 _EPOCHS, _DELTA = 1700, 6.0  # of LDDGAN on CIFAR-10
 _VIEWS = (0, 125, 250, 500, 1000)  # times of Diffusion-GAN's chain
 
@@ -48,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from ddgan_jax.core.losses import constant_weight, fading_weight
     from ddgan_jax.data import load_source
     from ddgan_jax.diffusion import schedules
-    from ddgan_jax.diffusion.denoising_density import EXAMPLE
+    from ddgan_jax.diffusion.denoising_density import EVOLUTION, EXAMPLE
     from ddgan_jax.diffusion.forward_views import chain, discriminator_views
     from ddgan_jax.diffusion.instance_noise import InstanceNoise
     from ddgan_jax.inference.mixing import style_mixing
@@ -73,8 +72,7 @@ def run(args: argparse.Namespace) -> int:
     stored = source.take(np.arange(min(_SHOWN, source.size)))["image"]
     images = pixels(source.shape).encode(jnp.asarray(stored), ())
     key, betas = jax.random.key(0), schedules.variance_preserving_betas(_STEPS)
-    steps = schedules.variance_preserving_betas(_EVOLUTION)
-    draw_evolution(out / "density_over_time.png", EXAMPLE.data, steps, EXAMPLE.grid)
+    draw_evolution(out / "density_over_time.png", EXAMPLE.data, EVOLUTION, EXAMPLE.grid)
     draw_densities(out / "denoising_density.png", *EXAMPLE)
     weights = {
         "weighted": fading_weight(1.0, _DELTA, _EPOCHS, 1),

@@ -52,7 +52,9 @@ BASE_FIELDS: dict[str, Field] = {
         0.0, help="the half-life is at most so many times the images seen so far; 0: no limit"
     ),
     "data.name": text(
-        "digits", help="digits, gaussians25, stacked_mnist, npz:FILE, tfds:NAME[/CONFIG]"
+        "digits",
+        help="digits, gaussians25, stacked_mnist, stacked_mnist_balanced, npz:FILE, "
+        "tfds:NAME[/CONFIG]",
     ),
     "data.split": text("train", help="split: train, test, or a part such as train[:90%]"),
     **changeable(

@@ -49,7 +49,7 @@ def draw_densities(
         figure.savefig(temporary, dpi=110)
 
 
-def draw_evolution(path: Path, data: Mixture, betas: np.ndarray, grid: np.ndarray) -> None:
+def draw_evolution(path: Path, data: Mixture, betas: Sequence[float], grid: np.ndarray) -> None:
     """Write a PNG with q(x_0), ..., q(x_T), a panel each (Xiao et al. 2022, figure 1, top).
 
     Args:

@@ -10,6 +10,9 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError, nearest
 
+# Training images of the published runs.
+TRAINED_ON = {"tfds:celeb_a_hq/256": 27_000, "tfds:lsun/church_outdoor": 120_000}
+
 # 256x256: DDGAN in pixels, WDDGAN in Haar bands of 128x128x12, LDDGAN in latents of 64x64 or 32x32.
 
 DDGAN_AT_256: dict[str, Any] = dict(
@@ -198,6 +201,7 @@ def at_256(
     duration: str,
     every: str = "5 epochs",
     num_samples: int = 50_000,
+    released: bool = False,
 ) -> ConfigDict:
     """Set the data to color images of 256x256 with random flips.
 
@@ -207,11 +211,14 @@ def at_256(
       batch_size, duration: batch size and length of training.
       every: duration between two checkpoints, and between two sample grids.
       num_samples: images for the evaluation.
+      released: train on as many images as the published runs, the first ones.
 
     Returns:
       `config`.
     """
     _color_images(config, data, 256)
+    if released:
+        config.data.split = f"train[:{TRAINED_ON[data]}]"
     config.train.batch_size = batch_size
     config.train.duration = duration
     config.train.checkpoint_every = config.train.sample_every = every

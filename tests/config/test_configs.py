@@ -65,7 +65,10 @@ VARIANTS: dict[str, dict[str, dict[str, int]]] = {
     "lddgan_celebahq256": {"released": {}, "table9": {}},
     "lddgan_digits": {"cnn": {}, "uvit": {}},
     "lddgan_lsun_church256": {"released": {}, "table9": {}},
+    "ddgan_celebahq256": {"released": {}},
+    "ddgan_lsun_church256": {"released": {}},
     "wddgan_celebahq256": {"released": {"gen": 31_485_452}},
+    "wddgan_lsun_church256": {"released": {}},
 }
 # Configs with convolutions take seconds to trace; the quick tests have one of them.
 SLOW = {p.stem for p in CONFIGS if re.search("_mnist|_cifar10|256|stylegan2", p.stem)} - {
