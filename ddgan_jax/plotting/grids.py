@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from ddgan_jax.core.images import to_uint8
+from ddgan_jax.io.run_folder import atomically
 
 BORDER = 96  # gray level between the images, unlike black background and white strokes
 
@@ -67,5 +68,6 @@ def picture(samples: np.ndarray) -> np.ndarray:
 
 
 def save_png(path: Path, pixels: np.ndarray) -> None:
-    """Write a uint8 [H, W, 3] picture as a PNG file."""
-    Image.fromarray(pixels).save(path)
+    """Write a uint8 [H, W, 3] picture as a PNG file; a link in its place is not followed."""
+    with atomically(path) as temporary:
+        Image.fromarray(pixels).save(temporary, "PNG")
