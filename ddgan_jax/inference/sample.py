@@ -130,8 +130,7 @@ def _draw(model: Model, wanted: Wanted) -> dict[str, Any]:
 def _write_grid(out: Path, found: dict[str, Any], columns: int) -> str:
     images, png, npz = found["images"], out / "samples.png", out / "samples.npz"
     shown = images[:GRID_LIMIT] if images.ndim == 4 else images
-    with run_folder.atomically(png) as path:
-        plots.save_png(path, plots.picture(shown, columns))
+    plots.save_png(png, plots.picture(shown, columns))
     with run_folder.atomically(npz) as path:
         np.savez_compressed(path, **found)
     return f"{png} and {npz}"
@@ -145,6 +144,5 @@ def _write_each(out: Path, found: dict[str, Any]) -> str:
         for i in range(len(found["images"]))
     ]
     for name, image in zip(names, found["images"], strict=True):
-        with run_folder.atomically(out / name) as path:
-            plots.save_png(path, image)
+        plots.save_png(out / name, image)
     return f"{out / names[0]} to {names[-1]}"

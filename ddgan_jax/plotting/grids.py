@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from ddgan_jax.core.images import to_uint8
+from ddgan_jax.io.run_folder import atomically
 
 BORDER = 96  # gray level between the images, unlike black background and white strokes
 
@@ -72,5 +73,6 @@ def picture(samples: np.ndarray, columns: int = 0) -> np.ndarray:
 
 
 def save_png(path: Path, pixels: np.ndarray) -> None:
-    """Write a uint8 picture [H, W, 3] or [H, W, 1] as a PNG file."""
-    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(path)
+    """Write a uint8 picture [H, W, 3] or [H, W, 1] as a PNG file; a link in its place is replaced."""
+    with atomically(path) as temporary:
+        Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(temporary, "PNG")

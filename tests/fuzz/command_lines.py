@@ -133,6 +133,7 @@ def flags(rng: Random, seeds: Seeds) -> Iterator[Case]:
             "--chip",
             "--autoencoder",
         )
+        optional |= (command, name) == ("classifier", "--data_dir")  # the digits need none
         needs = [s for s in _SEEDS if any(s in a for a in args)]
         yield Case(
             "flags",
@@ -188,7 +189,13 @@ def command_lines(rng: Random, seeds: Seeds) -> Iterator[Case]:
             lambda root, needs=needs: seeds.copy(root, *needs),
             # More files are positional arguments of some commands.
             "any" if word in ("--",) else "refused",
-            (word.partition("=")[0].lstrip("-")[:20] or "unknown", word[:10], "argument", "either"),
+            (
+                word.partition("=")[0].lstrip("-")[:20] or "unknown",
+                word[:10],
+                "argument",
+                "either",
+                "--export",
+            ),
         )
 
 

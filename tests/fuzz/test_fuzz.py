@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import tiny_runs as runs
 
 from tests.fuzz import mutate, sandbox
@@ -12,6 +13,7 @@ from tests.fuzz import mutate, sandbox
 KINDS = "refused fields,config files,originals,images,npz arrays,labels"
 
 
+@pytest.mark.cluster
 def test_a_part_of_the_campaign():
     """As a process of its own, because processes that use jax's devices cannot be forked."""
     command = [sys.executable, "-m", "tests.fuzz.campaign", "--count=80", f"--kind={KINDS}"]

@@ -67,12 +67,18 @@ class Trial(NamedTuple):
         time.sleep(self.moments.uniform(0, 0.8))
 
 
+def unexpected(err):
+    """stderr without orbax's remark that a busy machine saves slowly."""
+    lines = err.splitlines()
+    return [line for line in lines if "Waiting for previous save to complete took" not in line]
+
+
 def killed(trial, after=2, **how):
     process = runs.start(*trial.command(), **how)
     trial.until_hit(process, after)
     process.kill()
     code, _, err = runs.finish(process)
-    assert code in (0, -signal.SIGKILL) and not err, err
+    assert code in (0, -signal.SIGKILL) and not unexpected(err), err
 
 
 def killed_at_the_start(trial):
@@ -95,7 +101,10 @@ def asked_to_stop(trial, number=signal.SIGTERM):
     trial.until_hit(process)
     process.send_signal(number)
     code, out, err = runs.finish(process)
-    assert (code == 0 or (code == 128 + number and "and saved" in out)) and not err, (code, err)
+    assert (code == 0 or (code == 128 + number and "and saved" in out)) and not unexpected(err), (
+        code,
+        err,
+    )
 
 
 def interrupted(trial):
@@ -201,7 +210,7 @@ def deleted_lock(trial):
             _fails(runs.start(*trial.command()), "in use", str(trial.workdir))
     first.kill()
     code, _, err = runs.finish(first)
-    assert code in (0, -signal.SIGKILL) and not err, err
+    assert code in (0, -signal.SIGKILL) and not unexpected(err), err
 
 
 def four_samplers(trial):
