@@ -73,6 +73,6 @@ def picture(samples: np.ndarray, columns: int = 0) -> np.ndarray:
 
 
 def save_png(path: Path, pixels: np.ndarray) -> None:
-    """Write a uint8 picture [H, W, 3] or [H, W, 1] as a PNG file; a link in its place is replaced."""
+    """Write a uint8 picture [H, W, 3] or [H, W, 1] as a PNG; a link in its place is replaced."""
     with atomically(path) as temporary:
         Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(temporary, "PNG")

@@ -235,12 +235,10 @@ def test_a_generator_that_reuses_the_draws_of_the_discriminator_is_seen(golden, 
 
 @pytest.mark.slow
 def test_r1_that_is_multiplied_by_its_interval_is_seen(golden, monkeypatch):
-    """As StyleGAN2 does it: the losses differ from the first step on."""
+    """As StyleGAN2 does it: the loss of the discriminator differs in every step, from the first."""
     _, history, _ = run(golden, monkeypatch, iterations=3, r1_times=golden.settings["lazy"])
     errors = np.abs(np.array([m["disc/loss"] for m in history]) / losses_of(golden)[0][:3] - 1)
-    assert errors[0] > 10 * RTOL and errors.max() > 1e-3
-    errors = np.abs(np.array([m["gen/loss"] for m in history]) / losses_of(golden)[1][:3] - 1)
-    assert errors.max() > 10 * RTOL
+    assert (errors > RTOL).all() and errors.max() > 10 * RTOL
 
 
 def test_learning_rates(golden):
