@@ -40,6 +40,7 @@ COMMANDS = _commands(
     prepare="write MNIST, CIFAR-10 or a folder of images as a TFDS dataset",
     benchmark="measure speed, FLOPs and memory of training and sampling",
     scaling="predict and measure how a run scales over devices",
+    compile="compile for TPUs and GPUs that are not there: memory, time, fit",
     figures="draw the figures that explain the methods",
     fields="list the fields of a config with their meaning",
     digits="quality of 8x8 digit samples",
