@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ddgan_jax.core.norms import tree_norm
 from ddgan_jax.core.types import (
     Array,
     Aux,
@@ -103,8 +104,8 @@ def train_step(
         outputs[role] = aux.outputs
         # The loop checks these: a finite norm means that all weights are finite.
         norms = {
-            "grad_norm": optax.tree.norm(grads),
-            "weight_norm": optax.tree.norm(params[role]),
+            "grad_norm": tree_norm(grads),
+            "weight_norm": tree_norm(params[role]),
         }
         scalars = {"loss": loss, **norms, **aux.metrics}
         metrics |= {f"{role}/{name}": value for name, value in scalars.items()}
