@@ -41,6 +41,7 @@ COMMANDS = _commands(
     prepare="write MNIST, CIFAR-10 or a folder of images as a TFDS dataset",
     benchmark="measure speed, FLOPs and memory of training and sampling",
     scaling="predict and measure how a run scales over devices",
+    compile="compile for TPUs and GPUs that are not there: memory, time, fit",
     figures="draw the figures that explain the methods",
     configs="list the configs that come with the package",
     fields="list the fields of a config with their meaning",

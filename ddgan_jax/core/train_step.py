@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ddgan_jax.core.norms import tree_norm
 from ddgan_jax.core.types import (
     Array,
     Aux,
@@ -108,8 +109,8 @@ def train_step(
             params[role] = optax.apply_updates(params[role], updates)
             # The loop checks these: a finite norm means that all weights are finite.
             norms = {
-                "grad_norm": optax.tree.norm(grads),
-                "weight_norm": optax.tree.norm(params[role]),
+                "grad_norm": tree_norm(grads),
+                "weight_norm": tree_norm(params[role]),
             }
             scalars = {"loss": loss, **norms} if j == 0 else {"weight_norm": norms["weight_norm"]}
             metrics |= {f"{role}/{name}": v for name, v in {**scalars, **aux.metrics}.items()}

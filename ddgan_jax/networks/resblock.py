@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
@@ -26,6 +27,31 @@ from ddgan_jax.networks.layers import (
 def leaky_relu(x: Array) -> Array:
     """Leaky ReLU with slope 0.2."""
     return nn.leaky_relu(x, 0.2)
+
+
+@jax.custom_vjp
+def _shifted_leaky_relu(x: Array, offset: Array) -> Array:
+    """Leaky ReLU of x [B, H, W, C] + offset [B, C], computed in float32, in x's dtype.
+
+    XLA for GPUs would write the offset out for every position, and for the gradient of what is
+    added to the offset sum over all of x again.
+    """
+    return leaky_relu(x.astype(jnp.float32) + offset[:, None, None, :]).astype(x.dtype)
+
+
+def _forward(x: Array, offset: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _shifted_leaky_relu(x, offset), (x, offset)
+
+
+def _backward(kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    x, offset = kept
+    positive = x.astype(jnp.float32) + offset[:, None, None, :] >= 0
+    dx = dy.astype(jnp.float32) * jnp.where(positive, 1.0, 0.2)
+    summed = jax.lax.optimization_barrier(dx.sum(axis=(1, 2)))
+    return dx.astype(x.dtype), summed.astype(offset.dtype)
+
+
+_shifted_leaky_relu.defvjp(_forward, _backward)
 
 
 class DownBlock(nn.Module):
@@ -49,13 +75,14 @@ class DownBlock(nn.Module):
     def __call__(self, x: Array, temb: Array) -> Array:
         """Features [B, H or H/2, W or W/2, F] of x [B, H, W, C] and time embeddings [B, E]."""
         kwargs: dict[str, Any] = dict(dtype=self.dtype, equalized=self.equalized)
-        h = conv(self.features, 3, name="conv_0", **kwargs)(leaky_relu(x))
-        h = leaky_relu(h + dense(self.features, name="time", **kwargs)(temb)[:, None, None, :])
+        h, bias = conv(self.features, 3, name="conv_0", **kwargs).linear(leaky_relu(x))
+        assert bias is not None
+        time = dense(self.features, name="time", **kwargs)(temb).astype(jnp.float32)
+        h = _shifted_leaky_relu(h, time + bias)
         if self.downsample:
             h, x = resample.downsample(h), resample.downsample(x)
-        h = conv(self.features, 3, scale=NEAR_ZERO, name="conv_1", **kwargs)(h)
-        x = conv(self.features, 1, use_bias=False, name="shortcut", **kwargs)(x)
-        return (x + h) * SQRT_HALF
+        h = conv(self.features, 3, scale=NEAR_ZERO, name="conv_1", **kwargs)(h, SQRT_HALF)
+        return h + conv(self.features, 1, use_bias=False, name="shortcut", **kwargs)(x, SQRT_HALF)
 
 
 def trunk(
