@@ -8,7 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from ddgan_jax.core.averages import ema_decay, half_life_decay
-from ddgan_jax.core.optimizers import cosine_per_epoch, make_optimizers
+from ddgan_jax.core.optimizers import cosine_per_epoch, make_optimizers, step_of_update
 from ddgan_jax.core.train_step import create_state, train_step, which_regularize
 from ddgan_jax.core.types import Aux, Carry, Method, Phase
 
@@ -151,6 +151,27 @@ def test_adam_is_rescaled_for_lazy_regularization():
     assert not np.allclose(run(ours), run(plain))
     settings["a"].lazy_interval = 0
     np.testing.assert_array_equal(run(make_optimizers(settings, ("a",), 10, 1)["a"]), run(plain))
+
+
+def test_updates_are_counted_as_train_steps():
+    """Several turns, and further updates for regularizers, do not end the annealing early."""
+
+    def steps(turns, interval, count):
+        return [int(step_of_update(jnp.int32(i), turns, interval)) for i in range(count)]
+
+    assert steps(1, 0, 4) == [0, 1, 2, 3]
+    assert steps(2, 0, 6) == [0, 0, 1, 1, 2, 2]
+    assert steps(1, 3, 9) == [0, 0, 1, 2, 3, 3, 4, 5, 6]
+    assert steps(2, 2, 12) == [0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3]
+    settings = dict(beta1=0.0, beta2=0.0, eps=0.0, lazy_interval=0)
+    settings |= dict(learning_rate=1.0, final_learning_rate=0.0)
+    optimizer = make_optimizers({"a": ConfigDict(settings)}, ("a", "a"), 2, 1)["a"]
+    found, state = [], optimizer.init(jnp.ones(()))
+    with jax.numpy_dtype_promotion("standard"):
+        for _ in range(4):
+            update, state = optimizer.update(jnp.ones(()), state)
+            found.append(float(update))
+    np.testing.assert_allclose(found, [-1, -1, -0.5, -0.5], rtol=1e-6)
 
 
 def test_learning_rate_is_a_cosine_in_steps_of_epochs():
