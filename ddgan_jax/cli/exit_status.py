@@ -69,6 +69,7 @@ def run_command(
             return int(done.code or 0)
         except BaseException as error:
             if signals.is_interrupt(error):
+                signals.settle()
                 held.drop_if(lambda _: True)
                 held.process_ends = process_ends
                 number = signals.status_of(error) - 128

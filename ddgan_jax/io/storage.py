@@ -68,8 +68,11 @@ def local_path(name: str | os.PathLike[str]) -> Path:
         raise UserError(f"{printable(text)}: the current folder does not exist any more") from None
     if "\0" in text:
         raise UserError(f"{printable(text)!r}: a name without null bytes is needed")
+    path = Path(text)
+    if str(path).startswith("~") and not text.startswith("~"):  # "./~" is not the home folder
+        return path.absolute()
     try:
-        return Path(text).expanduser()
+        return path.expanduser()
     except RuntimeError:
         raise UserError(
             f"{printable(text)}: the home folder is not known; a full path is needed"

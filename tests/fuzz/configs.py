@@ -224,7 +224,6 @@ _CONFIG_FILES = {
     "asserts": b"assert False\n",
     "raises UserError": b"from ddgan_jax.core.errors import UserError\nraise UserError('x\\ny')\n",
     "raises OSError": b"raise OSError(2, 'x', 'y')\n",
-    "warns": b"import warnings\nwarnings.warn('w')\n",
 }
 _FIELD_VALUES = (
     "None",
@@ -324,7 +323,7 @@ def config_files(rng: Random, seeds: Seeds) -> Iterator[Case]:
 def plug_ins(rng: Random, seeds: Seeds) -> Iterator[Case]:
     """Modules of plug-ins that fail, and hashes of them that are damaged."""
     contents = {
-        **{k: v for k, v in _CONFIG_FILES.items() if k not in ("warns", "needs an argument")},
+        **{k: v for k, v in _CONFIG_FILES.items() if k != "needs an argument"},
         "has no such name": b"x = 1\n",
         "has a number there": b"mine = 1\n",
         "has a function there": b"def mine(): pass\n",
