@@ -44,6 +44,8 @@ def use_compilation_cache() -> None:
 
 def _writable_folder() -> str:
     """The folder of compiled programs; "" if it cannot be written to."""
+    if os.environ.get("HOME") == "":  # which Python takes for "/"
+        return ""
     try:
         folder = Path.home() / ".cache" / "ddgan_jax" / "compiled"
         folder.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,8 @@ from ddgan_jax.config.packaged import packaged
 from ddgan_jax.core.errors import UserError, described, nearest
 from ddgan_jax.io.storage import local_path
 
+_DEEPEST = 20  # sections in one another
+
 
 def load_config_file(spec: str) -> ConfigDict:
     """Run a config file and return its config.
@@ -49,6 +51,13 @@ def load_config_file(spec: str) -> ConfigDict:
         raise UserError(
             f"--config={spec}: get_config() returns {type(config).__name__}; ConfigDict is needed"
         )
+    sections, depth = [config], 0
+    while sections:
+        depth += 1
+        if depth > _DEEPEST:
+            raise UserError(f"--config={spec}: its sections nest deeper than {_DEEPEST}")
+        inner = (value for section in sections for value in section.values())
+        sections = [value for value in inner if isinstance(value, ConfigDict)]
     return config
 
 
