@@ -37,6 +37,15 @@ COMMANDS = {
 }
 
 
+EVERY_TIME = ("convert", "scaling", "prepare")  # the others with --cluster-full
+
+
+def pytest_generate_tests(metafunc):
+    if "name" in metafunc.fixturenames:
+        full = metafunc.config.getoption("--cluster-full")
+        metafunc.parametrize("name", COMMANDS if full else EVERY_TIME)
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("in")
@@ -63,7 +72,6 @@ def until_used(process, seconds):
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("name", COMMANDS)
 def test_interrupts(name, files, tmp_path):
     module, args = COMMANDS[name]
     for moment in MOMENTS:
