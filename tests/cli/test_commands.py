@@ -162,7 +162,7 @@ def test_a_name_that_is_none():
     ("args", "words"),
     [
         (["train", "--refine=3"], "--refine is a flag of reconstruct, not of train"),
-        (["train", "--out=x"], "--out is a flag of sample, evaluate, compare, "),
+        (["train", "--out=x"], "--out is a flag of sample, evaluate, statistics, "),
         (["sample", "--samples=digits"], "--samples is a flag of evaluate, not of sample"),
         (["compare", "--workdir=x"], "--workdir is a flag of train, sample, "),
         (["train", "--workdri=x"], "--workdri=x is unknown to train; did you mean '--workdir'?"),

@@ -200,7 +200,10 @@ def prepared_files(rng: Random, seeds: Seeds) -> Iterator[Case]:
 def caches(rng: Random, seeds: Seeds) -> Iterator[Case]:
     """Cached statistics and latents that are damaged, replaced or poisoned."""
     seeds.get("latent")
-    places = {"evaluate": "good/evaluate/home/cache", "train in latents": "seeds/cache"}
+    places = {
+        "evaluate": "/".join(("good", "evaluate", "home", "cache")),
+        "train in latents": "seeds/cache",
+    }
     seeds.good("evaluate")
     ways = [*mutate.PLACES, *mutate.BAD_ARRAYS, "bytes", "bytes", "bytes", "bytes", "negative"]
     while True:
