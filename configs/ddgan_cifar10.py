@@ -4,7 +4,7 @@ Command:   python -m ddgan_jax.main --config=configs/ddgan_cifar10.py --workdir=
 Data:      python -m ddgan_jax prepare cifar10 --source=FOLDER (cifar-10-batches-bin in it)
 Hardware:  published runs: 1 to 8 V100 or A100 GPUs (reported by Trinh and Hamagami 2024)
 Time:      days; not measured
-Expected:  published: FID 3.75, recall 0.57 (of VGG16 features, unlike ours). Not
+Expected:  published: FID 3.75, recall 0.57 (of VGG16 features: recall_vgg16). Not
            trained with this code
 Source:    Xiao et al. 2022, arXiv 2112.07804
 

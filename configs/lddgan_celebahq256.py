@@ -6,7 +6,7 @@ Data:      tfds:celeb_a_hq/256, prepared by TFDS (extra tf; needs files download
            python -m ddgan_jax prepare folder
 Hardware:  published: two RTX A5000
 Time:      published: 1.5 days; not measured
-Expected:  published: FID 5.21, recall 0.40 (of VGG16 features, unlike ours). Not
+Expected:  published: FID 5.21, recall 0.40 (of VGG16 features: recall_vgg16). Not
            trained with this code
 Source:    Trinh and Hamagami 2024, tables 1, 8, 9, 10; R1 as in Xiao et al. 2022
 
@@ -17,7 +17,8 @@ Variants, --config=configs/lddgan_celebahq256.py:VARIANT:
   paper     tables 8 and 10, and the released discriminator; the default
   released  the released command: no decay of the learning rates, 100 numbers in z, three layers of
             the mapping network after the first, latents divided by 6, 500 epochs, 32 images on each
-            of two GPUs; for configs/autoencoder_celebahq256.py:released (64x64x3, no variance)
+            of two GPUs, 27,000 training images; for configs/autoencoder_celebahq256.py:released
+            (64x64x3, no variance)
   table9    paper, with the discriminator of table 9
 """
 
@@ -39,8 +40,8 @@ def get_config(variant="paper"):
     settings = LDDGAN_AT_256 | SETTINGS[variant]
     config = lddgan(autoencoder="runs/ae", num_steps=2, lr_gen=2e-4, r1_gamma=2.0, **settings)
     config.ema_decay = 0.999
-    length = dict(batch_size=128, duration="400 epochs")
+    length = dict(batch_size=128, duration="400 epochs", released=False)
     if variant == "released":
         lddgan_as_released(config, scale=6, sample=False, reconstruction=True)
-        length = dict(batch_size=64, duration="500 epochs")
+        length = dict(batch_size=64, duration="500 epochs", released=True)
     return at_256(config, "tfds:celeb_a_hq/256", **length)

@@ -11,17 +11,37 @@ Source:    method of Trinh and Hamagami 2024; sizes and lengths ours
 
 --config.space.autoencoder=FOLDER names another autoencoder. Once training has begun, its copy in
 the run folder is used.
+
+Variants, --config=configs/lddgan_digits.py:VARIANT, for docs/results.md "Backbones for latents":
+  mlp       the config above; the default
+  cnn       the generator is a small NCSN++
+  uvit      the generator is a small U-ViT
 """
 
-from ddgan_jax.presets import lddgan
+from ddgan_jax.presets import check_variant, lddgan
+
+GENERATORS = {
+    "mlp": dict(network="mlp", width=192, blocks=3, t_width=64, octaves=0),
+    "cnn": dict(
+        network="ncsnpp",
+        width=32,
+        multipliers=(1, 2),
+        blocks=1,
+        attention=(),
+        z_width=64,
+        z_layers=2,
+    ),
+    "uvit": dict(network="uvit", width=64, blocks=2, heads=4, patch=1, z_width=64, z_layers=2),
+}
 
 
-def get_config():
+def get_config(variant="mlp"):
+    check_variant(variant, *GENERATORS)
     config = lddgan(
         autoencoder="runs/ae",
         num_steps=2,
         latent_size=32,
-        gen=dict(network="mlp", width=192, blocks=3, t_width=64, octaves=0, tanh=False),
+        gen=GENERATORS[variant] | dict(tanh=False),
         disc=dict(network="mlp", width=192, blocks=3, t_width=64, octaves=0, group=4),
         lr_gen=5e-4,
         lr_disc=5e-4,

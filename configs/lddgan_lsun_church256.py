@@ -5,7 +5,7 @@ Command:   python -m ddgan_jax.main --config=configs/autoencoder_lsun_church256.
 Data:      tfds:lsun/church_outdoor, prepared by TFDS (extra tf), or prepare folder
 Hardware:  published: two RTX A5000
 Time:      published: 2.1 days; not measured
-Expected:  published: FID 4.67, recall 0.42 (of VGG16 features, unlike ours). Not
+Expected:  published: FID 4.67, recall 0.42 (of VGG16 features: recall_vgg16). Not
            trained with this code
 Source:    Trinh and Hamagami 2024, tables 1, 8, 9, 10; R1 as in Xiao et al. 2022
 
@@ -17,8 +17,9 @@ Variants, --config=configs/lddgan_lsun_church256.py:VARIANT:
   released  the released command of training: no decay of the learning rates, no reconstruction
             loss, 50 numbers in z, three layers of the mapping network after the first, three blocks
             on each level, samples of the autoencoder's posterior divided by 60, 1,000 epochs, 8
-            images on each of two GPUs; for configs/autoencoder_lsun_church256.py:released
-            (32x32x4). The released command of testing names another run, with 100 numbers in z
+            images on each of two GPUs, 120,000 training images; for
+            configs/autoencoder_lsun_church256.py:released (32x32x4). The released command of
+            testing names another run, with 100 numbers in z
   table9    paper, with the discriminator of table 9
 """
 
@@ -40,8 +41,8 @@ def get_config(variant="paper"):
     settings = LDDGAN_AT_256 | SETTINGS[variant]
     config = lddgan(autoencoder="runs/ae", num_steps=4, lr_gen=2e-4, r1_gamma=1.0, **settings)
     config.ema_decay = 0.999
-    length = dict(batch_size=128, duration="400 epochs")
+    length = dict(batch_size=128, duration="400 epochs", released=False)
     if variant == "released":
         lddgan_as_released(config, scale=60, sample=True, reconstruction=False)
-        length = dict(batch_size=16, duration="1000 epochs")
+        length = dict(batch_size=16, duration="1000 epochs", released=True)
     return at_256(config, "tfds:lsun/church_outdoor", **length)

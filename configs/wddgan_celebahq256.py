@@ -11,8 +11,8 @@ Source:    Phung et al. 2023, arXiv 2211.16152; numbers and results as given by 
            configs/ddgan_celebahq256.py
 
 Variants: --config=configs/wddgan_celebahq256.py:released has the moving average of the released
-command, decay 0.9999; the default, paper, has 0.999. docs/reproduction.md has the known differences
-from the released code.
+command, decay 0.9999, and 27,000 training images; the default, paper, has 0.999 and all images.
+docs/reproduction.md has the known differences from the released code.
 """
 
 from ddgan_jax.presets import WDDGAN_AT_256, at_256, check_variant, wddgan
@@ -20,6 +20,9 @@ from ddgan_jax.presets import WDDGAN_AT_256, at_256, check_variant, wddgan
 
 def get_config(variant="paper"):
     check_variant(variant, "paper", "released")
+    released = variant == "released"
     config = wddgan(num_steps=2, lr_gen=2e-4, r1_gamma=2.0, **WDDGAN_AT_256)
-    config.ema_decay = 0.9999 if variant == "released" else 0.999
-    return at_256(config, "tfds:celeb_a_hq/256", batch_size=64, duration="500 epochs")
+    config.ema_decay = 0.9999 if released else 0.999
+    return at_256(
+        config, "tfds:celeb_a_hq/256", batch_size=64, duration="500 epochs", released=released
+    )

@@ -149,6 +149,21 @@ def diffusion_gan_config(networks=mlp_config):
     return config
 
 
+def stylegan2_config():
+    """StyleGAN2 with all that its training has, in a few channels."""
+    config = diffusion_gan(noise="latent", latent_size=3, **ADVERSARIAL)
+    tiny = dict(network="stylegan2", channel_base=32, channel_max=4, layers=1)
+    config.gen = dict(width=4, **tiny)
+    config.disc = dict(architecture="resnet", group=4, **tiny)
+    config.instance_noise.every = 2
+    config.adversarial.order = "gen_first"
+    config.lazy.scaled = config.lazy.own_step = True
+    config.path_length.weight, config.path_length.every = 2.0, 3
+    config.styles.mixing = 0.9
+    config.optim.gen.lazy_interval = config.optim.disc.lazy_interval = 3
+    return config
+
+
 def difgan_config(networks=mlp_config):
     return family(difgan(num_steps=2, **ADVERSARIAL), networks)
 
@@ -208,6 +223,7 @@ CASES = {
     "gan_highdim-mlp": (gan_highdim_config, (4, 4, 1)),
     "diffusion_gan-mlp": (diffusion_gan_config, (4, 4, 1)),
     "diffusion_gan_classes-points": (with_classes(diffusion_gan_config), (2,)),
+    "diffusion_stylegan2_classes-conv": (with_classes(stylegan2_config), (8, 8, 1)),
     "difgan-mlp": (difgan_config, (4, 4, 1)),
     "difgan_classes-points": (with_classes(difgan_config), (2,)),
     "ddpm-mlp": (ddpm_config, (4, 4, 1)),

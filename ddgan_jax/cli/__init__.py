@@ -33,6 +33,7 @@ COMMANDS = _commands(
     train="train a model, or continue a run (the default)",
     sample="draw samples from a run",
     evaluate="FID and other metrics of a run, or of images made elsewhere",
+    statistics="write the reference statistics of a data set, for evaluate --reference",
     compare="several evaluated runs on one page",
     reconstruct="encode real images and decode them again",
     export="copy what sampling needs from a run folder",
@@ -40,19 +41,22 @@ COMMANDS = _commands(
     prepare="write MNIST, CIFAR-10 or a folder of images as a TFDS dataset",
     benchmark="measure speed, FLOPs and memory of training and sampling",
     scaling="predict and measure how a run scales over devices",
+    compile="compile for TPUs and GPUs that are not there: memory, time, fit",
     figures="draw the figures that explain the methods",
+    configs="list the configs that come with the package",
     fields="list the fields of a config with their meaning",
     digits="quality of 8x8 digit samples",
     modes="mode coverage of samples of 25 Gaussians or stacked MNIST",
     classifier="train a classifier whose features evaluate samples",
     inception="convert the published weights of FID's Inception-v3",
     lpips="convert the published weights of LPIPS",
+    vgg16="convert the published weights of VGG16, for precision and recall",
     metrics_cost="time and memory of the metrics",
 )
 
 _EXAMPLES = """\
 Train, then draw samples:
-  python -m ddgan_jax train --config=configs/ddgan_digits.py --workdir=runs/digits
+  python -m ddgan_jax train --config=ddgan_digits --workdir=runs/digits
   python -m ddgan_jax sample --workdir=runs/digits --num_images=100
 Change any field of the config:
   ... --config.optim.gen.learning_rate=1e-4 --config.train.duration="20 epochs"

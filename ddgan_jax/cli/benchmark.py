@@ -44,6 +44,7 @@ def add_flags(parser: common.Parser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure; returns the exit status."""
     common.check_distributed(args)
+    common.check_one_config(args)
     if not args.configs:
         for flag in _SIDE_BY_SIDE:
             if getattr(args, flag) is not None:

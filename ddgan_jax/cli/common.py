@@ -9,11 +9,14 @@ from typing import NoReturn
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import plugins
-from ddgan_jax.config.overrides import load_config_file, override
+from ddgan_jax.config.base import BASE_FIELDS, adam_fields
+from ddgan_jax.config.overrides import load_config_file, meant, override
 from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.io.best import BEST, Step
 from ddgan_jax.io.storage import AnyPath, as_path, local_path
 
 LARGEST_SEED = 2**32 - 1
+MOST_SEEDS = 1_000_000
 
 
 class Parser(argparse.ArgumentParser):
@@ -77,15 +80,22 @@ class Parser(argparse.ArgumentParser):
         """
         others, overrides = split_overrides(argv)
         command = self.get_default("command")
+        for flag in (argument.removesuffix("=--") for argument in others if argument[-3:] == "=--"):
+            self.error(f"{flag} is '--'; another value is needed")  # argparse would drop it
         try:
             args, unknown = self.parse_known_args(others)
         except argparse.ArgumentError as error:
             self.error(" ".join(filter(None, (error.argument_name, error.message))))
         if unknown:
             flag = unknown[0].partition("=")[0]
-            if owners := commands_with(flag):
+            fields: list[str] = []
+            if self.takes_overrides:
+                fields = meant(flag.strip("-"), {**BASE_FIELDS, **adam_fields("gen")})
+            if not fields and (owners := commands_with(flag)):
                 self.error(f"{flag} is a flag of {', '.join(owners)}, not of {command}")
-            self.error(f"{unknown[0]} is unknown to {command}{nearest(flag, self.flags())}")
+            similar = nearest(flag, self.flags())
+            hint = f"; did you mean --config.{fields[0]}?" if fields else similar
+            self.error(f"{unknown[0]} is unknown to {command}{hint}")
         if overrides and not self.takes_overrides:
             self.error(f"--config.{next(iter(overrides))} is unknown: {command} changes no config")
         args.overrides = overrides
@@ -136,6 +146,21 @@ def integer(low: int, high: int = 10**12, allowed: str = "") -> Callable[[str], 
     return convert
 
 
+def number(low: float, high: float) -> Callable[[str], float]:
+    """A flag that takes a number in [low, high]."""
+
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"is {text}; a number in [{low}, {high}] is needed")
+        return value
+
+    return convert
+
+
 def positive_number(text: str) -> float:
     """A flag that takes a finite number above 0."""
     try:
@@ -170,6 +195,24 @@ def one_of(*known: str) -> Callable[[str], str]:
     return convert
 
 
+def seeds(text: str) -> tuple[int, ...]:
+    """A flag that takes seeds and ranges of seeds: 3,7 or 0-99, or both."""
+    found: list[int] = []
+    for part in text.split(","):
+        low, dash, high = part.strip().partition("-")
+        ends = [low, high] if dash else [low]
+        numbers = [int(end) if end.isdecimal() and len(end) < 12 else -1 for end in ends]
+        if not 0 <= numbers[0] <= numbers[-1] <= LARGEST_SEED or len(found) > MOST_SEEDS:
+            found = []
+            break
+        found += range(numbers[0], min(numbers[-1], numbers[0] + MOST_SEEDS) + 1)
+    if not found or len(found) > MOST_SEEDS:
+        raise argparse.ArgumentTypeError(
+            f"is {text!r}; at most {MOST_SEEDS:,} seeds in [0, 2^32) such as 0-99 or 3,7 are needed"
+        )
+    return tuple(found)
+
+
 SEED = integer(0, LARGEST_SEED, "an integer in [0, 2^32)")
 
 
@@ -182,7 +225,8 @@ def add_config(parser: Parser, default: str = "the config of the run folder") ->
         "--config",
         default="",
         metavar="FILE",
-        help=f"config file, FILE.py or FILE.py:VARIANT; default: {default}",
+        help="config file, FILE.py or FILE.py:VARIANT, or the name of a config of the package, "
+        f"listed by the command configs; default: {default}",
     )
     add_plugins(parser)
     parser.takes_overrides = True
@@ -205,14 +249,20 @@ def add_workdir(parser: Parser, what: str = "run folder") -> None:
     parser.add_argument("--workdir", default="", metavar="FOLDER", help=what)
 
 
+def step_type(allowed: str) -> Callable[[str], Step]:
+    """A flag that takes the step of a checkpoint, or best; `allowed` says so in words."""
+    numbers = integer(-1, allowed=allowed)
+    return lambda value: BEST if value == BEST else numbers(value)
+
+
 def add_step(parser: Parser) -> None:
     """Add --step, of a checkpoint."""
-    allowed = "a saved step, or -1 for the last,"
     parser.add_argument(
         "--step",
-        type=integer(-1, allowed=allowed),
+        type=step_type("a saved step, -1 for the last, or best,"),
         default=-1,
-        help="step of the checkpoint; default: the last",
+        help="step of the checkpoint, or best: the one that config.eval.best chose by the "
+        "evaluations during training; default: the last",
     )
 
 
@@ -278,9 +328,17 @@ def out_of(args: argparse.Namespace, inside: str = "") -> Path:
     return local_path(workdir) / inside
 
 
-def step_of(args: argparse.Namespace) -> int | None:
-    """The step of the checkpoint; None for the last one."""
+def step_of(args: argparse.Namespace) -> Step:
+    """The step of the checkpoint, or "best"; None for the last one."""
+    if args.step == BEST:
+        return BEST
     return None if args.step < 0 else int(args.step)
+
+
+def check_one_config(args: argparse.Namespace) -> None:
+    """Raise a UserError if both --config and --workdir name the config of a command."""
+    if args.config and args.workdir:
+        raise UserError(f"{args.command} needs either --config=FILE or --workdir=FOLDER, not both")
 
 
 def read_config(args: argparse.Namespace) -> ConfigDict:
@@ -290,15 +348,18 @@ def read_config(args: argparse.Namespace) -> ConfigDict:
       UserError: there is none, or something is wrong with it.
     """
     from ddgan_jax.config.stored import read_config as read_stored
-    from ddgan_jax.methods import complete_config, validate
+    from ddgan_jax.methods import complete_config, validate, with_field
 
     if args.config:
         config = load_config_file(args.config)
-    elif args.workdir:
+    elif getattr(args, "workdir", ""):
         config = read_stored(as_path(args.workdir))
     else:
-        raise UserError("--config=FILE is needed, for example --config=configs/ddgan_digits.py")
-    return validate(override(complete_config(config), args.overrides))
+        raise UserError(
+            "--config=FILE is needed, for example --config=ddgan_digits; python -m ddgan_jax "
+            "configs lists those of the package"
+        )
+    return validate(override(complete_config(config), args.overrides, with_field))
 
 
 def read_changes(args: argparse.Namespace) -> ConfigDict | None:

@@ -15,9 +15,16 @@ would not be noticed:
   python -m ddgan_jax convert --source=lddgan --checkpoint=netG_1200.pth \
       --config=configs/lddgan_cifar10.py:released --config.space.autoencoder=runs/ae \
       --workdir=runs/official
+A DDPM of the Diffusers library, such as google/ddpm-cifar10-32; config.json has to lie beside it:
+  python -m ddgan_jax convert --source=diffusers_ddpm \
+      --checkpoint=ddpm-cifar10-32/diffusion_pytorch_model.safetensors \
+      --config=configs/ddpm_cifar10.py --workdir=runs/ddpm
 Then, as for any run:
   python -m ddgan_jax sample --workdir=runs/official
   python -m ddgan_jax evaluate --workdir=runs/official
+A network pickle of StyleGAN2-ADA, StyleGAN3 or Diffusion-GAN says itself which network it holds:
+  python -m ddgan_jax convert --source=stylegan2 --checkpoint=network-snapshot.pkl \
+      --workdir=runs/official
 The moving average of a run, trained here or imported, as a file for the published code: its names
 are those that torch.load(FILE, weights_only=True) gives to load_state_dict:
   python -m ddgan_jax convert --workdir=runs/cifar10 --export=netG.pth
@@ -36,6 +43,7 @@ import argparse
 
 from ddgan_jax.cli import common
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.best import BEST
 from ddgan_jax.io.storage import local_path
 
 
@@ -46,8 +54,8 @@ def add_flags(parser: common.Parser) -> None:
         "--source",
         default="",
         metavar="NAME",
-        help="published network: ddgan, wddgan, lddgan (netG_N.pth), ldm_autoencoder (model.ckpt); "
-        "export: found by the config",
+        help="published network: ddgan, wddgan, lddgan (netG_N.pth), ldm_autoencoder (model.ckpt), "
+        "stylegan2 (network.pkl), diffusers_ddpm (.safetensors); export: found by the config",
     )
     add(
         "--checkpoint",
@@ -61,10 +69,10 @@ def add_flags(parser: common.Parser) -> None:
     add("--export", default="", metavar="FILE", help="export: the PyTorch file to write")
     add(
         "--step",
-        type=common.integer(-1, allowed="an integer >= 0"),
+        type=common.step_type("an integer >= 0 or best"),
         default=-1,
         help="import: step to store the checkpoint under, default: 0; export: step of the "
-        "checkpoint, default: the last",
+        "checkpoint, or best, default: the last",
     )
     add(
         "--raw",
@@ -88,7 +96,8 @@ def add_flags(parser: common.Parser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Import or export; returns the exit status."""
     workdir = common.workdir_of(args)
-    for flag in ("checkpoint", "config", "source"):
+    described = args.source == "stylegan2"  # by the file
+    for flag in ("checkpoint", "source") if described else ("checkpoint", "config", "source"):
         if not args.export and not getattr(args, flag):
             raise UserError(f"--{flag} is needed to import, or --export=FILE to export; see --help")
     if args.export and (args.checkpoint or args.config or args.overrides or args.raw):
@@ -105,7 +114,12 @@ def run(args: argparse.Namespace) -> int:
         file, step = local_path(args.export), common.step_of(args)
         export_checkpoint(workdir, file, args.source, step, args.module_prefix, bands=args.bands)
     else:
-        config, file = common.read_config(args), local_path(args.checkpoint)
+        config = common.read_config(args) if args.config else None
+        if config is None and args.overrides:
+            raise UserError("--config.FIELD=VALUE needs --config=FILE")
+        if args.step == BEST:
+            raise UserError("--step=best goes with --export; the number of a step is needed here")
+        file = local_path(args.checkpoint)
         step = max(args.step, 0)
         import_checkpoint(args.source, file, config, workdir, step, args.raw, args.bands)
     return 0

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from ddgan_jax.core import signals
+from ddgan_jax.core.errors import described
 
 # What orbax notes when checkpoints are opened for reading only, and of one that was not finished.
 _NOTES = (
@@ -43,6 +44,8 @@ def use_compilation_cache() -> None:
 
 def _writable_folder() -> str:
     """The folder of compiled programs; "" if it cannot be written to."""
+    if os.environ.get("HOME") == "":  # which Python takes for "/"
+        return ""
     try:
         folder = Path.home() / ".cache" / "ddgan_jax" / "compiled"
         folder.mkdir(parents=True, exist_ok=True)
@@ -126,10 +129,10 @@ class HeldRecords(logging.Filter):
         while link is not None and link not in chain:
             chain.append(link)
             link = link.__cause__ or link.__context__
-        told = " ".join(str(e) for e in chain)
+        told = " ".join(map(described, chain))
         reasons = [reason for reason in _REASONS if reason in told]
 
-        self.drop_if(lambda e: e in chain or any(reason in str(e) for reason in reasons))
+        self.drop_if(lambda e: e in chain or any(reason in described(e) for reason in reasons))
 
     def drop_if(self, reported: Callable[[BaseException], bool]) -> None:
         """Forget the records of the failures that are `reported`."""

@@ -14,7 +14,7 @@ from typing import Any
 import ddgan_jax
 from ddgan_jax.cli.environment import HeldRecords
 from ddgan_jax.core import signals
-from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.errors import UserError, described
 
 
 class Status(enum.IntEnum):
@@ -40,6 +40,8 @@ class Status(enum.IntEnum):
         member.meaning = meaning
         return member
 
+
+_LONGEST_LINE = 1000  # characters; the middle of a longer one is left out
 
 _OUT_OF_MEMORY = (
     "out of device memory; a smaller config.train.batch_size, a larger config.train.accumulate, "
@@ -67,6 +69,7 @@ def run_command(
             return int(done.code or 0)
         except BaseException as error:
             if signals.is_interrupt(error):
+                signals.settle()
                 held.drop_if(lambda _: True)
                 held.process_ends = process_ends
                 number = signals.status_of(error) - 128
@@ -86,8 +89,15 @@ def run_command(
                 if debug:
                     traceback.print_exception(error)
             held.process_ends = process_ends
-            _report("error: " + " ".join(line.split()))
+            _report(_shortened("error: " + " ".join(line.split())))
             return status
+
+
+def _shortened(line: str) -> str:
+    """A line without its middle if it is long, because of a value of thousands of characters."""
+    if len(line) <= _LONGEST_LINE:
+        return line
+    return f"{line[: _LONGEST_LINE // 2]} ... {line[-_LONGEST_LINE // 2 :]}"
 
 
 def _report(line: str) -> None:
@@ -123,7 +133,7 @@ def bug_line(error: BaseException, details: Sequence[str] = ()) -> str:
         "".join(traceback.format_exception(error)),
         *details,
     ]
-    name = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    name = described(error)[:200]
     try:
         with tempfile.NamedTemporaryFile(
             "w",

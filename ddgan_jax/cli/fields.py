@@ -24,6 +24,7 @@ def add_flags(parser: common.Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the fields; returns the exit status."""
+    common.check_one_config(args)
     if not (args.config or args.workdir):
         from ddgan_jax.config.base import BASE_FIELDS
 

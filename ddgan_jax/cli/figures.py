@@ -1,10 +1,11 @@
-"""Draw why large denoising steps need a GAN, and what the forward noise looks like.
+"""Draw why large denoising steps need a GAN, forward noise, and LDDGAN's weighted learning.
 
 Use the bundled digits:
   python -m ddgan_jax figures --out=docs
 Use the data of a config:
   python -m ddgan_jax figures --out=figures --config=configs/ddgan_mnist.py
-Also draw the intermediate images of a DDGAN, DifGAN or DDDG run:
+Also draw the intermediate images of a DDGAN, DifGAN or DDDG run, or the mixed styles of a run with
+StyleGAN2's generator:
   python -m ddgan_jax figures --out=figures --workdir=runs/difgan_digits
 """
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 8  # number of images, one in each row
 _STEPS = 4  # number of steps of DDGAN's chain
+_EPOCHS, _DELTA = 1700, 6.0  # of LDDGAN on CIFAR-10
 _VIEWS = (0, 125, 250, 500, 1000)  # times of Diffusion-GAN's chain
 
 
@@ -30,7 +32,7 @@ def add_flags(parser: common.Parser) -> None:
     """Add the flags of the command."""
     parser.add_argument("--out", default="", metavar="FOLDER", help="folder of the figures")
     common.add_config(parser, "the bundled digits")
-    common.add_workdir(parser, "run folder whose intermediate images to draw")
+    common.add_workdir(parser, "run folder whose intermediate images, or mixed styles, to draw")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,14 +44,21 @@ def run(args: argparse.Namespace) -> int:
     import jax
     import jax.numpy as jnp
 
+    from ddgan_jax.core.losses import constant_weight, fading_weight
     from ddgan_jax.data import load_source
     from ddgan_jax.diffusion import schedules
-    from ddgan_jax.diffusion.denoising_density import EXAMPLE
+    from ddgan_jax.diffusion.denoising_density import EVOLUTION, EXAMPLE
     from ddgan_jax.diffusion.forward_views import chain, discriminator_views
     from ddgan_jax.diffusion.instance_noise import InstanceNoise
+    from ddgan_jax.inference.mixing import style_mixing
     from ddgan_jax.inference.model import load
     from ddgan_jax.io.run_folder import check_writable
-    from ddgan_jax.plotting.explanatory import draw_densities, draw_rows
+    from ddgan_jax.plotting.explanatory import (
+        draw_densities,
+        draw_evolution,
+        draw_rows,
+        draw_weights,
+    )
     from ddgan_jax.spaces.pixels import pixels
 
     data = override(config, args.overrides).data
@@ -57,17 +66,28 @@ def run(args: argparse.Namespace) -> int:
     if len(source.shape) != 3:
         raise UserError(f"config.data.name is {data.name!r}; images are needed for figures")
     model = load(args.workdir) if args.workdir else None
-    path = intermediate_images(model, _SHOWN) if model else None
+    mixed = style_mixing(model, _SHOWN // 2, _SHOWN) if model and model.method.styles else None
+    path = intermediate_images(model, _SHOWN) if model and mixed is None else None
     check_writable("--out", out)
     stored = source.take(np.arange(min(_SHOWN, source.size)))["image"]
     images = pixels(source.shape).encode(jnp.asarray(stored), ())
     key, betas = jax.random.key(0), schedules.variance_preserving_betas(_STEPS)
+    draw_evolution(out / "density_over_time.png", EXAMPLE.data, EVOLUTION, EXAMPLE.grid)
     draw_densities(out / "denoising_density.png", *EXAMPLE)
+    weights = {
+        "weighted": fading_weight(1.0, _DELTA, _EPOCHS, 1),
+        "constant": constant_weight(1.0),
+    }
+    epochs = jnp.arange(_EPOCHS)
+    drawn = {name: np.asarray(weight(epochs)) for name, weight in weights.items()}
+    draw_weights(out / "reconstruction_weight.png", drawn)
     draw_rows(out / "forward_ddgan.png", np.asarray(chain(key, images, betas)))
     views = discriminator_views(InstanceNoise(), key, images, _VIEWS)
     draw_rows(out / "forward_diffusion_gan.png", np.asarray(views))
     if path is not None:
         draw_rows(out / "path.png", path)
+    if mixed is not None:
+        draw_rows(out / "style_mixing.png", np.moveaxis(mixed, 1, 0))
     return 0
 
 

@@ -1,7 +1,10 @@
 """Train a model, or continue the run in the folder --workdir.
 
-Start a run:
-  python -m ddgan_jax train --config=configs/ddgan_digits.py --workdir=runs/digits
+Start a run, with a config of the package (python -m ddgan_jax configs lists them) or your own file:
+  python -m ddgan_jax train --config=ddgan_digits --workdir=runs/digits
+  python -m ddgan_jax train --config=my_config.py --workdir=runs/mine
+See its config, sizes and memory first:
+  python -m ddgan_jax train --config=ddgan_cifar10 --dry_run
 Change any field of the config:
   ... --config.optim.gen.learning_rate=1e-4 --config.train.duration="20 epochs"
 Continue it, here for longer; the run folder knows its config:
@@ -22,11 +25,18 @@ def add_flags(parser: common.Parser) -> None:
     """Add the flags of the command."""
     common.add_config(parser)
     common.add_workdir(parser, "run folder: made if it does not exist, else continued")
+    parser.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="print config, sizes and memory of the run, and do no more",
+    )
     common.add_distributed(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; returns the exit status."""
+    if args.dry_run:
+        return _dry_run(args)
     workdir = common.workdir_of(args)
     common.check_distributed(args)
     config = common.read_config(args)
@@ -35,3 +45,10 @@ def run(args: argparse.Namespace) -> int:
     from ddgan_jax.training.loop import train
 
     return train(config, workdir, make_evaluate=during_training)
+
+
+def _dry_run(args: argparse.Namespace) -> int:
+    from ddgan_jax.profiling.dry_run import dry_run
+
+    dry_run(common.read_config(args))
+    return 0

@@ -4,6 +4,8 @@ A config file is Python code with a function `get_config()` that returns an
 `ml_collections.ConfigDict`: the preset of a method (`ddgan_jax.presets`) with some fields changed.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from ddgan_jax.config.fields import (
@@ -21,6 +23,7 @@ from ddgan_jax.config.fields import (
     texts,
 )
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io import best
 
 _MAX_SEED = 2**32 - 1
 
@@ -42,8 +45,16 @@ BASE_FIELDS: dict[str, Field] = {
         open_high=True,
         help="decay per step of the averaged weights, which sampling uses",
     ),
+    "ema_half_life": number(
+        0.0, help="half-life of the averaged weights in images, instead of ema_decay; 0: ema_decay"
+    ),
+    "ema_rampup": number(
+        0.0, help="the half-life is at most so many times the images seen so far; 0: no limit"
+    ),
     "data.name": text(
-        "digits", help="digits, gaussians25, stacked_mnist, npz:FILE, tfds:NAME[/CONFIG]"
+        "digits",
+        help="digits, gaussians25, stacked_mnist, stacked_mnist_balanced, npz:FILE, "
+        "tfds:NAME[/CONFIG]",
     ),
     "data.split": text("train", help="split: train, test, or a part such as train[:90%]"),
     **changeable(
@@ -74,7 +85,7 @@ BASE_FIELDS: dict[str, Field] = {
                 "1000 steps", help="duration between two checkpoints"
             ),
             "train.sample_every": duration("1000 steps", help="duration between two sample grids"),
-            "train.keep": integer(2, help="number of checkpoints kept"),
+            "train.keep": integer(2, help="number of checkpoints kept, besides the best"),
             "train.grid": integer(64, 1, 10**6, help="images in each sample grid"),
             "sample.batch_size": integer(64, 1, 10**7, help="images per compiled call"),
             "eval.every": duration(
@@ -82,6 +93,13 @@ BASE_FIELDS: dict[str, Field] = {
             ),
             "eval.training_samples": integer(
                 2_000, 16, help="samples for these; Fréchet distances of few samples are larger"
+            ),
+            "eval.best": Field(
+                "auto",
+                best.is_rule,
+                best.ALLOWED,
+                help="evaluation whose checkpoint is kept besides the last ones; auto: the lowest "
+                "Fréchet distance of the first feature network",
             ),
             "eval.num_samples": integer(
                 10_000, 16, help="samples for `evaluate`; the published protocol has 50,000"
@@ -97,13 +115,19 @@ BASE_FIELDS: dict[str, Field] = {
             ),
             "eval.extractors": texts(
                 ("auto",),
-                help="feature networks: inception (for FID), mnist, digits (our classifiers), or "
-                "the FILE.npz of a classifier; auto: the one for the data",
+                help="feature networks: inception (for FID), vgg16 (for published recall), mnist, "
+                "digits (our classifiers), or the FILE.npz of a classifier; auto: the one for the "
+                "data",
             ),
             "eval.inception": text(
                 "", help="Inception weights; '': $DDGAN_INCEPTION or the file in ~/.cache/ddgan_jax"
             ),
-            "eval.repeat_grey": flag(False, help="repeat the channel of gray images for Inception"),
+            "eval.vgg16": text(
+                "", help="VGG16 weights; '': $DDGAN_VGG16 or the file in ~/.cache/ddgan_jax"
+            ),
+            "eval.repeat_grey": flag(
+                False, help="repeat the channel of gray images for Inception and VGG16"
+            ),
             "eval.split": text("train", help="split that samples are compared with"),
             "eval.batch_size": integer(64, 1, 10**6, help="images per call of the feature network"),
             "eval.trials": integer(
@@ -126,13 +150,15 @@ def adam(
     beta1: float = 0.5,
     beta2: float = 0.9,
     eps: float = 1e-8,
-) -> dict[str, float]:
+    lazy_interval: int = 0,
+) -> dict[str, Any]:
     """Section `config.optim.<role>`: Adam with a learning rate that a cosine anneals.
 
     Args:
       learning_rate: learning rate at the start of the run.
       final_learning_rate: learning rate at the end; the rate changes once per epoch.
       beta1, beta2, eps: see Adam.
+      lazy_interval: k of a regularizer that takes a step of its own every k-th step; 0: none.
     """
     return dict(
         learning_rate=float(learning_rate),
@@ -140,6 +166,7 @@ def adam(
         beta1=float(beta1),
         beta2=float(beta2),
         eps=float(eps),
+        lazy_interval=lazy_interval,
     )
 
 
@@ -155,6 +182,13 @@ def adam_fields(role: str) -> dict[str, Field]:
             f"optim.{role}.beta1": number(REQUIRED, 0, 1, open_high=True, help="beta1 of Adam"),
             f"optim.{role}.beta2": number(REQUIRED, 0, 1, open_high=True, help="beta2 of Adam"),
             f"optim.{role}.eps": number(REQUIRED, 0, 1e3, open_low=True, help="eps of Adam"),
+            f"optim.{role}.lazy_interval": integer(
+                0,
+                0,
+                10**6,
+                help="k: Adam's rate times k / (k + 1), its betas to this power, for a regularizer "
+                "with a step of its own every k steps (lazy.own_step); 0: as given",
+            ),
         }
     )
 

@@ -158,7 +158,7 @@ def flatten(config: Mapping[str, Any] | ConfigDict, prefix: str = "") -> dict[st
         if isinstance(value, Mapping | ConfigDict):
             flat |= flatten(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
+            flat[f"{prefix}{key}"] = value
     return flat
 
 

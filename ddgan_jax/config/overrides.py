@@ -1,10 +1,10 @@
-"""Configs from the command line: `--config=FILE.py[:VARIANT]` and `--config.FIELD=VALUE`.
+"""Configs from the command line: `--config=FILE[:VARIANT]` and `--config.FIELD=VALUE`.
 
 The text of an override is converted to the type that the field has in the config file.
 """
 
 import runpy
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,22 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config import plugins
 from ddgan_jax.config.fields import flatten
-from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.config.packaged import packaged
+from ddgan_jax.core.errors import UserError, described, nearest
 from ddgan_jax.io.storage import local_path
+
+_DEEPEST = 20  # sections in one another
 
 
 def load_config_file(spec: str) -> ConfigDict:
     """Run a config file and return its config.
 
-    The folder of the file becomes importable: for the file itself, and for fields of the form
-    "module:attribute" (see `plugins`).
+    The folder of a file of the user becomes importable: for the file itself, and for fields of the
+    form "module:attribute" (see `plugins`).
 
     Args:
-      spec: "FILE.py", or "FILE.py:VARIANT" to call `get_config("VARIANT")`.
+      spec: "FILE.py" or the name of a config of the package; with ":VARIANT" appended,
+        `get_config("VARIANT")` is called.
 
     Returns:
       The result of `get_config()`.
@@ -31,11 +35,8 @@ def load_config_file(spec: str) -> ConfigDict:
     Raises:
       UserError: there is no such file, it raises an exception, or it returns something else.
     """
-    name, colon, variant = spec.partition(":")
-    name = str(local_path(name))
-    if not Path(name).is_file():
-        raise UserError(f"--config={spec}: there is no file {name!r}")
-    plugins.allow(Path(name).parent)
+    given, colon, variant = spec.partition(":")
+    name = str(_find_file(spec, given))
     try:
         get_config = runpy.run_path(name).get("get_config")
         if get_config is None:
@@ -44,13 +45,38 @@ def load_config_file(spec: str) -> ConfigDict:
     except UserError as error:
         raise UserError(f"--config={spec}: {error}") from error
     except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UserError(f"--config={spec} fails{_line_in(name, error)}: {reason}") from error
+        where = _line_in(name, error)
+        raise UserError(f"--config={spec} fails{where}: {described(error)}") from error
     if not isinstance(config, ConfigDict):
         raise UserError(
             f"--config={spec}: get_config() returns {type(config).__name__}; ConfigDict is needed"
         )
+    sections, depth = [config], 0
+    while sections:
+        depth += 1
+        if depth > _DEEPEST:
+            raise UserError(f"--config={spec}: its sections nest deeper than {_DEEPEST}")
+        inner = (value for section in sections for value in section.values())
+        sections = [value for value in inner if isinstance(value, ConfigDict)]
     return config
+
+
+def _find_file(spec: str, given: str) -> Path:
+    """The config file that `given`, the part of --config before the variant, names."""
+    path, known = local_path(given), packaged()
+    if path.is_file():
+        plugins.check_source(f"--config={spec}", path)
+        plugins.allow(path.parent)
+        return path
+    if given in known:
+        return known[given]
+    if path.stem in known:
+        hint = f"; --config={path.stem} is a config of the package"
+    else:
+        hint = (
+            nearest(path.stem, known) or "; python -m ddgan_jax configs lists those of the package"
+        )
+    raise UserError(f"--config={spec}: there is no file {str(path)!r}{hint}")
 
 
 def _line_in(name: str, error: BaseException) -> str:
@@ -63,12 +89,33 @@ def _line_in(name: str, error: BaseException) -> str:
     return f" in line {lines[-1]}" if lines else ""
 
 
-def override(config: ConfigDict, changes: Mapping[str, str]) -> ConfigDict:
+# What people call a field -> its name, or the end of it.
+SYNONYMS = {
+    **dict.fromkeys(("lr", "rate"), "learning_rate"),
+    **dict.fromkeys(("steps", "iterations", "epochs"), "train.duration"),
+    **dict.fromkeys(("batch", "bs", "batchsize"), "train.batch_size"),
+    **dict.fromkeys(("size", "resolution"), "data.image_size"),
+    **dict.fromkeys(("dataset", "data_name"), "data.name"),
+    "ema": "ema_decay",
+    "r1": "r1.gamma",
+}
+
+
+def meant(word: str, fields: Iterable[str]) -> list[str]:
+    """The fields that `word` may stand for: by `SYNONYMS`, by the end of their names."""
+    wanted = SYNONYMS.get(word.rpartition(".")[2].lower(), word)
+    return [name for name in fields if name == wanted or name.endswith(f".{wanted}")]
+
+
+def override(
+    config: ConfigDict, changes: Mapping[str, str], elsewhere: Callable[[str], str] = lambda _: ""
+) -> ConfigDict:
     """A copy of a config with some fields changed.
 
     Args:
       config: the config.
       changes: dotted name of a field -> text of its new value.
+      elsewhere: name of a field that the config lacks -> a hint at configs that have it, or "".
 
     Raises:
       UserError: the config has no such field, or the text does not convert to the field's type.
@@ -78,7 +125,13 @@ def override(config: ConfigDict, changes: Mapping[str, str]) -> ConfigDict:
     for field, text in changes.items():
         if field not in known:
             inner = [name for name in known if name.startswith(f"{field}.")]
-            hint = f"; it has {', '.join(inner)}" if inner else nearest(field, known)
+            others = " or ".join(map(repr, meant(field, known)))
+            hint = (
+                (inner and f"; it has {', '.join(inner)}")
+                or elsewhere(field)
+                or (others and f"; did you mean {others}?")
+                or nearest(field, known)
+            )
             raise UserError(f"config.{field} is no field of this config{hint}")
         *parents, last = field.split(".")
         section = config

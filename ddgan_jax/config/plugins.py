@@ -17,14 +17,16 @@ from typing import Any, TypeVar
 from ml_collections import ConfigDict
 
 from ddgan_jax.config.fields import flatten
-from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.core.errors import UserError, described, nearest
 from ddgan_jax.io.read_json import TEXTS, read_json
 from ddgan_jax.io.run_folder import write_atomically
-from ddgan_jax.io.storage import AnyPath, local_path
+from ddgan_jax.io.storage import AnyPath, check_inside, local_path
 
 T = TypeVar("T")
 
 FOLDER, HASHES = "plugins", "hashes.json"  # in a run folder
+
+_MOST_SOURCE = 16 * 2**20  # bytes
 
 _folders: list[Path] = []  # that the user named, the newest first
 _used: dict[str, Path] = {}  # module -> file, of all members that were looked up
@@ -42,6 +44,21 @@ def allow(folder: str | Path) -> None:
     if resolved not in _folders:
         _folders.insert(0, resolved)
         sys.path.insert(0, str(resolved))
+
+
+def check_source(name: str, path: Path) -> None:
+    """Check that a file can be Python code, before it is read.
+
+    Args:
+      name: for messages.
+      path: an existing file.
+
+    Raises:
+      UserError: it is too large.
+    """
+    size = path.stat().st_size
+    if size > _MOST_SOURCE:
+        raise UserError(f"{name} has {size:,} bytes; a Python file of at most 16 MiB is needed")
 
 
 def lookup(field: str, name: str, registry: Mapping[str, T], kind: type[T]) -> T:
@@ -93,11 +110,13 @@ def _module(field: str, name: str, module: str) -> object:
             f"folder that {module}.py lies in: --plugins=FOLDER (a run folder keeps a copy in its "
             "own plugins/), or load(..., plugins=FOLDER)"
         )
+    check_source(f"config.{field} is {name!r}, whose file {found[0]}", found[0])
     try:
         loaded = importlib.import_module(module)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise UserError(f"config.{field} is {name!r}; {found[0]} fails: {reason}") from error
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"config.{field} is {name!r}; {found[0]} fails: {described(error)}"
+        ) from error
     _used[module] = found[0]
     return loaded
 
@@ -133,6 +152,7 @@ def save_copies(workdir: AnyPath, config: ConfigDict) -> None:
     (workdir / FOLDER).mkdir(parents=True, exist_ok=True)
     for module, path in new.items():
         copy = workdir / FOLDER / f"{module.replace('.', '/')}.py"
+        check_inside(copy, workdir)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
         hashes[module] = file_hash(path)

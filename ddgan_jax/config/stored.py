@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config.base import BASE_FIELDS
 from ddgan_jax.config.fields import Fields, complete, flatten
-from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.errors import UserError, described
 from ddgan_jax.io.read_json import TEXT, read_json
 from ddgan_jax.io.run_folder import write_atomically
 from ddgan_jax.io.storage import AnyPath, check_links
@@ -49,7 +49,11 @@ def read_config(workdir: AnyPath) -> ConfigDict:
         raise UserError(
             f"--workdir={workdir} {what}; train first: --config=FILE --workdir={workdir}"
         ) from None
-    return complete(with_current_names(ConfigDict(_tuples(loaded))), BASE_FIELDS)
+    try:
+        config = with_current_names(ConfigDict(_tuples(loaded)))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # names it cannot have
+        raise UserError(f"{workdir / 'config.json'} cannot be read: {described(error)}") from error
+    return complete(config, BASE_FIELDS)
 
 
 def _tuples(value: Any) -> Any:

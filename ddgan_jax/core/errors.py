@@ -11,6 +11,18 @@ class UserError(Exception):
     """
 
 
+def described(error: BaseException) -> str:
+    """The class and the message of an exception in one line.
+
+    Exceptions of other people's code may fail to print themselves; then it is the class alone.
+    """
+    try:
+        message = " ".join(str(error).split())
+    except Exception:
+        message = ""
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the closest known word, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

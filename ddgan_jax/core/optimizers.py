@@ -1,6 +1,6 @@
 """Optimizers: one Adam per role, with a learning rate annealed by a cosine once per epoch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -31,15 +31,53 @@ def cosine_per_epoch(
     return schedule
 
 
+def step_of_update(update: Array, turns: int, interval: int) -> Array:
+    """The train step that an update of Adam belongs to, both counted from 0.
+
+    Args:
+      update: int32 scalar.
+      turns: updates of a train step, for the losses of a role that has several turns.
+      interval: k, if every turn has a further update in train steps 0, k, 2 k, ..; 0: none.
+    """
+    if interval == 0:
+        return update // turns
+    cycles, rest = jnp.divmod(update, turns * (interval + 1))
+    return cycles * interval + jnp.maximum(rest - turns, 0) // turns
+
+
+def _adam(
+    schedule: optax.Schedule, settings: Mapping[str, Any], turns: int
+) -> optax.GradientTransformation:
+    """Adam, made slower for a regularizer that takes a step of its own every k-th step.
+
+    There are (k + 1) / k times as many steps then. StyleGAN2 (Karras et al. 2020, appendix B)
+    multiplies the rate by k / (k + 1) and raises the betas to this power.
+    """
+    k, c = settings["lazy_interval"], settings
+    share = k / (k + 1) if k else 1.0
+
+    def rate(update: Array) -> Array:
+        annealed: Array = jnp.asarray(schedule(step_of_update(update, turns, k)))
+        return share * annealed if k else annealed
+
+    return optax.adam(rate, b1=c["beta1"] ** share, b2=c["beta2"] ** share, eps=c["eps"])
+
+
 def make_optimizers(
-    optim: Mapping[str, Any], roles: tuple[str, ...], total_steps: int, steps_per_epoch: int
+    optim: Mapping[str, Any], roles: Sequence[str], total_steps: int, steps_per_epoch: int
 ) -> dict[str, optax.GradientTransformation]:
-    """An Adam for each role, with the settings of `config.optim.<role>`."""
+    """An Adam for each role, with the settings of `config.optim.<role>`.
+
+    Args:
+      optim: `config.optim`.
+      roles: the role of each turn of a train step; a role may have several.
+      total_steps, steps_per_epoch: see `cosine_per_epoch`.
+    """
     optimizers = {}
-    for role in roles:
+    for role in dict.fromkeys(roles):
         c = optim[role]
         rate = cosine_per_epoch(
             c.learning_rate, c.final_learning_rate, total_steps, steps_per_epoch
         )
-        optimizers[role] = optax.adam(rate, b1=c.beta1, b2=c.beta2, eps=c.eps)
+        optimizers[role] = _adam(rate, c, list(roles).count(role))
     return optimizers

@@ -18,3 +18,8 @@ def per_sample_normal(keys: Array, step: int | Array, use: int, shape: Shape) ->
 def sample_keys(key: Array, start: int, count: int) -> Array:
     """Typed keys [count] of the samples start..start+count-1 of a run of samples from `key`."""
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(np.arange(start, start + count))
+
+
+def first_keys(keys: Array) -> Array:
+    """Typed keys [B] of sample 0 of each of the runs of samples from `keys` [B]."""
+    return jax.vmap(lambda key: jax.random.fold_in(key, 0))(keys)

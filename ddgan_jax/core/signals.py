@@ -82,6 +82,11 @@ def raise_again() -> None:
     _State.raised = False
 
 
+def settle() -> None:
+    """Note that the command is ending because of a signal, so that it is not raised once more."""
+    _State.raised = True
+
+
 def status_of(error: BaseException) -> int:
     """The exit status for an interrupt."""
     return 128 + int(getattr(error, "number", 0) or _State.number or signal.SIGINT)

@@ -1,11 +1,12 @@
 """The train step that every method runs through: a gradient step per phase, then the averages."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from ddgan_jax.core.norms import tree_norm
 from ddgan_jax.core.types import (
     Array,
     Aux,
@@ -14,12 +15,14 @@ from ddgan_jax.core.types import (
     Method,
     Metrics,
     Params,
+    Phase,
     PyTree,
     TrainState,
 )
 
 Batch = Mapping[str, Array]
 Optimizers = Mapping[str, optax.GradientTransformation]
+Decay = float | Callable[[Array], Array]  # per step, or a function of the steps done
 Regularize = tuple[bool, ...]  # per phase, whether its regularizer is added in this step
 
 
@@ -64,7 +67,7 @@ def train_step(
     *,
     method: Method,
     optimizers: Optimizers,
-    ema_decay: float,
+    ema_decay: Decay,
     regularize: Regularize,
     accumulate: int = 1,
 ) -> tuple[TrainState, Metrics]:
@@ -79,7 +82,7 @@ def train_step(
       frozen: parameters of networks that never train, by name.
       method: what is trained; static.
       optimizers: optimizers by role; static.
-      ema_decay: decay of the moving averages per step; static.
+      ema_decay: decay of the moving averages per step, or a function of the steps done; static.
       regularize: see `which_regularize`; static.
       accumulate: number of parts of the batch whose gradients are averaged; divides B; static.
 
@@ -93,24 +96,30 @@ def train_step(
     outputs: dict[str, PyTree] = {}
 
     for i, (phase, regularized) in enumerate(zip(method.phases, regularize, strict=True)):
-        role = phase.role
-        context = Context(batch, jax.random.fold_in(key, i), state.step, state.carry, frozen)
-        loss_fn = with_regularizer(phase.loss, phase.regularizer if regularized else None)
-        loss, aux, grads = _value_and_grad(loss_fn, params, role, context, accumulate)
-        with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
-            updates, opt_state[role] = optimizers[role].update(grads, opt_state[role], params[role])
-        params[role] = optax.apply_updates(params[role], updates)
-        outputs[role] = aux.outputs
-        # The loop checks these: a finite norm means that all weights are finite.
-        norms = {
-            "grad_norm": optax.tree.norm(grads),
-            "weight_norm": optax.tree.norm(params[role]),
-        }
-        scalars = {"loss": loss, **norms, **aux.metrics}
-        metrics |= {f"{role}/{name}": value for name, value in scalars.items()}
+        role, found = phase.role, Aux()
+        phase_key = jax.random.fold_in(key, i)
+        for j, loss_fn in enumerate(_losses(phase, regularized)):
+            turn_key = jax.random.fold_in(phase_key, _OWN_STEP) if j else phase_key
+            context = Context(batch, turn_key, state.step, state.carry, frozen)
+            loss, aux, grads = _value_and_grad(loss_fn, params, role, context, accumulate)
+            with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
+                updates, opt_state[role] = optimizers[role].update(
+                    grads, opt_state[role], params[role]
+                )
+            params[role] = optax.apply_updates(params[role], updates)
+            # The loop checks these: a finite norm means that all weights are finite.
+            norms = {
+                "grad_norm": tree_norm(grads),
+                "weight_norm": tree_norm(params[role]),
+            }
+            scalars = {"loss": loss, **norms} if j == 0 else {"weight_norm": norms["weight_norm"]}
+            metrics |= {f"{role}/{name}": v for name, v in {**scalars, **aux.metrics}.items()}
+            found = _merged(found, aux)
+        outputs[role] = found.outputs
 
+    decay = ema_decay(state.step) if callable(ema_decay) else ema_decay
     ema = {
-        role: optax.incremental_update(params[role], state.ema[role], 1 - ema_decay)
+        role: optax.incremental_update(params[role], state.ema[role], 1 - decay)
         for role in method.ema_roles
     }
     key = jax.random.fold_in(key, len(method.phases))
@@ -118,6 +127,26 @@ def train_step(
     carry = method.carry_update(state.carry, outputs, context)
     ema |= method.learned(carry)
     return TrainState(state.step + 1, state.key, params, opt_state, ema, carry), metrics
+
+
+_OWN_STEP = 2**31 - 2  # folded into the key of a phase
+
+
+def _losses(phase: Phase, regularized: bool) -> tuple[LossFn, ...]:
+    """What the role of a phase minimizes, one gradient step for each."""
+    regularizer = phase.regularizer if regularized else None
+    if phase.own_step and regularizer is not None:
+        return phase.loss, regularizer
+    return (with_regularizer(phase.loss, regularizer),)
+
+
+def _merged(first: Aux, second: Aux) -> Aux:
+    """Both metrics, and both outputs: dictionaries if both have some."""
+    if first.outputs is None or second.outputs is None:
+        outputs = second.outputs if first.outputs is None else first.outputs
+    else:
+        outputs = first.outputs | second.outputs
+    return Aux(first.metrics | second.metrics, outputs)
 
 
 def with_regularizer(loss: LossFn, regularizer: LossFn | None) -> LossFn:
@@ -128,7 +157,7 @@ def with_regularizer(loss: LossFn, regularizer: LossFn | None) -> LossFn:
     def total(params: Params, context: Context) -> tuple[Array, Aux]:
         value, aux = loss(params, context)
         extra, extra_aux = regularizer(params, context)
-        return value + extra, Aux(aux.metrics | extra_aux.metrics, aux.outputs)
+        return value + extra, _merged(aux, extra_aux)
 
     return total
 

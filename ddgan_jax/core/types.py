@@ -46,6 +46,34 @@ class Generator(Protocol):
         ...
 
 
+class StyleGenerator(Protocol):
+    """A generator of StyleGAN2's kind: latent -> w -> image, with a w for each layer.
+
+    `apply` takes {"params": ...} and the arguments of one of the methods "map" (z float32 [B, nz],
+    labels int32 [B] -> w float32 [B, W]) and "synthesize" (ws float32 [B, L, W], noise -> images
+    float32 [B, ...]). Noise has an image for each of `noise_sizes`, float32 [B, r, r] or, one for
+    all samples, [r, r].
+    """
+
+    @property
+    def num_layers(self) -> int:
+        """L, number of w that an image is made of."""
+        ...
+
+    @property
+    def noise_sizes(self) -> tuple[int, ...]:
+        """Height and width of the noise image of each layer."""
+        ...
+
+    def init(self, key: Array, z: Array, labels: Array, /) -> Mapping[str, PyTree]:
+        """Initial variables for inputs of these shapes."""
+        ...
+
+    def apply(self, variables: Mapping[str, PyTree], /, *args: Any, method: str) -> Array:
+        """The result of `method`."""
+        ...
+
+
 class Discriminator(Protocol):
     """A network (x_t, t, x_{t+1}) -> logits, float32 [B], or [B, classes].
 
@@ -177,12 +205,15 @@ class Phase(NamedTuple):
         2 `regularize_every`, ... and not rescaled by the interval (as DDGAN's published training).
         It gets the same context, and so the same key, as `loss`: XLA computes shared parts once.
       regularize_every: steps between two applications of `regularizer`.
+      own_step: the regularizer is not added to the loss, but minimized by a gradient step of its
+        own after that of the loss, with a key of its own (as StyleGAN2's published training).
     """
 
     role: str
     loss: LossFn
     regularizer: LossFn | None = None
     regularize_every: int = 1
+    own_step: bool = False
 
 
 class Inversion(NamedTuple):
@@ -206,6 +237,36 @@ class Inversion(NamedTuple):
     refine: Callable[[Params, Array, Array, Array, int, float], Array] | None = None
     path: Callable[[Params, Array, Array], tuple[Array, ...]] | None = None
     degrade: Callable[[Array, Array], Array] | None = None
+
+
+class Styles(NamedTuple):
+    """Functions of methods whose generator makes images of styles, a w for each of its layers.
+
+    Attributes:
+      map: (params, keys [B], labels int32 [B] or None, psi, cutoff) -> ws float32 [B, L, W], those
+        that `sample` makes images of, truncated: w_average + psi (w - w_average) in the first
+        `cutoff` layers, or in all of them if it is None.
+      synthesize: (params, ws, keys [B] or None, frozen) -> images float32 [B, *data]. Sample i has
+        noise of keys[i]; without keys, all have the same noise.
+      random_noise: whether `sample` passes keys to `synthesize`.
+    """
+
+    map: Callable[[Params, Array, Array | None, float, int | None], Array]
+    synthesize: Callable[[Params, Array, Array | None, PyTree], Array]
+    random_noise: bool = True
+
+    def sample(
+        self,
+        params: Params,
+        keys: Array,
+        frozen: PyTree,
+        labels: Array | None = None,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+    ) -> Array:
+        """`Method.sample` with truncation."""
+        ws = self.map(params, keys, labels, psi, cutoff)
+        return self.synthesize(params, ws, keys if self.random_noise else None, frozen)
 
 
 def _no_carry(key: Array) -> Carry:
@@ -244,6 +305,7 @@ class Method(NamedTuple):
       evaluation: (params, batch size) -> output of one network evaluation, as sampling makes it;
         what FLOPs of sampling are counted from.
       inversion: encoder and decoder of methods that have them.
+      styles: mapping and synthesis of methods whose generator has styles.
       frozen: names of frozen networks that the losses read from `Context.frozen`, besides those
         of the space.
     """
@@ -259,6 +321,7 @@ class Method(NamedTuple):
     trajectory: Callable[..., Array] | None = None
     evaluation: Callable[[Params, int], Array] | None = None
     inversion: Inversion | None = None
+    styles: Styles | None = None
     frozen: tuple[str, ...] = ()
 
 

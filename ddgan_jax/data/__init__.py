@@ -11,7 +11,7 @@ from ddgan_jax.data.labels import all_labels, check_labels
 from ddgan_jax.data.npz import NPZ, npz
 from ddgan_jax.data.pipeline import batch_at, batches
 from ddgan_jax.data.source import Batch, DataKind, Request, Source, array_source
-from ddgan_jax.data.stacked import STACKED_MNIST
+from ddgan_jax.data.stacked import STACKED_MNIST, STACKED_MNIST_BALANCED
 from ddgan_jax.data.tfds_source import TFDS
 from ddgan_jax.data.views import fitted, in_memory, select
 
@@ -37,6 +37,7 @@ DATA = {
     "digits": DIGITS,
     "gaussians25": GAUSSIANS25,
     "stacked_mnist": STACKED_MNIST,
+    "stacked_mnist_balanced": STACKED_MNIST_BALANCED,
     "npz": NPZ,
     "tfds": TFDS,
 }
@@ -47,7 +48,8 @@ def load_source(data: Any) -> Source:
 
     Args:
       data: an object with the attributes
-        `name`: `digits`, `gaussians25`, `stacked_mnist` (needs a prepared `tfds:mnist`),
+        `name`: `digits`, `gaussians25`, `stacked_mnist` or
+          `stacked_mnist_balanced` (which need a prepared `tfds:mnist`),
           `npz:FILE`, `tfds:NAME` or `tfds:NAME/CONFIG`, or `module:attribute`, a `DataKind` of the
           user's own code (`module:attribute:ARGUMENT` if it takes an argument);
         `split`: `train`, `test`, a part such as `train[:90%]`, or a sum of those; an npz file has

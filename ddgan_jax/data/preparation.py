@@ -1,8 +1,10 @@
 """`write_dataset`: original files to data sets that `tfds:` names find, without TensorFlow."""
 
 import contextlib
+import logging
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,19 +114,47 @@ def _write(builder: Any, source: Path, root: Path, config: Any = None) -> Path:
     """
     import tensorflow_datasets as tfds
 
-    made = builder(data_dir=str(root), config=config, file_format="array_record")
-    path = Path(made.data_path)
-    if path.exists():
-        raise UserError(f"{path} is already there; delete it to prepare it again")
-    download = tfds.download.DownloadConfig(manual_dir=str(source), compute_stats="skip")
-    try:
-        # Nothing is downloaded, but TFDS makes a folder for it.
-        with tempfile.TemporaryDirectory() as downloads:
+    with _own_temporary_folder() as downloads, _quiet():
+        made = builder(data_dir=str(root), config=config, file_format="array_record")
+        path = Path(made.data_path)
+        if path.exists():
+            raise UserError(f"{path} is already there; delete it to prepare it again")
+        download = tfds.download.DownloadConfig(manual_dir=str(source), compute_stats="skip")
+        try:
+            # Nothing is downloaded, but TFDS makes a folder for it.
             made.download_and_prepare(download_config=download, download_dir=downloads)
-    finally:
-        # TFDS removes the files that it has not finished, but leaves empty folders.
-        for empty in (path.parent, path.parent.parent):
-            if empty != root:
-                with contextlib.suppress(OSError):
-                    empty.rmdir()
+        finally:
+            # TFDS removes the files that it has not finished, but leaves empty folders.
+            for empty in (path.parent, path.parent.parent):
+                if empty != root:
+                    with contextlib.suppress(OSError):
+                        empty.rmdir()
     return path
+
+
+@contextlib.contextmanager
+def _own_temporary_folder() -> Iterator[str]:
+    """A temporary folder that temporary folders are made in; TFDS does not remove its own."""
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory() as folder:
+        tempfile.tempdir = folder
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = before
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bars of TFDS where there is no terminal, and without its warnings."""
+    import tensorflow_datasets as tfds
+
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -137,7 +137,7 @@ def read_metadata(path: Path, field: str) -> Prepared:
     features = _read_json(path / "features.json")
     try:
         splits = _splits(path, info, field)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _other_contents(path / "dataset_info.json", error) from None
     try:
         _check_classes(path / "features.json", features)
@@ -145,7 +145,7 @@ def read_metadata(path: Path, field: str) -> Prepared:
         key = _image_key(members, field)
         shape = _shape(members[key]["image"])
         label = _label(members.get("label"))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _other_contents(path / "features.json", error) from None
     classes = _class_names(path / "label.labels.txt") if label else ()
     return Prepared(path, splits, key, shape, label, classes)

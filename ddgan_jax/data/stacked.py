@@ -1,4 +1,7 @@
-"""`stacked_mnist`: three MNIST digits as the channels of one image, with 1,000 modes."""
+"""`stacked_mnist`: three MNIST digits as the channels of one image, with 1,000 modes.
+
+`stacked_mnist_balanced` has every digit exactly twice in each channel, as the published data do.
+"""
 
 import numpy as np
 
@@ -14,16 +17,18 @@ SIZE, DIGIT = 32, 28
 _SEEDS = {"train": 1000, "test": 1001}
 
 
-def stacked_mnist(split: str, directory: str, how: Fit) -> Source:
+def stacked_mnist(split: str, directory: str, how: Fit, *, balanced: bool = False) -> Source:
     """Triples of MNIST digits as R, G and B, padded to 32x32 or scaled down to below 28 pixels.
 
-    The three digits of every example are drawn with replacement from a fixed seed, so example i is
-    the same on every machine. Only the digits are kept in memory.
+    The three digits of every example are drawn from a fixed seed, so example i is the same on every
+    machine. Only the digits are kept in memory.
 
     Args:
       split: "train" (120,000 triples of the 60,000 training digits) or "test" (20,000 triples of
         the 10,000 test digits).
       directory: the folder that `tfds:mnist` was prepared in; "" for the default.
+      balanced: every digit is exactly twice in each channel; else digits are drawn with
+        replacement.
       how: 32 pixels, the size of published scores, or fewer than 28; 3 channels. 0 stands for 32
         and 3.
 
@@ -48,7 +53,12 @@ def stacked_mnist(split: str, directory: str, how: Fit) -> Source:
     digits = in_memory(prepared_source("mnist", split, directory, Fit(how.size if small else 0)))
     size = 2 * digits.size
     random = np.random.default_rng(_SEEDS[split])
-    triples = random.integers(digits.size, size=(size, 3), dtype=np.int32)
+    triples: np.ndarray
+    if balanced:
+        twice = np.tile(np.arange(digits.size, dtype=np.int32), 2)
+        triples = np.stack([random.permutation(twice) for _ in range(3)], axis=1)
+    else:
+        triples = random.integers(digits.size, size=(size, 3), dtype=np.int32)
     powers = np.array([100, 10, 1], np.int32)
 
     def take(indices: np.ndarray) -> Batch:
@@ -59,14 +69,15 @@ def stacked_mnist(split: str, directory: str, how: Fit) -> Source:
         top, left = (side - height) // 2, (side - width) // 2
         gray = taken["image"].reshape(len(chosen), 3, height, width)
         image[:, top : top + height, left : left + width] = np.moveaxis(gray, 1, -1)
-        label = taken["label"].reshape(-1, 3) @ powers
+        label: np.ndarray = taken["label"].reshape(-1, 3) @ powers
         return {"image": image, "label": label.astype(np.int32)}
 
     def labels() -> np.ndarray:
-        return (all_labels(digits)[triples] @ powers).astype(np.int32)
+        found: np.ndarray = all_labels(digits)[triples] @ powers
+        return found.astype(np.int32)
 
     return Source(
-        name="stacked_mnist",
+        name="stacked_mnist_balanced" if balanced else "stacked_mnist",
         size=size,
         shape=(side, side, 3),
         take=take,
@@ -80,4 +91,11 @@ def _load(request: Request) -> Source:
     return stacked_mnist(request.split, request.directory, request.fit)
 
 
+def _load_balanced(request: Request) -> Source:
+    return stacked_mnist(request.split, request.directory, request.fit, balanced=True)
+
+
 STACKED_MNIST = DataKind(_load, about="triples of MNIST digits as RGB images, of prepared MNIST")
+STACKED_MNIST_BALANCED = DataKind(
+    _load_balanced, about="the same with every digit exactly twice in each channel"
+)

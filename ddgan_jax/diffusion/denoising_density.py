@@ -85,6 +85,9 @@ class Example(NamedTuple):
     grid: np.ndarray
 
 
+# Variances of the five steps of the figure of densities over time: modes merge one step at a time.
+EVOLUTION = (0.01, 0.03, 0.08, 0.3, 0.8)
+
 EXAMPLE = Example(
     Mixture(np.full(4, 0.25), np.array([-1.5, -0.5, 0.5, 1.5]), np.full(4, 0.1)),
     x_t=0.1,

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 from ddgan_jax.config.stored import read_config
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.evaluation import pictures
+from ddgan_jax.evaluation.convergence import converged
 from ddgan_jax.io import run_folder
 from ddgan_jax.io.read_json import COUNT, NUMBER, NUMBERS, TABLE, TEXT, read_json, read_lines
 from ddgan_jax.io.storage import check_inside
@@ -253,13 +255,16 @@ def compare(workdirs: Sequence[Path], out: Path, say: Callable[[str], None] = pr
         raise UserError(f"--runs has folders named {', '.join(names)}; different names are needed")
     run_folder.check_writable("--out", out)
     header, rows = rows_of(runs)
-    equal = (at_equal(runs, axis) for axis in curves.AXES)
-    tables = [[header, *rows], *filter(None, [over_seeds(runs), *equal])]
+    further = [over_seeds(runs), *(at_equal(runs, axis) for axis in curves.AXES)]
+    examples = {run.name: run.info["data"].get("examples", 0) for run in runs}
+    further.append(converged({run.name: run.curve for run in runs}, examples))
+    tables = [[header, *rows], *filter(None, further)]
     warnings = differences(runs)
     try:
         figures = _figures(runs, out)
-        run_folder.write_atomically(
-            out / "comparison.md", _markdown(runs, tables, warnings, figures)
+        grids = pictures.draw_samples(out, {run.name: run.grid for run in runs if run.grid})
+        run_folder.write_atomically(  # the page has the grids themselves
+            out / "comparison.md", _markdown(runs, tables, warnings, {**figures, **grids})
         )
         run_folder.write_atomically(out / "index.html", _page(runs, tables, warnings, figures))
     except OSError as error:
@@ -272,24 +277,18 @@ def compare(workdirs: Sequence[Path], out: Path, say: Callable[[str], None] = pr
 
 
 def _figures(runs: Sequence[RunSummary], out: Path) -> dict[str, Path]:
-    """Draw metrics over images and over time, and losses over images: {caption: PNG}."""
-    figures = {}
-    with_curves = {run.name: run.curve for run in runs if run.curve}
-    for axis, words in curves.AXES.items():
-        if with_curves:
-            path = out / f"metrics_over_{axis}.png"
-            curves.draw(path, with_curves, axis)
-            figures[f"Metrics over {words}"] = path
-    losses = {run.name: [_only_losses(line) for line in run.losses] for run in runs if run.losses}
-    if losses:
-        path = out / "losses_over_images.png"
-        curves.draw(path, losses, "images")
-        figures["Losses over training images"] = path
-    return figures
-
-
-def _only_losses(line: dict[str, float]) -> dict[str, float]:
-    return {k: v for k, v in line.items() if k.endswith("/loss") or k in curves.NOT_METRICS}
+    """Draw the figures of the page: {caption: PNG}."""
+    seconds = {run.name: run.report.get("speed", {}).get("seconds", 0) for run in runs}
+    return {
+        **pictures.draw_quality_over_time(
+            out, {run.name: run.report["metrics"] for run in runs}, seconds
+        ),
+        **pictures.draw_curves(
+            out,
+            {run.name: run.curve for run in runs if run.curve},
+            {run.name: run.losses for run in runs if run.losses},
+        ),
+    }
 
 
 def _markdown_table(table: Table) -> str:

@@ -24,23 +24,28 @@ from ddgan_jax.evaluation.reference import (
     label_accuracy,
     make_evaluator,
 )
+from ddgan_jax.evaluation.statistics import against_statistics, one_extractor, read_statistics
 from ddgan_jax.inference.model import Model, load
 from ddgan_jax.inference.outputs import outputs_of
 from ddgan_jax.inference.published import converted
 from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.io import run_folder
+from ddgan_jax.io.best import BEST, Step, selection
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.profiling.benchmark import sampling_speed
 from ddgan_jax.training.setup import Run
 
 Say = Callable[[str], None]
+Measure = Callable[[], tuple[dict[str, float], dict[str, Any]]]  # -> metrics and protocol
+ENOUGH = 10_000  # samples; the FID of fewer is known to be too large
 
 
 def evaluate(
     config: ConfigDict,
     workdir: Path,
     out: Path | None = None,
-    step: int | None = None,
+    step: Step = None,
+    reference: Path | None = None,
     say: Say = print,
 ) -> None:
     """Evaluate a run: print a table and write `evaluation.json`.
@@ -51,39 +56,24 @@ def evaluate(
       config: config of the run, with `config.eval` as wanted.
       workdir: the run folder.
       out: folder of `evaluation.json`; the run folder if None.
-      step: checkpoint step; None for the latest.
+      step: see `load`.
+      reference: file of statistics to compare with instead of the data, see `statistics`.
       say: prints a line.
 
     Raises:
-      UserError: see `load` and `make_evaluator`; or `out` cannot be written to.
+      UserError: see `load`, `make_evaluator` and `read_statistics`; or `out` cannot be written to.
     """
     out = out or workdir
     model = load(workdir, step, config, raw=config.eval.weights == "raw")
-    evaluator = make_evaluator(config, model.mesh)
+    measure = _with_statistics(config, reference, model) if reference else _with_data(config, model)
     if jax.process_index() == 0:
         run_folder.check_writable("--out", out)
         say("compiling and measuring ...")
-    settings = config.eval
     start = time.perf_counter()
-    key = jax.random.key(settings.seed)
-    outputs = outputs_of(
-        model.method,
-        config,
-        evaluator.source,
-        model.mesh,
-        model.frozen,
-        key,
-        settings.num_samples,
-    )
-    metrics, details = evaluate_samples(
-        evaluator, lambda: eight_bits(outputs.batches(model.params)), outputs.count
-    )
+    metrics, details = measure()
     speed: dict[str, Any] = {}
-    if outputs.quality:
-        metrics |= outputs.quality(model.params)
-    else:
-        metrics |= label_accuracy(evaluator, model, key, outputs.count)
-        speed = {"speed": _speed(model, settings.trials)}
+    if model.method.sample:
+        speed = {"speed": _speed(model, config.eval.trials)}
     seconds = time.perf_counter() - start
     report = {
         "metrics": metrics,
@@ -92,8 +82,9 @@ def evaluate(
             "run": workdir.resolve().name,
             "method": config.method,
             "step": model.step,
+            **({"checkpoint": selection(workdir, config.eval.best)} if step == BEST else {}),
             **_weights(model, config, workdir),
-            "seed": settings.seed,
+            "seed": config.eval.seed,
             "rounding": "8 bits",
             **details,
             "evaluation_seconds": round(seconds, 1),
@@ -101,6 +92,44 @@ def evaluate(
         },
     }
     _finish(report, out, say)
+
+
+def _with_data(config: ConfigDict, model: Model) -> Measure:
+    """The metrics of a run against its data."""
+    evaluator, key = make_evaluator(config, model.mesh), jax.random.key(config.eval.seed)
+    outputs = outputs_of(
+        model.method,
+        config,
+        evaluator.source,
+        model.mesh,
+        model.frozen,
+        key,
+        config.eval.num_samples,
+    )
+
+    def measure() -> tuple[dict[str, float], dict[str, Any]]:
+        metrics, details = evaluate_samples(
+            evaluator, lambda: eight_bits(outputs.batches(model.params)), outputs.count
+        )
+        if outputs.quality:
+            return metrics | outputs.quality(model.params), details
+        return metrics | label_accuracy(evaluator, model, key, outputs.count), details
+
+    return measure
+
+
+def _with_statistics(config: ConfigDict, reference: Path, model: Model) -> Measure:
+    """The distance of a run's samples to the statistics in a file."""
+    if model.method.sample is None or len(model.shape) != 3:
+        raise UserError(f"--reference={reference} is for runs that sample images")
+    extractor, count = one_extractor(config), config.eval.num_samples
+    read_statistics(reference, extractor)  # before the samples are drawn
+
+    def measure() -> tuple[dict[str, float], dict[str, Any]]:
+        samples = eight_bits(model.batches(jax.random.key(config.eval.seed), count))
+        return against_statistics(config, reference, extractor, samples, count, model.mesh)
+
+    return measure
 
 
 def _weights(model: Model, config: ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -112,7 +141,10 @@ def _weights(model: Model, config: ConfigDict, workdir: Path) -> dict[str, Any]:
     if facts := converted(workdir):
         source = f"imported from {facts.get('file')} ({facts.get('source')})"
         return {"weights": f"{source}: {facts.get('holds', 'as in the file')}"}
-    averaged = f"moving average, decay {config.ema_decay}"
+    decay = f"decay {config.ema_decay}"
+    if config.ema_half_life:
+        decay = f"half-life {config.ema_half_life:g} images"
+    averaged = f"moving average, {decay}"
     return {
         "images_seen": model.step * config.train.batch_size,
         "weights": averaged if config.eval.weights == "ema" else "raw",
@@ -130,6 +162,7 @@ def evaluate_source(
     samples: str,
     samples_split: str,
     out: Path,
+    reference: Path | None = None,
     say: Say = print,
 ) -> None:
     """Evaluate images that are not a run's: a file of samples, or another data set.
@@ -139,20 +172,28 @@ def evaluate_source(
       samples: a `config.data.name`: `npz:FILE`, `tfds:cifar10`, ...
       samples_split: split of `samples`.
       out: folder of `evaluation.json`.
+      reference: see `evaluate`.
       say: prints a line.
 
     Raises:
-      UserError: see `make_evaluator`; or samples that do not exist, are too few, or have another
-        shape.
+      UserError: see `make_evaluator` and `read_statistics`; or samples that do not exist, are too
+        few, or have another shape.
     """
     mesh = meshes.make_mesh()
-    evaluator = make_evaluator(config, mesh)
+    evaluator = None if reference else make_evaluator(config, mesh)
     described = {**config.data.to_dict(), "name": samples, "split": samples_split}
     source = load_source(ConfigDict(described))
     check_size("samples", source.size, f"--samples={samples}")
     if jax.process_index() == 0:
         run_folder.check_writable("--out", out)
-    metrics, details = evaluate_samples(evaluator, lambda: images_of(source), source.size)
+    if evaluator:
+        metrics, details = evaluate_samples(evaluator, lambda: images_of(source), source.size)
+    else:
+        assert reference
+        extractor, batches = one_extractor(config), images_of(source)
+        metrics, details = against_statistics(
+            config, reference, extractor, batches, source.size, mesh
+        )
     report = {
         "metrics": metrics,
         "protocol": {"run": f"{samples}, {samples_split}", **details, **_machine(None)},
@@ -216,6 +257,11 @@ def _finish(report: Mapping[str, Any], out: Path, say: Say) -> None:
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
     say(f"written to {path}")
+    if "fid" in report["metrics"] and report["protocol"]["samples"] < ENOUGH:
+        say(
+            f"the FID of {report['protocol']['samples']:,} samples is larger than that of more; "
+            f"published ones are of 50,000, at least {ENOUGH:,} are advised"
+        )
 
 
 def table(report: Mapping[str, Any]) -> list[str]:
@@ -229,10 +275,17 @@ def table(report: Mapping[str, Any]) -> list[str]:
     said = report["protocol"]
     parts = [said["run"], f"{said['samples']:,} samples"]
     if "step" in said:
-        parts += [f"step {said['step']}", f"weights: {said['weights']}", f"seed {said['seed']}"]
+        chosen = f", {said['checkpoint']}" if "checkpoint" in said else ""
+        parts += [
+            f"step {said['step']}{chosen}",
+            f"weights: {said['weights']}",
+            f"seed {said['seed']}",
+        ]
     data = said["reference"]
     parts.append(
-        f"against {data['images']:,} images of {data['name']} {data['split']} ({data['hash']})"
+        f"against the statistics in {data['name']} ({data['statistics']})"
+        if "statistics" in data
+        else f"against {data['images']:,} images of {data['name']} {data['split']} ({data['hash']})"
         if "hash" in data
         else f"against the modes of {data['name']}"
     )

@@ -23,6 +23,7 @@ from ddgan_jax.evaluation.progress import Progress
 from ddgan_jax.features.extractor import Extractor
 from ddgan_jax.io.cache import cache_folder
 from ddgan_jax.io.run_folder import atomically
+from ddgan_jax.io.storage import open_regular
 from ddgan_jax.metrics.metric import Comparison, Metric
 from ddgan_jax.metrics.moments import Moments, moments
 from ddgan_jax.parallel import mesh as meshes
@@ -173,7 +174,7 @@ def reference(
 def _read(path: Path, size: int) -> tuple[Moments, np.ndarray] | None:
     """Cached moments and features of `size` images; None if the file is missing or damaged."""
     try:
-        with path.open("rb") as opened, zipfile.ZipFile(opened) as file:
+        with open_regular(path) as opened, zipfile.ZipFile(opened) as file:
             count = _array(file, "count", (), np.int64)
             mean = _array(file, "mean", (None,), np.float64)
             covariance = _array(file, "covariance", (len(mean), len(mean)), np.float64)
@@ -181,7 +182,7 @@ def _read(path: Path, size: int) -> tuple[Moments, np.ndarray] | None:
             digest = _array(file, "digest", (32,), np.uint8)
     except (OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError):
         return None
-    except (zipfile.BadZipFile, zlib.error):
+    except (zipfile.BadZipFile, zlib.error, UserError):
         return None
     found = Moments(int(count), mean, covariance)
     if int(count) != size or digest.tobytes() != _digest(found, features):
@@ -201,14 +202,14 @@ def _array(
     """An array of an npz file, whose header is checked before memory is allocated.
 
     Raises:
-      ValueError: another shape or dtype; None in `shape` stands for any length up to 10^5.
+      ValueError: another shape or dtype; None in `shape` stands for any length up to 10^4.
     """
     with file.open(f"{name}.npy") as member:
         version = np.lib.format.read_magic(member)
         if version != (1, 0):
             raise ValueError(f"format {version}")
         found, _, kind = np.lib.format.read_array_header_1_0(member)
-    wanted = tuple(10**5 if n is None else n for n in shape)
+    wanted = tuple(10**4 if n is None else n for n in shape)
     matches = all(
         n == m or (free is None and 0 < n <= m)
         for n, m, free in zip(found, wanted, shape, strict=False)

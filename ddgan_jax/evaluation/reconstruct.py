@@ -24,6 +24,7 @@ from ddgan_jax.evaluation import figures
 from ddgan_jax.features.lpips import Lpips, distances_by_name, lpips_for
 from ddgan_jax.inference.model import Model, load
 from ddgan_jax.io import run_folder
+from ddgan_jax.io.best import Step
 from ddgan_jax.methods import METHODS
 from ddgan_jax.metrics.reconstruction import UNIFORM_WINDOW, reconstruction_quality, ssim_protocol
 from ddgan_jax.plotting import grids as plots
@@ -130,7 +131,7 @@ def reconstruct(
     refine: int = 0,
     rate: float = 0.05,
     seed: int = 0,
-    step: int | None = None,
+    step: Step = None,
     say: Say = print,
 ) -> None:
     """Write `reconstruction.json`, `reconstructions.npz` and the figures.
@@ -144,7 +145,7 @@ def reconstruct(
       refine: steps of gradient descent (Adam) on the latents; 0 for none.
       rate: learning rate of these steps.
       seed: seed of the samples in `path.png`.
-      step: checkpoint step; None for the latest.
+      step: see `model.load`.
       say: prints a line.
 
     Raises:

@@ -13,6 +13,7 @@ from ddgan_jax.config.plugins import lookup
 from ddgan_jax.features.classifier import DIGITS, MNIST, load_classifier
 from ddgan_jax.features.extractor import Extracted, Extractor, ExtractorEntry
 from ddgan_jax.features.inception import INCEPTION
+from ddgan_jax.features.vgg16 import VGG16
 
 __all__ = [
     "EXTRACTORS",
@@ -23,7 +24,12 @@ __all__ = [
     "load_extractor",
 ]
 
-EXTRACTORS: dict[str, ExtractorEntry] = {"inception": INCEPTION, "mnist": MNIST, "digits": DIGITS}
+EXTRACTORS: dict[str, ExtractorEntry] = {
+    "inception": INCEPTION,
+    "vgg16": VGG16,
+    "mnist": MNIST,
+    "digits": DIGITS,
+}
 
 
 def _entry(name: str) -> ExtractorEntry | None:

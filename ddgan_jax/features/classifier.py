@@ -14,8 +14,6 @@ not comparable. Reports therefore contain the name of the classifier and the has
 
 import functools
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,8 @@ from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.core.types import Array, PyTree
 from ddgan_jax.features.extractor import Extracted, Extractor, ExtractorEntry
 from ddgan_jax.interop.weight_files import content_hash
-from ddgan_jax.io.storage import local_path
+from ddgan_jax.io.read_npz import read_npz
+from ddgan_jax.io.storage import local_path, open_regular
 from ddgan_jax.networks.classifier import SIZES, Classifier
 from ddgan_jax.parallel.batching import in_batches
 
@@ -147,16 +146,15 @@ def _read(name_or_path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     known = name_or_path in shipped
     path = WEIGHTS / f"{name_or_path}.npz" if known else local_path(name_or_path)
     try:
-        # np.load(path) would leave the file open if it is damaged.
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = dict(file)
+        with open_regular(path) as opened:
+            arrays = read_npz(opened)
     except FileNotFoundError:
         raise UserError(
             f"{what} does not exist; {', '.join(shipped)} or a {_WRITTEN} is needed"
             f"{nearest(name_or_path, shipped)}"
         ) from None
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds for damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{what} is not a readable npz file: {reason}") from None
     try:
         meta = json.loads(str(arrays.pop("meta")))

@@ -84,6 +84,13 @@ def extract(params: PyTree, images: Array) -> Extracted:
     return Extracted(features, logits)
 
 
+def inception_shapes() -> PyTree:
+    """Shapes and dtypes of the weights, the first argument of `extract`, without reading any."""
+    image = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.float32)
+    network = jax.eval_shape(Inception().init, jax.random.key(0), image)["params"]
+    return {"network": network, "classifier": jax.ShapeDtypeStruct((2048, CLASSES), jnp.float32)}
+
+
 def load_inception(path: str) -> Extractor:
     """Load Inception-v3 with the standard weights for FID.
 

@@ -19,8 +19,9 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, Method, Params, PyTree
 from ddgan_jax.data import load_source
 from ddgan_jax.inference.same_run import check_content
-from ddgan_jax.inference.sampling import compiled_sampler, ema_shapes, sample_batches
+from ddgan_jax.inference.sampling import compiled_sampler, ema_shapes, sample_batches, truncated
 from ddgan_jax.io import checkpoint, run_folder, storage
+from ddgan_jax.io.best import BEST, Step, best_in
 from ddgan_jax.methods import METHODS, build_method, complete_config, validate
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.parallel.batching import in_batches
@@ -57,27 +58,31 @@ class Model(NamedTuple):
         count: int,
         batch_size: int | None = None,
         labels: Labels = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
     ) -> np.ndarray:
         """Draw samples.
 
         Sample i depends on (key, i, labels[i]) only, for every batch size and number of devices.
 
         Args:
-          key: typed PRNG key, `jax.random.key(seed)`.
+          key: typed PRNG key, `jax.random.key(seed)`; or keys [count], one for each sample.
           count: number of samples.
           batch_size: samples per compiled call, rounded up to a multiple of the number of devices;
             None: `config.sample.batch_size`.
           labels: classes for a class-conditional model: one for all samples, or int32 [count];
             None: drawn uniformly.
+          truncation_psi, truncation_cutoff: see `sampling.truncated`; for generators with styles.
 
         Returns:
           float32 [count, *shape]; images are in [-1, 1].
 
         Raises:
-          UserError: the method does not sample, the model does not know the labels, or `count` or
-            `batch_size` is below 1.
+          UserError: the method does not sample, the model does not know the labels, `count` or
+            `batch_size` is below 1, there are not `count` keys, or see `sampling.truncated`.
         """
-        return np.concatenate(list(self.batches(key, count, batch_size, labels)), axis=0)
+        parts = self.batches(key, count, batch_size, labels, truncation_psi, truncation_cutoff)
+        return np.concatenate(list(parts), axis=0)
 
     def batches(
         self,
@@ -85,11 +90,13 @@ class Model(NamedTuple):
         count: int,
         batch_size: int | None = None,
         labels: Labels = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
     ) -> Iterator[np.ndarray]:
         """Iterate over the samples of `sample` in batches, for more than fit in memory.
 
         Args:
-          key, count, batch_size, labels: see `sample`.
+          key, count, batch_size, labels, truncation_psi, truncation_cutoff: see `sample`.
 
         Returns:
           Iterator of float32 [b, *shape] with b <= batch_size.
@@ -101,12 +108,15 @@ class Model(NamedTuple):
             raise UserError(f"count is {count}; a positive integer is needed")
         if batch_size is not None and batch_size < 1:
             raise UserError(f"batch_size is {batch_size}; a positive integer is needed")
+        if key.ndim and key.shape != (count,):
+            raise UserError(f"key has shape {key.shape}; one key, or keys [{count}], are needed")
         size = min(batch_size or self.config.sample.batch_size, count)
         size = meshes.round_up(size, self.mesh)
         if labels is not None and not self.classes:
             raise UserError("labels are given; none are needed, this model is unconditional")
         asked = None if labels is None else self._labels(labels, count)
-        compiled = compiled_sampler(self.method, self.mesh, with_labels=asked is not None)
+        method = truncated(self.method, truncation_psi, truncation_cutoff)
+        compiled = compiled_sampler(method, self.mesh, with_labels=asked is not None)
         return sample_batches(compiled, self.params, self.frozen, key, count, size, asked)
 
     def encode(self, images: np.ndarray, labels: Labels = None) -> np.ndarray:
@@ -336,7 +346,7 @@ class Model(NamedTuple):
 
 def load(
     workdir: str | storage.AnyPath,
-    step: int | None = None,
+    step: Step = None,
     config: ConfigDict | None = None,
     devices: Sequence[jax.Device] | None = None,
     raw: bool = False,
@@ -346,7 +356,8 @@ def load(
 
     Args:
       workdir: a folder that training made, also gs://....
-      step: checkpoint step; None for the latest.
+      step: checkpoint step; None for the latest, "best" for the one that `config.eval.best` chose
+        during training.
       config: a config to use instead of the folder's; must describe the same model.
       devices: devices to restore onto and to sample with; all if None.
       raw: the weights that the optimizer moves instead of their average; needs a whole run folder,
@@ -361,10 +372,9 @@ def load(
     if plugins is not None:
         plugin_code.allow(plugins)
     saved = complete_config(read_config(workdir))
-    if config is not None:
-        config = complete_config(config)
     mesh = meshes.make_mesh(devices)
     if config is not None:
+        config = complete_config(config)
         networks, data = find_space(config).frozen, config.data
         hashes = networks.hashes(config, workdir, mesh) if networks else None
         check_content(workdir, saved, config, lambda: load_source(data), hashes)
@@ -377,6 +387,8 @@ def load(
     if not (workdir / "checkpoints").is_dir():
         raise UserError(f"no checkpoint in {workdir}; train first with --workdir={workdir}")
     with checkpoint.opened(workdir, read_only=True) as manager:
+        if step == BEST:
+            step = best_in(workdir, manager.all_steps(), config.eval.best)
         step = checkpoint.latest_step(manager, step)
         params: Params = checkpoint.restore_ema(manager, step, abstract)
         if raw:

@@ -4,7 +4,6 @@
 that pairs names of PyTorch arrays with our parameters (`interop.names`).
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,18 +16,30 @@ from ddgan_jax.config.stored import read_config, save_config
 from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.core.types import PyTree
 from ddgan_jax.data import data_shape
+from ddgan_jax.inference import network_pickles
 from ddgan_jax.inference.model import load
 from ddgan_jax.inference.sampling import ema_shapes
-from ddgan_jax.interop import wddgan
+from ddgan_jax.interop import diffusers, stylegan2, wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.averages import read_published
 from ddgan_jax.interop.ddgan import generator_entries
-from ddgan_jax.interop.names import WRAPPER, Entry, Tree, plain_names, to_arrays, to_params
-from ddgan_jax.interop.torch_file import write_torch
+from ddgan_jax.interop.names import (
+    WRAPPER,
+    Arrays,
+    Entry,
+    Tree,
+    plain_names,
+    to_arrays,
+    to_params,
+)
+from ddgan_jax.interop.network_pickle import is_network_pickle, read_network
+from ddgan_jax.interop.safetensors import write_safetensors
+from ddgan_jax.interop.torch_writer import write_torch
 from ddgan_jax.interop.weight_files import content_hash
 from ddgan_jax.io import checkpoint, run_folder
+from ddgan_jax.io.best import Step
 from ddgan_jax.io.storage import AnyPath
-from ddgan_jax.methods import build_method, complete_config
+from ddgan_jax.methods import build_method, complete_config, validate
 from ddgan_jax.spaces import find_space
 
 Say = Callable[[str], None]
@@ -45,6 +56,11 @@ class Source(NamedTuple):
       inside: keys of the dictionaries that hold the arrays, in files that hold more than them.
       without: prefixes of array names that belong to other networks and are skipped.
       optimizers: such a key -> key of the optimizer that keeps the moving averages of its arrays.
+      buffers: the arrays of a file have buffers, which become the learned role "styles".
+      names: arrays of the file -> the same arrays by the names that `entries` has.
+      settings: (file, config) -> None; raises a UserError if what lies beside the file describes a
+        network with other settings.
+      tables: whether files are written as `.safetensors`; both forms are read.
       reorder: (parameters, order of bands) -> parameters, between the published order of bands and
         ours, in both directions; None for a network without bands.
     """
@@ -56,6 +72,10 @@ class Source(NamedTuple):
     inside: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     optimizers: Mapping[str, str] = {}
+    buffers: bool = False
+    names: Callable[[Arrays], Arrays] = plain_names
+    settings: Callable[[Path, ConfigDict], None] = lambda file, config: None
+    tables: bool = False
     reorder: Callable[[PyTree, str], PyTree] | None = None
 
 
@@ -79,6 +99,12 @@ _WDDGAN = _DDGAN | {
 _LDDGAN = _DDGAN | {"space.kind": ("latent",)}
 _LDM = {"method": ("autoencoder",), "autoencoder.network": ("conv",)}
 
+_STYLEGAN2 = {
+    "method": ("gan", "diffusion_gan"),
+    "gen.network": ("stylegan2",),
+    "space.kind": ("pixels",),
+}
+
 _RESUME: dict[str, Any] = dict(inside=("netG_dict",), optimizers={"netG_dict": "optimizerG"})
 
 SOURCES: dict[str, Source] = {
@@ -94,6 +120,16 @@ SOURCES: dict[str, Source] = {
     "lddgan": Source("netG_N.pth", "gen", generator_entries, _LDDGAN, **_RESUME),
     "ldm_autoencoder": Source(  # the file also has the networks of its loss, "loss.*"
         "model.ckpt", "autoencoder", autoencoder_entries, _LDM, ("state_dict",), ("loss.",)
+    ),
+    "stylegan2": Source("network.pkl", "gen", stylegan2.entries, _STYLEGAN2, buffers=True),
+    "diffusers_ddpm": Source(
+        "diffusion_pytorch_model.safetensors",
+        "gen",
+        diffusers.generator_entries,
+        {"method": ("ddpm",), "gen.network": ("ddpm_unet",), "classes": (0,)},
+        names=diffusers.current_names,
+        settings=diffusers.check_settings,
+        tables=True,
     ),
 }
 
@@ -174,18 +210,18 @@ def converted(workdir: AnyPath) -> dict[str, Any]:
 
     Returns:
       {} for a run that was trained here.
+
+    Raises:
+      UserError: info.json is missing or damaged.
     """
-    try:
-        found = json.loads((workdir / "info.json").read_text())["converted"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    found: dict[str, Any] = run_folder.read_info(workdir).get("converted", {})
+    return found
 
 
 def import_checkpoint(
     source: str,
     file: Path,
-    config: ConfigDict,
+    config: ConfigDict | None,
     workdir: AnyPath,
     step: int = 0,
     raw: bool = False,
@@ -197,7 +233,8 @@ def import_checkpoint(
     Args:
       source: a key of `SOURCES`.
       file: the PyTorch file. It is read without PyTorch, and nothing in it is executed.
-      config: config that describes the same network.
+      config: config that describes the same network. None for a network pickle of StyleGAN2, which
+        describes it; of a given config, data and evaluation are used then.
       workdir: the run folder to create.
       step: step to store the checkpoint under; the file does not have its own.
       raw: import the weights that the optimizer updates, where the file has averages beside them.
@@ -208,7 +245,12 @@ def import_checkpoint(
       UserError: the config describes another network, the file is damaged or has other arrays, or
         `workdir` is not empty.
     """
-    published = find_source(source)
+    published, network = find_source(source), None
+    if published.buffers and is_network_pickle(file):
+        network = read_network(file, raw=raw)
+        config = validate(network_pickles.config_of(network, config, file))
+    if config is None:
+        raise UserError(f"--config is needed to import --checkpoint={file}")
     bands = bands_of(source, config, bands)
     check_network(source, config)
     if workdir.is_file() or (workdir.is_dir() and any(workdir.iterdir())):
@@ -216,60 +258,82 @@ def import_checkpoint(
     networks = find_space(config).frozen
     if networks:
         check(config, "space.scale", config.space.scale > 0, "the one it was trained with")
-    arrays, holds = read_published(file, published.inside, published.optimizers, raw=raw)
-    shape = data_shape(config.data)
-    abstract = ema_shapes(build_method(config, shape), config)[published.role]
+    if network:
+        arrays, holds, shape = network.arrays, network.holds, network_pickles.shape_of(config)
+    else:
+        published.settings(file, config)
+        arrays, holds = read_published(file, published.inside, published.optimizers, raw=raw)
+        shape = data_shape(config.data)
+    roles = ema_shapes(build_method(config, shape), config)
+    abstract, learned = roles[published.role], {}
     try:
-        arrays = plain_names(arrays)
+        arrays = dict(published.names(arrays))
         arrays = {k: v for k, v in arrays.items() if not k.startswith(published.without)}
-        params = to_params(arrays, published.entries(abstract), abstract)
+        own = arrays
+        if published.buffers:
+            own, learned["styles"] = stylegan2.without_buffers(arrays)
+            _check_shapes(learned["styles"], roles["styles"])
+        params = to_params(own, published.entries(abstract), abstract)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
     if published.reorder:
         params = published.reorder(params, bands)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    run_folder.check_writable("--workdir", workdir)
-    if networks:
-        networks.copy_into(config, {"scale": config.space.scale}, workdir)
-    save_config(workdir, config)
-    run_folder.save_info(
-        workdir,
-        {
-            "method": config.method,
-            "parameters": {published.role: count},
-            "data": {"name": config.data.name, "shape": list(shape)},
-            "converted": {
-                "source": source,
-                "file": file.name,
-                "weights": content_hash(arrays),
-                "holds": holds,
-                **({"bands": bands} if bands else {}),
+    with run_folder.emptied_on_failure(workdir):
+        run_folder.check_writable("--workdir", workdir)
+        if networks:
+            networks.copy_into(config, {"scale": config.space.scale}, workdir)
+        save_config(workdir, config)
+        run_folder.save_info(
+            workdir,
+            {
+                "method": config.method,
+                "parameters": {published.role: count},
+                "data": {"name": config.data.name, "shape": list(shape)},
+                "converted": {
+                    "source": source,
+                    "file": file.name,
+                    "weights": content_hash(arrays),
+                    "holds": holds,
+                    **({"bands": bands} if bands else {}),
+                },
             },
-        },
-    )
-    with checkpoint.opened(workdir) as manager:
-        checkpoint.save_ema(manager, step, {published.role: params})
+        )
+        with checkpoint.opened(workdir) as manager:
+            checkpoint.save_ema(manager, step, {published.role: params, **learned})
     order = f"; wavelet bands in the order of {bands}" if bands else ""
     say(f"{file}: {holds}{order}")
     say(f"{count:,} parameters; draw samples: python -m ddgan_jax sample --workdir={workdir}")
+
+
+def _check_shapes(found: PyTree, needed: PyTree) -> None:
+    """Check what a file has of the learned role "styles".
+
+    Raises:
+      UserError: its arrays are other ones than the network needs.
+    """
+    ours, theirs = (jax.tree.map(lambda x: x.shape, tree) for tree in (needed, found))
+    if ours != theirs:
+        raise UserError("w_avg or noise_const have other shapes: it has another architecture")
 
 
 def export_checkpoint(
     workdir: AnyPath,
     file: Path,
     source: str = "",
-    step: int | None = None,
+    step: Step = None,
     wrapped: bool = False,
     bands: str = "",
     say: Say = print,
 ) -> None:
-    """Write the moving average of a run as a PyTorch file that the published code loads.
+    """Write the moving average of a run as a file that the published code loads.
 
     Args:
       workdir: the run folder.
-      file: the PyTorch file to write; `torch.load(file, weights_only=True)` reads it.
+      file: the file to write: a PyTorch file, which `torch.load(file, weights_only=True)` reads, or
+        `.safetensors` for Diffusers.
       source: a key of `SOURCES`; "": the one that fits the config.
-      step: checkpoint step; None for the latest.
+      step: see `model.load`.
       wrapped: begin every name with "module.".
       bands: see `bands_of`.
       say: prints a line.
@@ -290,7 +354,10 @@ def export_checkpoint(
     if reorder := SOURCES[source].reorder:
         params = reorder(params, bands)
     arrays = to_arrays(params, SOURCES[source].entries(params))
+    if SOURCES[source].buffers:
+        arrays = stylegan2.with_buffers(arrays, jax.device_get(model.params["styles"]))
+    write = write_safetensors if SOURCES[source].tables else write_torch
     prefix = WRAPPER if wrapped else ""
-    write_torch(file, {prefix + name: array for name, array in arrays.items()})
+    write(file, {prefix + name: array for name, array in arrays.items()})
     order = f", wavelet bands in the order of {bands}" if bands else ""
     say(f"{file}: {len(arrays)} arrays of step {model.step}, weights {content_hash(arrays)}{order}")

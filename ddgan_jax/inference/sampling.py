@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.core.random import sample_keys
+from ddgan_jax.core.random import first_keys, sample_keys
 from ddgan_jax.core.types import Array, Method, Params, PyTree, TrainState
 from ddgan_jax.methods import tracing
 from ddgan_jax.parallel.batching import in_batches
@@ -48,6 +48,37 @@ def ema_shapes(method: Method, config: ConfigDict) -> dict[str, PyTree]:
     with tracing(config):
         shapes: dict[str, PyTree] = jax.eval_shape(create, jax.random.key(0))
     return shapes
+
+
+def truncated(method: Method, psi: float, cutoff: int | None = None) -> Method:
+    """The same method, whose samples are truncated: w_average + psi (w - w_average).
+
+    Args:
+      method: a method whose generator has styles.
+      psi: 1 without `cutoff` returns `method`; smaller values give samples of less variety and
+        higher quality.
+      cutoff: number of layers that get the truncated w, from the coarsest on; None: all.
+
+    Raises:
+      UserError: the generator has no styles, psi is not in [0, 2] or cutoff is below 1.
+    """
+    if psi == 1 and cutoff is None:
+        return method
+    if not 0 <= psi <= 2:
+        raise UserError(f"truncation_psi is {psi}; a number in [0, 2] is needed")
+    if cutoff is not None and cutoff < 1:
+        raise UserError(f"truncation_cutoff is {cutoff}; a positive integer is needed")
+    styles = method.styles
+    if styles is None:
+        raise UserError(
+            "truncation is for generators with styles (gen.network 'stylegan2'), which this run "
+            "does not have"
+        )
+
+    def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
+        return styles.sample(params, keys, frozen, labels, psi, cutoff)
+
+    return method._replace(sample=sample)
 
 
 def compiled_sampler(method: Method, mesh: jax.sharding.Mesh, with_labels: bool = False) -> Any:
@@ -93,7 +124,8 @@ def sample_batches(
       sample: result of `compiled_sampler`; called with `batch_size` keys each time.
       params: parameters by role.
       frozen: frozen networks that sampling needs.
-      key: typed PRNG key; sample i gets `fold_in(key, i)`.
+      key: typed PRNG key, sample i gets `fold_in(key, i)`; or keys [count], sample i gets
+        `fold_in(key[i], 0)`.
       count: number of samples.
       batch_size: samples per call, a multiple of the number of devices.
       labels: int32 [count] for a sampler `with_labels`.
@@ -103,7 +135,8 @@ def sample_batches(
     """
 
     def draw(indices: np.ndarray, *labels: np.ndarray) -> Array:
-        keys = sample_keys(key, int(indices[0]), batch_size)
+        start = int(indices[0])
+        keys = first_keys(key[indices]) if key.ndim else sample_keys(key, start, batch_size)
         return sample(params, keys, frozen, *map(jnp.asarray, labels))
 
     arrays = [np.arange(count)] + ([] if labels is None else [labels])

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ddgan_jax.interop.safetensors import is_safetensors, read_safetensors
 from ddgan_jax.interop.torch_file import Tensor, read_picked, tensors_of
 
 _LDM_AVERAGE = "model_ema."
@@ -38,7 +39,7 @@ def read_published(
     """Read the weights of a published file, or their moving averages if it has both.
 
     Args:
-      path: the PyTorch file.
+      path: the PyTorch file, or a `.safetensors`, which has no averages beside its weights.
       inside: keys of dictionaries that may hold the weights, see `torch_file.read_torch`.
       optimizers: such a key -> the key of the optimizer that keeps their averages.
       raw: read the weights that the optimizer updates.
@@ -46,6 +47,9 @@ def read_published(
     Raises:
       UserError: see `torch_file.read_torch`; or averages do not fit the weights.
     """
+    plain = "as in the file, which does not say whether they are averaged"
+    if is_safetensors(path):
+        return Published(read_safetensors(path), plain)
     holds = ""
 
     def pick(tree: object) -> Mapping[str, Tensor]:
@@ -59,7 +63,6 @@ def read_published(
             return {**own, **averages}
         beside = "" if averages else ", no moving average is beside them"
         resumable = found or averages
-        plain = "as in the file, which does not say whether they are averaged"
         holds = f"weights that the optimizer updates{beside}" if resumable else plain
         return own
 

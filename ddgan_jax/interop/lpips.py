@@ -1,40 +1,25 @@
 """Convert the published weights of LPIPS-VGG v0.1 to one .npz: `python -m ddgan_jax lpips`."""
 
-import itertools
 from pathlib import Path
 
 import numpy as np
 
 from ddgan_jax.core.types import Shape
+from ddgan_jax.interop.vgg16 import convolution_shapes, convolutions, widths
 from ddgan_jax.interop.weight_files import Arrays, check_arrays, read_arrays
 from ddgan_jax.networks.vgg import STAGES
 
 NETWORK = "LPIPS-VGG v0.1"
-_TORCH_INDEX = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # convolutions of `features`
-
-
-def _widths() -> list[tuple[int, int]]:
-    """(input channels, output channels) of each convolution."""
-    outputs = [width for width, convolutions in STAGES for _ in range(convolutions)]
-    return list(itertools.pairwise([3, *outputs]))
 
 
 def shapes() -> dict[str, Shape]:
     """Names and shapes of the .npz's arrays, convolutions as (height, width, in, out)."""
     found: dict[str, Shape] = {}
-    for i, (inputs, outputs) in enumerate(_widths()):
+    for i, (inputs, outputs) in enumerate(widths()):
         found[f"VGG16_0/Conv_{i}/kernel"] = (3, 3, inputs, outputs)
         found[f"VGG16_0/Conv_{i}/bias"] = (outputs,)
     for i, (width, _) in enumerate(STAGES):
         found[f"NetLinLayer_{i}/Conv_0/kernel"] = (1, 1, width, 1)
-    return found
-
-
-def vgg_shapes() -> dict[str, Shape]:
-    """Names and shapes of torchvision's VGG16 without classifier, as (out, in, height, width)."""
-    found: dict[str, Shape] = {}
-    for i, (inputs, outputs) in zip(_TORCH_INDEX, _widths(), strict=True):
-        found |= {f"features.{i}.weight": (outputs, inputs, 3, 3), f"features.{i}.bias": (outputs,)}
     return found
 
 
@@ -45,10 +30,7 @@ def head_shapes() -> dict[str, Shape]:
 
 def lpips_arrays(vgg: Arrays, heads: Arrays) -> dict[str, np.ndarray]:
     """The .npz's arrays from those of torchvision's VGG16 and of the LPIPS heads."""
-    arrays = {}
-    for i, index in enumerate(_TORCH_INDEX):
-        arrays[f"VGG16_0/Conv_{i}/kernel"] = vgg[f"features.{index}.weight"].transpose(2, 3, 1, 0)
-        arrays[f"VGG16_0/Conv_{i}/bias"] = vgg[f"features.{index}.bias"]
+    arrays = {f"VGG16_0/{path}": array for path, array in convolutions(vgg).items()}
     for i in range(len(STAGES)):
         head = heads[f"lin{i}.model.1.weight"]
         arrays[f"NetLinLayer_{i}/Conv_0/kernel"] = head.transpose(2, 3, 1, 0)
@@ -67,6 +49,6 @@ def read_published(vgg_file: Path, heads_file: Path) -> dict[str, np.ndarray]:
     """
     vgg, heads = read_arrays(vgg_file), read_arrays(heads_file)
     vgg = {k: v for k, v in vgg.items() if not k.startswith("classifier.")}
-    check_arrays(vgg, vgg_shapes(), vgg_file, "torchvision's VGG16")
+    check_arrays(vgg, convolution_shapes(), vgg_file, "torchvision's VGG16")
     check_arrays(heads, head_shapes(), heads_file, f"the heads of {NETWORK}")
     return lpips_arrays(vgg, heads)

@@ -56,6 +56,13 @@ LAYOUTS = {
     "dense": Layout(lambda x: x.T, lambda x: x.T),
     # (out, in, 1, 1) <-> (in, out)
     "pointwise": Layout(lambda x: x[:, :, 0, 0].T, lambda x: x.T[:, :, None, None]),
+    # (channels, height, width) <-> (height, width, channels)
+    "image": Layout(lambda x: x.transpose(1, 2, 0), lambda x: x.transpose(2, 0, 1)),
+    # Dense layer of a flattened 4x4 image: (out, in 4 4) <-> (4 4 in, out)
+    "dense_of_4x4": Layout(
+        lambda x: x.reshape(len(x), -1, 4, 4).transpose(2, 3, 1, 0).reshape(-1, len(x)),
+        lambda x: x.reshape(4, 4, -1, x.shape[1]).transpose(3, 2, 0, 1).reshape(x.shape[1], -1),
+    ),
 }
 
 
@@ -131,7 +138,7 @@ def to_params(arrays: Arrays, entries: Sequence[Entry], abstract: PyTree) -> PyT
                 "needed: the checkpoint has another architecture"
             )
         with np.errstate(over="ignore"):
-            flat[entry.path] = np.ascontiguousarray(layout.ours(found), leaf.dtype)
+            flat[entry.path] = np.asarray(layout.ours(found), leaf.dtype, order="C")
         if not np.isfinite(flat[entry.path]).all():
             raise UserError(f"array {entry.name!r} has values that are not finite as {leaf.dtype}")
     known = {entry.name for entry in entries}
@@ -148,7 +155,7 @@ def to_arrays(params: PyTree, entries: Sequence[Entry]) -> dict[str, np.ndarray]
     """Convert parameters to the arrays of a PyTorch file, in the order of `entries`."""
     ours = _by_path(params, entries)
     return {
-        e.name: np.ascontiguousarray(LAYOUTS[e.layout].theirs(np.asarray(ours[e.path])))
+        e.name: np.asarray(LAYOUTS[e.layout].theirs(np.asarray(ours[e.path])), order="C")
         for e in entries
     }
 

@@ -1,5 +1,6 @@
 """Check the size and the nesting of a pickle before it is loaded."""
 
+import os
 import pickletools
 from collections.abc import Iterable
 from typing import Any, BinaryIO
@@ -10,36 +11,42 @@ MOST_OPCODES = 5_000_000
 _FILLING = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD")
 
 
-def next_pickle(file: BinaryIO) -> bytes:
+def next_pickle(file: BinaryIO, largest: int = LARGEST_PICKLE) -> bytes:
     """Read the pickle that begins at the position of `file`, which is at its end afterwards.
 
     Nothing is loaded: the opcodes are read, and the stack is simulated with depths for values.
 
     Args:
       file: can be read and sought.
+      largest: bytes of the largest pickle.
 
     Raises:
-      ValueError: the pickle is cut short, longer than `LARGEST_PICKLE`, has more than
+      ValueError: the pickle is cut short, longer than `largest`, has more than
         `MOST_OPCODES` opcodes or nests deeper than `DEEPEST`.
       LookupError: an opcode takes a value that is not there.
     """
     start = file.tell()
-    _check_nesting(_Bounded(file))
+    end = file.seek(0, os.SEEK_END)
+    file.seek(start)
+    _check_nesting(_Bounded(file, min(largest, end - start), largest))
     length = file.tell() - start
     file.seek(start)
     return file.read(length)
 
 
 class _Bounded:
-    """A file of which at most `LARGEST_PICKLE` bytes are read; for `pickletools.genops`."""
+    """A file of which at most `left` bytes are read; for `pickletools.genops`."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.left = file, LARGEST_PICKLE
+    def __init__(self, file: BinaryIO, left: int, largest: int) -> None:
+        self.file, self.left, self.largest = file, left, largest
+        self.cut_short = left < largest
 
     def _take(self, wanted: int) -> None:
         self.left -= wanted
         if self.left < 0:
-            raise ValueError(f"its pickle has more than {LARGEST_PICKLE:,} bytes")
+            if self.cut_short and wanted <= self.largest:
+                raise ValueError("cut short, or a size in it is wrong")
+            raise ValueError(f"its pickle has more than {self.largest:,} bytes")
 
     def read(self, size: int) -> bytes:
         self._take(size)

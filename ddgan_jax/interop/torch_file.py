@@ -1,4 +1,4 @@
-"""Read and write PyTorch checkpoint files without PyTorch, and without executing their contents.
+"""Read PyTorch checkpoint files without PyTorch, and without executing their contents.
 
 A checkpoint is a pickle in which tensors refer to storages, plus the bytes of these storages. Since
 PyTorch 1.6 they are members of a zip archive. In older files, which include most published feature
@@ -16,7 +16,7 @@ import pickle
 import stat
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -26,11 +26,10 @@ import numpy as np
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Shape
 from ddgan_jax.interop.pickles import LARGEST_PICKLE, next_pickle
-from ddgan_jax.io.run_folder import atomically
 
 _ZIP_START = b"PK\x03\x04"
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
-_DTYPES: dict[str, np.dtype] = {
+DTYPES: dict[str, np.dtype] = {
     "DoubleStorage": np.dtype("<f8"),
     "FloatStorage": np.dtype("<f4"),
     "HalfStorage": np.dtype("<f2"),
@@ -43,8 +42,10 @@ _DTYPES: dict[str, np.dtype] = {
 }
 # NumPy has no bfloat16: the upper half of a float32, which arrays are widened to.
 _BFLOAT16 = np.dtype([("upper_half", "<u2")])
-_STORAGES: dict[str, np.dtype] = {**_DTYPES, "BFloat16Storage": _BFLOAT16}
+_STORAGES: dict[str, np.dtype] = {**DTYPES, "BFloat16Storage": _BFLOAT16}
 _MOST_CLASSES = 10_000  # distinct names in one pickle
+_MOST_ATTRIBUTES = 100_000  # of a TorchScript module, which may refer to a part several times
+_LONGEST_NAME = 1_000  # of such an attribute
 _LARGEST_EXPANSION = 2**20  # elements of a tensor that repeats the elements of its storage
 
 
@@ -54,7 +55,7 @@ class _StorageType(NamedTuple):
     name: str
 
 
-class _Storage(NamedTuple):
+class Storage(NamedTuple):
     """A block of memory that tensors refer to; `size` counts elements."""
 
     key: str
@@ -65,7 +66,7 @@ class _Storage(NamedTuple):
 class Tensor(NamedTuple):
     """A tensor of a file: a view of a storage; offset and strides count elements."""
 
-    storage: _Storage
+    storage: Storage
     offset: int
     shape: Shape
     strides: tuple[int, ...]
@@ -77,7 +78,7 @@ class _Tensor:
     __slots__ = ()
 
     def __call__(
-        self, storage: _Storage, offset: int, shape: Shape, strides: tuple[int, ...], *_: object
+        self, storage: Storage, offset: int, shape: Shape, strides: tuple[int, ...], *_: object
     ) -> Tensor:
         return Tensor(storage, offset, shape, strides)
 
@@ -104,9 +105,11 @@ class _Inert:
 
     Attributes:
       kind: dotted name of the class.
+      state: what the file stores as the attributes of the object; a dictionary or nothing.
     """
 
     kind = ""
+    state: Mapping[str, object] | None = None
 
     def __new__(cls, *args: object, **kwargs: object) -> "_Inert":
         return super().__new__(cls)
@@ -117,18 +120,35 @@ class _Inert:
     def _ignore(self, *args: object) -> None:
         pass
 
-    __setstate__ = __setitem__ = append = extend = add = _ignore
+    __setitem__ = append = extend = add = _ignore
+
+    def __setstate__(self, state: object) -> None:
+        named = isinstance(state, dict) and all(isinstance(key, str) for key in state)
+        self.state = state if named else None  # type: ignore[assignment]
 
 
-class _Unpickler(pickle.Unpickler):
-    """Unpickler that builds `Tensor`s and collects the storages they refer to, by key."""
+class InertDict(dict[Any, Any]):
+    """Replaces classes that are dictionaries: keeps the items, ignores attributes."""
 
-    def __init__(self, file: BinaryIO):
-        super().__init__(BytesIO(next_pickle(file)), encoding="utf-8")
-        self.storages: dict[str, _Storage] = {}
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        """Do nothing."""
+
+
+class Unpickler(pickle.Unpickler):
+    """Unpickler that builds `Tensor`s and collects the storages they refer to, by key.
+
+    Its pickle has been read by `pickles.next_pickle`.
+    """
+
+    def __init__(self, data: bytes):
+        super().__init__(BytesIO(data), encoding="utf-8")
+        self.storages: dict[str, Storage] = {}
         self.classes: dict[str, type[_Inert]] = {}
 
     def find_class(self, module: str, name: str) -> object:
+        """What a name of the pickle stands for; inert if it is unknown."""
         if module == "torch" and name in _STORAGES:
             return _StorageType(name)
         full = f"{module}.{name}"
@@ -140,11 +160,12 @@ class _Unpickler(pickle.Unpickler):
             self.classes[full] = type("_Inert", (_Inert,), {"kind": full})
         return self.classes[full]
 
-    def persistent_load(self, pid: tuple[Any, ...]) -> _Storage:
+    def persistent_load(self, pid: tuple[Any, ...]) -> Storage:
+        """The storage that an identifier describes."""
         kind, storage_type, key, _, size, *view = pid
         if kind != "storage" or any(v is not None for v in view):
             raise pickle.UnpicklingError(f"it contains an unknown {kind}")
-        storage = _Storage(key, _STORAGES[storage_type.name], size)
+        storage = Storage(key, _STORAGES[storage_type.name], size)
         self.storages[key] = storage
         return storage
 
@@ -163,7 +184,7 @@ def _read_zip(file: BinaryIO, pick: Pick) -> dict[str, np.ndarray]:
             raise ValueError("written by a big-endian machine")
         if archive.getinfo(pickles[0]).file_size > LARGEST_PICKLE:
             raise ValueError(f"its pickle has more than {LARGEST_PICKLE:,} bytes")
-        tensors = pick(_Unpickler(BytesIO(archive.read(pickles[0]))).load())
+        tensors = pick(_load(BytesIO(archive.read(pickles[0]))))
         storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
         data = {}
         for key, storage in storages.items():
@@ -172,29 +193,65 @@ def _read_zip(file: BinaryIO, pick: Pick) -> dict[str, np.ndarray]:
             if member.file_size != member.compress_size:
                 raise ValueError(f"{member.filename} is compressed, as PyTorch does not write it")
             data[key] = np.frombuffer(archive.read(member), storage.dtype)
-    return {name: _array(tensor, data) for name, tensor in tensors.items()}
+    return {name: array_of(tensor, data) for name, tensor in tensors.items()}
+
+
+def _load(file: BinaryIO) -> Any:
+    return Unpickler(next_pickle(file)).load()
+
+
+def _open_stream(file: BinaryIO) -> Unpickler:
+    """The unpickler of the stream's contents, after a check of what comes before them."""
+    if _load(file) != _STREAM_MAGIC:
+        raise ValueError("no magic number")
+    _version, machine = _load(file), _load(file)
+    if not machine["little_endian"]:
+        raise ValueError("written by a big-endian machine")
+    return Unpickler(next_pickle(file))
+
+
+def _stream_data(file: BinaryIO, storages: Mapping[str, Storage]) -> dict[str, np.ndarray]:
+    """The contents of the storages, which come last in a stream."""
+    data = {}
+    for key in _load(file):
+        dtype = storages[key].dtype
+        size = int.from_bytes(file.read(8), "little")
+        begin = file.tell()
+        left = file.seek(0, os.SEEK_END) - begin
+        file.seek(begin)
+        if size != storages[key].size or size * dtype.itemsize > left:
+            raise ValueError("cut short or damaged")
+        data[key] = np.frombuffer(file.read(size * dtype.itemsize), dtype)
+    return data
 
 
 def _read_stream(file: BinaryIO, pick: Pick) -> dict[str, np.ndarray]:
-    if _Unpickler(file).load() != _STREAM_MAGIC:
-        raise ValueError("no magic number")
-    _version, machine = _Unpickler(file).load(), _Unpickler(file).load()
-    if not machine["little_endian"]:
-        raise ValueError("written by a big-endian machine")
-    unpickler = _Unpickler(file)
+    unpickler = _open_stream(file)
     tensors = pick(unpickler.load())
-    data = {}
-    for key in _Unpickler(file).load():
-        dtype = unpickler.storages[key].dtype
-        size = int.from_bytes(file.read(8), "little")
-        left = os.fstat(file.fileno()).st_size - file.tell()
-        if size != unpickler.storages[key].size or size * dtype.itemsize > left:
-            raise ValueError("cut short or damaged")
-        data[key] = np.frombuffer(file.read(size * dtype.itemsize), dtype)
-    return {name: _array(tensor, data) for name, tensor in tensors.items()}
+    data = _stream_data(file, unpickler.storages)
+    return {name: array_of(tensor, data) for name, tensor in tensors.items()}
 
 
-def _array(tensor: Tensor, data: Mapping[str, np.ndarray]) -> np.ndarray:
+def read_storage(stream: bytes) -> np.ndarray:
+    """The storage that a stream holds by itself, as tensors are pickled without `torch.save`.
+
+    Raises:
+      Exception: of any kind, if the stream is damaged.
+    """
+    file = BytesIO(stream)
+    unpickler = _open_stream(file)
+    storage = unpickler.load()
+    if not isinstance(storage, Storage):
+        raise ValueError(f"a {_kind(storage)}, not a storage")
+    return _stream_data(file, unpickler.storages)[storage.key]
+
+
+def array_of(tensor: Tensor, data: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The elements of a tensor, of the storages in `data`, by key.
+
+    Raises:
+      ValueError: it has elements outside of its storage.
+    """
     flat = data[tensor.storage.key]
     # as_strided does not check the view against the memory.
     last = tensor.offset + sum(
@@ -212,8 +269,26 @@ def _array(tensor: Tensor, data: Mapping[str, np.ndarray]) -> np.ndarray:
     return array
 
 
+def _tensors_of_module(module: _Inert) -> dict[str, Tensor]:
+    """The tensors of a TorchScript module, named by the attributes that lead to them."""
+    found: dict[str, Tensor] = {}
+    waiting: list[tuple[str, object]] = [("", module)]
+    for _ in range(_MOST_ATTRIBUTES):
+        if not waiting:
+            return found
+        name, value = waiting.pop()
+        if isinstance(value, Tensor):
+            found[name] = value
+        elif isinstance(value, _Inert) and value.state:
+            if len(name) > _LONGEST_NAME or len(waiting) + len(value.state) > _MOST_ATTRIBUTES:
+                break
+            prefix = name and name + "."
+            waiting += [(f"{prefix}{key:.99}", item) for key, item in value.state.items()]
+    raise ValueError("a module with too many attributes")
+
+
 def tensors_of(tree: object, inside: Sequence[str] = ()) -> dict[str, Tensor]:
-    """The tensors of a state dict by name.
+    """The tensors of a state dict or of a TorchScript module by name.
 
     Args:
       tree: the contents of a file.
@@ -222,6 +297,8 @@ def tensors_of(tree: object, inside: Sequence[str] = ()) -> dict[str, Tensor]:
     Raises:
       ValueError: the dictionary holds anything but tensors, or there is no dictionary.
     """
+    if isinstance(tree, _Inert) and tree.kind.startswith("__torch__.") and tree.state:
+        return _tensors_of_module(tree)
     if isinstance(tree, Mapping):
         tree = next((tree[key] for key in inside if key in tree), tree)
     if not isinstance(tree, Mapping):
@@ -237,7 +314,7 @@ def _kind(value: object) -> str:
 
 
 def read_torch(path: str | Path, inside: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Read the tensors of a PyTorch state dict (`.pth`, `.pt`).
+    """Read the tensors of a PyTorch state dict (`.pth`, `.pt`), or of a TorchScript module.
 
     Args:
       path: the file.
@@ -292,52 +369,3 @@ def check_regular(path: str | Path) -> None:
     mode = os.stat(path).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(f"{path}: a pipe or a device, not a file")
-
-
-def write_torch(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a state dict that `torch.load(path, weights_only=True)` reads.
-
-    Equal arrays give equal bytes. An existing file is replaced once the new one is complete.
-
-    Args:
-      path: the file to write.
-      arrays: arrays by name; float, integer or boolean, with a dtype that PyTorch has.
-    """
-    plain = {name: np.require(a, a.dtype.newbyteorder("<"), "C") for name, a in arrays.items()}
-    with atomically(path) as partial, zipfile.ZipFile(partial, "w") as archive:
-
-        def member(name: str, content: bytes) -> None:
-            archive.writestr(zipfile.ZipInfo(f"{path.stem}/{name}"), content)
-
-        member("data.pkl", b"".join(_pickled_dictionary(plain)))
-        member("byteorder", b"little")
-        for key, array in enumerate(plain.values()):
-            member(f"data/{key}", array.tobytes())
-        member("version", b"3\n")
-
-
-def _pickled_dictionary(arrays: Mapping[str, np.ndarray]) -> Iterable[bytes]:
-    """The pickle of a dictionary of tensors; tensor i has its own storage, with the key i."""
-    names = {dtype: name for name, dtype in _DTYPES.items()}
-    # The opcodes are written directly: pickling PyTorch's classes would need PyTorch.
-    yield pickle.PROTO + b"\x02" + pickle.EMPTY_DICT + pickle.MARK
-    for key, (name, array) in enumerate(arrays.items()):
-        strides = tuple(stride // array.itemsize for stride in array.strides)
-        yield _plain(name) + _global("torch._utils", "_rebuild_tensor_v2") + pickle.MARK
-        yield pickle.MARK + _plain("storage") + _global("torch", names[array.dtype])
-        yield _plain(str(key)) + _plain("cpu") + _plain(array.size)
-        yield pickle.TUPLE + pickle.BINPERSID
-        yield _plain(0) + _plain(array.shape) + _plain(strides)  # the first is the offset
-        yield _plain(False)  # requires_grad, followed by the hooks
-        yield _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
-        yield pickle.TUPLE + pickle.REDUCE
-    yield pickle.SETITEMS + pickle.STOP
-
-
-def _plain(value: Any) -> bytes:
-    """The opcodes of a string, a number or a tuple of numbers."""
-    return pickle.dumps(value, protocol=2)[2:-1]  # without the opcodes that start and end a pickle
-
-
-def _global(module: str, name: str) -> bytes:
-    return pickle.GLOBAL + f"{module}\n{name}\n".encode()

@@ -2,9 +2,7 @@
 
 import hashlib
 import os
-import pickle
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,9 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Shape
 from ddgan_jax.interop.names import plain_names
 from ddgan_jax.interop.torch_file import check_regular, read_torch
-from ddgan_jax.io.storage import local_path
+from ddgan_jax.io.read_npz import read_npz
+from ddgan_jax.io.run_folder import atomically
+from ddgan_jax.io.storage import local_path, open_regular
 
 Arrays = Mapping[str, np.ndarray]
 Shapes = Mapping[str, Shape]
@@ -63,20 +63,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             arrays = plain_names(read_torch(path))
             floats = {k: v.astype(np.float32) for k, v in arrays.items() if v.dtype.kind == "f"}
             return {**arrays, **floats}
-        # Opened here, because np.load leaves the file open if it is not an archive.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            return dict(stored)
+        with open_regular(path) as file:
+            return read_npz(file)
+    except UserError as error:
+        raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
-    except (
-        ValueError,
-        EOFError,
-        KeyError,
-        NotImplementedError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds for damaged files
         raise UserError(f"{path}: not an .npz file, or damaged") from error
 
 
@@ -125,13 +118,10 @@ def write_npz(path: Path, arrays: Arrays) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
     contents: dict[str, Any] = dict(arrays)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
+        with atomically(path) as partial, partial.open("wb") as file:
             np.savez(file, **contents)
-        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UserError(f"{path}: {error.strerror or error}") from error

@@ -16,6 +16,8 @@ def cache_folder() -> Path:
     if given := os.environ.get("DDGAN_CACHE"):
         return local_path(given)
     try:
+        if os.environ.get("HOME") == "":  # which Python takes for "/"
+            raise RuntimeError
         return Path.home() / ".cache" / "ddgan_jax"
     except RuntimeError:
         raise UserError(

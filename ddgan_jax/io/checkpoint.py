@@ -14,6 +14,7 @@ import os
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -25,8 +26,9 @@ from orbax.checkpoint._src.futures import future, signaling_client
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import PyTree, TrainState
+from ddgan_jax.io.checksums import damaged_files, write_checksums
 from ddgan_jax.io.manifest import missing_arrays
-from ddgan_jax.io.storage import AnyPath, check_name, is_remote
+from ddgan_jax.io.storage import AnyPath, check_name, check_tree, is_remote
 from ddgan_jax.parallel.distributed import is_loss, on_all_processes, on_process_zero
 from ddgan_jax.parallel.memory import check_fits
 
@@ -36,7 +38,7 @@ _CAUSES = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO)
 
 
 # These modules measure how long they have waited by the system's clock, which may be set.
-for _module in (async_checkpointer, future, signaling_client):
+for _module in (ocp.checkpoint_manager, async_checkpointer, future, signaling_client):
     _module.time = types.SimpleNamespace(**{**vars(time), "time": time.monotonic})
 
 
@@ -45,10 +47,12 @@ class Manager(ocp.CheckpointManager):  # type: ignore[misc]  # orbax has no type
 
     Attributes:
       keep: number of checkpoints to keep.
+      best: step of a checkpoint that is kept besides, if there is one.
       unverified: step of the last save, until it was verified.
     """
 
     keep: int = 1
+    best: int | None = None
     unverified: int | None = None
 
 
@@ -153,11 +157,12 @@ def wait(manager: Manager) -> None:
     manager.unverified = None
     with _saving(manager):
         for earlier in sorted(manager.all_steps())[: -manager.keep]:
-            manager.delete(earlier)
+            if earlier != manager.best:
+                manager.delete(earlier)
 
 
 def _verify(folder: epath.Path) -> None:
-    """Check that the arrays of all items of a checkpoint were written."""
+    """Check that the arrays of all items of a checkpoint were written, and keep checksums."""
     with _reported(f"checkpoint {folder} cannot be read back"):
         missing = missing_arrays(folder)
     if missing:
@@ -165,6 +170,9 @@ def _verify(folder: epath.Path) -> None:
             f"checkpoint {folder} was saved, but {len(missing)} of its arrays are missing "
             f"({missing[0]}); earlier checkpoints are kept"
         )
+    if not is_remote(folder):  # object stores keep checksums themselves
+        with _reported(f"checkpoint {folder} cannot be read back"):
+            write_checksums(Path(folder))
 
 
 def restore_state(manager: Manager, step: int, abstract: TrainState) -> tuple[TrainState, Sums]:
@@ -255,14 +263,16 @@ def restore_params(manager: Manager, step: int, abstract: PyTree) -> PyTree:
     return _restore_part(manager, step, {"params": abstract}, "read the raw weights of")["params"]
 
 
-def _restore_part(manager: Manager, step: int, item: PyTree, purpose: str) -> Any:
+def _restore_part(
+    manager: Manager, step: int, item: PyTree, purpose: str, verify: bool = True
+) -> Any:
     """Restore a part of the item `state`."""
     restore = args.PyTreeRestore(
         item,
         restore_args=ocp.checkpoint_utils.construct_restore_args(item),
         partial_restore=True,
     )
-    return _restore(manager, step, args.Composite(state=restore), purpose)["state"]
+    return _restore(manager, step, args.Composite(state=restore), purpose, verify)["state"]
 
 
 def _step_inside(manager: Manager, step: int) -> int:
@@ -273,7 +283,7 @@ def _step_inside(manager: Manager, step: int) -> int:
             jax.make_mesh((jax.device_count(),), ("data",)), jax.sharding.PartitionSpec()
         )
     item = {"step": jax.ShapeDtypeStruct((), jnp.int32, sharding=here)}
-    return int(_restore_part(manager, step, item, "sample from")["step"])
+    return int(_restore_part(manager, step, item, "sample from", verify=False)["step"])
 
 
 def _check_step(manager: Manager, step: int, inside: int) -> None:
@@ -284,10 +294,18 @@ def _check_step(manager: Manager, step: int, inside: int) -> None:
         )
 
 
-def _restore(manager: Manager, step: int, items: Any, purpose: str) -> Any:
+def _restore(manager: Manager, step: int, items: Any, purpose: str, verify: bool = True) -> Any:
+    """Restore items of a checkpoint; `verify`: whether to compare their checksums first."""
     folder = epath.Path(manager.directory) / str(step)
     others = [s for s in manager.all_steps() if s != step]
     rest = f"; steps {others} remain, delete that folder to use them" if others else ""
+    if not is_remote(folder):  # a folder from elsewhere may have links at any depth
+        check_tree(Path(folder), Path(folder).parents[1])
+        if verify and (damaged := damaged_files(Path(folder), items.keys())):
+            raise UserError(
+                f"cannot {purpose} checkpoint {folder}: {damaged[0]} is not what was saved, its "
+                f"checksum is another{rest}"
+            )
     with _reported(f"cannot {purpose} checkpoint {folder}", rest):
         return manager.restore(step, args=items)
 

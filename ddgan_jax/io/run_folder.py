@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -69,6 +70,29 @@ def check_writable(flag: str, folder: AnyPath) -> None:
 
 
 @contextlib.contextmanager
+def emptied_on_failure(folder: AnyPath) -> Iterator[None]:
+    """Within the block a new folder is written; if that fails or is interrupted, it is removed.
+
+    Args:
+      folder: does not exist, or is empty, and stays if it existed.
+    """
+    existed = folder.exists()
+    try:
+        yield
+    except BaseException:
+        if isinstance(folder, Path):
+            for entry in folder.iterdir() if folder.is_dir() else ():
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink()
+            if folder.is_dir() and not existed:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+        raise
+
+
+@contextlib.contextmanager
 def claimed(workdir: AnyPath) -> Iterator[Callable[[], None]]:
     """Create the run folder and lock it for training within the block.
 
@@ -105,6 +129,7 @@ def read_info(workdir: AnyPath) -> dict[str, Any]:
         "data.examples": COUNT,
         "data.hash": TEXT,
         "autoencoder": TEXT,
+        **{f"converted.{name}": TEXT for name in ("source", "file", "weights", "holds", "bands")},
     }
     try:
         return read_json(path, {"data.shape": SHAPE}, optional, workdir)

@@ -8,7 +8,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from etils import epath
 
@@ -68,8 +68,11 @@ def local_path(name: str | os.PathLike[str]) -> Path:
         raise UserError(f"{printable(text)}: the current folder does not exist any more") from None
     if "\0" in text:
         raise UserError(f"{printable(text)!r}: a name without null bytes is needed")
+    path = Path(text)
+    if str(path).startswith("~") and not text.startswith("~"):  # "./~" is not the home folder
+        return path.absolute()
     try:
-        return Path(text).expanduser()
+        return path.expanduser()
     except RuntimeError:
         raise UserError(
             f"{printable(text)}: the home folder is not known; a full path is needed"
@@ -94,6 +97,23 @@ def _collapsed_scheme(name: str) -> str:
 def is_remote(path: AnyPath) -> bool:
     """Whether a path is in an object store, which has no appending and no locks."""
     return "://" in str(path)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Opening a named pipe would wait for a writer, and a device may never end; both are refused.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      UserError: the path names something else than a regular file.
+    """
+    # O_NONBLOCK, so that opening a named pipe returns at once.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UserError(f"{path} is not a regular file; a regular file is needed")
+    return os.fdopen(descriptor, "rb")
 
 
 def check_name(flag: str, folder: AnyPath) -> None:
@@ -138,6 +158,25 @@ def check_links(workdir: AnyPath) -> None:
         for entry in entries:
             if entry.is_symlink():
                 check_inside(Path(entry.path), workdir)
+
+
+def check_tree(folder: AnyPath, workdir: AnyPath) -> None:
+    """Check that everything in a folder, at any depth, is in the run folder, also what links name.
+
+    Raises:
+      UserError: a link out of the run folder, or something that is neither a file nor a folder.
+    """
+    if is_remote(folder):
+        return
+    check_inside(folder, workdir)
+    for root, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(root, name)
+            check_inside(path, workdir)
+            with contextlib.suppress(FileNotFoundError):
+                mode = path.stat().st_mode
+                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    raise UserError(f"{path} is neither a file nor a folder; it cannot be read")
 
 
 def copy_file(source: AnyPath, target: AnyPath, folder: AnyPath) -> None:

@@ -9,6 +9,7 @@ from ddgan_jax.methods.registry import (
     find_method,
     tracing,
     validate,
+    with_field,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "find_method",
     "tracing",
     "validate",
+    "with_field",
 ]

@@ -8,8 +8,9 @@ of the times, tau_S = T > .. > tau_1. With x_0' = (x - sqrt(1 - abar) eps) / sqr
   ddim:       x = sqrt(abar') x_0' + sqrt(1 - abar') eps, with abar' that of tau_{i-1}
               (Song et al. 2021, arXiv 2010.02502, eq. 12 with eta = 0)
 
-An ancestral step has the posterior's variance; Ho et al. found the larger choice, beta, as good.
-The network counts times from 0: it is told t - 1.
+The noise of an ancestral step has the posterior's variance or, with `sampler.variance=beta`, the
+larger beta of the step; Ho et al. found both equally good. There is none in the last step. The
+network counts times from 0: it is told t - 1.
 """
 
 from collections.abc import Mapping
@@ -50,6 +51,7 @@ def make_ddpm(
     sampler: str,
     sample_steps: int,
     clip: bool,
+    variance: str = "posterior",
     classes: int = 0,
 ) -> Method:
     """DDPM over any space.
@@ -61,11 +63,15 @@ def make_ddpm(
       sampler: "ancestral" or "ddim".
       sample_steps: S in 1..T.
       clip: clip x_0' to [-1, 1] while sampling; for images.
+      variance: of the noise in an ancestral step, "posterior" or "beta".
       classes: labels are 0..classes-1; 0: unconditional.
     """
     forward = schedules.forward_tables(betas)
     times, kept = schedules.spaced(betas, sample_steps)
-    kept_forward, process = schedules.forward_tables(kept), processes.gaussian(kept)
+    kept_forward, posterior = schedules.forward_tables(kept), schedules.posterior_tables(kept)
+    if variance == "beta":
+        sigma = np.where(np.arange(sample_steps) > 0, kept_forward.sigma[1:], np.float32(0))
+        posterior = posterior._replace(variance=sigma**2, sigma=sigma)
 
     def init(key: Array) -> dict[str, PyTree]:
         x, t = jnp.zeros((1, *space.shape)), jnp.zeros(1, jnp.int32)
@@ -97,7 +103,7 @@ def make_ddpm(
             if sampler == "ddim":
                 return processes.ddim_step(kept_forward, x_0, x, i), None
             noise = per_sample_normal(keys, step[0], 0, space.shape)
-            return process.posterior_sample(noise, x_0, x, i), None
+            return processes.posterior_sample(posterior, x_0, x, i, noise), None
 
         steps = (jnp.arange(sample_steps), jnp.asarray(times))
         return space.decode(jax.lax.scan(denoise, x_T, steps, reverse=True)[0], frozen)
@@ -127,6 +133,9 @@ FIELDS: dict[str, Field] = {
         {
             "sampler.kind": choice("ancestral", "ancestral", "ddim", help="how samples are drawn"),
             "sampler.steps": integer(1000, 1, 10**5, help="S of the T times, evenly spaced"),
+            "sampler.variance": choice(
+                "posterior", "posterior", "beta", help="of the noise in ancestral steps"
+            ),
             "sampler.clip": flag(True, help="clip predicted data to [-1, 1]; for images"),
         }
     ),
@@ -146,6 +155,7 @@ def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
         sampler=config.sampler.kind,
         sample_steps=config.sampler.steps,
         clip=config.sampler.clip,
+        variance=config.sampler.variance,
         classes=config.classes,
     )
 

@@ -2,8 +2,9 @@
 
 This is `gan.make_gan` with `instance_noise.diffuse` applied to every discriminator input. Gradients
 pass through it: those of the generator, and R1 and R2, which are taken with respect to the
-undiffused images. `Carry.shared` is a `NoiseState`, updated inside the compiled step from the real
-logits of the discriminator phase; p, T and the times change every `every` discriminator steps.
+undiffused images. `Carry.shared` is a `NoiseState`, or with a generator of styles {"styles": its
+`StyleState`, "noise": the `NoiseState`}. The state is updated inside the compiled step from the
+real logits of the discriminator phase; p, T and the times change every `every` discriminator steps.
 """
 
 from collections.abc import Mapping
@@ -16,14 +17,14 @@ from ddgan_jax.config import Field, check
 from ddgan_jax.config.fields import choice, integer, number
 from ddgan_jax.core.types import Array, Aux, Carry, Context, Method, Params, Phase, PyTree, Shape
 from ddgan_jax.diffusion import instance_noise
-from ddgan_jax.diffusion.instance_noise import InstanceNoise
+from ddgan_jax.diffusion.instance_noise import InstanceNoise, NoiseState
 from ddgan_jax.methods import gan as gan_method
-from ddgan_jax.methods.entry import Length, MethodEntry, Penalties
+from ddgan_jax.methods.entry import ONE_TURN_EACH, Length, MethodEntry, Penalties, Turns
 from ddgan_jax.methods.gan import GAN, gan, make_gan
 
 
 def make_diffusion_gan(
-    parts: GAN, penalties: Penalties, noise: InstanceNoise, disc_steps: int = 1
+    parts: GAN, penalties: Penalties, noise: InstanceNoise, turns: Turns = ONE_TURN_EACH
 ) -> Method:
     """Diffusion-GAN over any space.
 
@@ -31,39 +32,50 @@ def make_diffusion_gan(
       parts: the parts of a GAN. `parts.view` is ignored; the discriminator gets t in {0..t_max}.
       penalties: see `make_gan`.
       noise: settings of the noise.
-      disc_steps: see `make_gan`; the noise adapts to the last of them.
+      turns: see `make_gan`; the noise adapts to the discriminator's last step.
 
     Returns:
       The method. It also logs "disc/p" and "disc/chain_length", the state of the noise before the
       step. Its `carry_init` raises a UserError for settings that `instance_noise.init` refuses.
     """
 
-    def view(carry: Carry, key: Array, x: Array) -> tuple[Array, Array]:
-        return instance_noise.diffuse(noise, carry.shared, key, x)
+    def state_of(carry: Carry) -> NoiseState:
+        state: NoiseState = carry.shared["noise"] if parts.styles else carry.shared
+        return state
 
-    method = make_gan(parts._replace(view=view), penalties, disc_steps)
-    *discs, gen = method.phases
+    def with_noise(carry: Carry, state: NoiseState) -> Carry:
+        return Carry((), {**carry.shared, "noise": state} if parts.styles else state)
+
+    def view(carry: Carry, key: Array, x: Array) -> tuple[Array, Array]:
+        return instance_noise.diffuse(noise, state_of(carry), key, x)
+
+    method = make_gan(parts._replace(view=view), penalties, turns)
 
     def with_state(disc: Phase) -> Phase:
-        """The same phase, which also reports the state of the noise."""
+        """The same phase; one of the discriminator also reports the state of the noise."""
+        if disc.role != "disc":
+            return disc
 
         def disc_loss(params: Params, context: Context) -> tuple[Array, Aux]:
             loss, aux = disc.loss(params, context)
-            state = context.carry.shared
+            state = state_of(context.carry)
             extra = {"p": state.p, "chain_length": state.length.astype(jnp.float32)}
             return loss, aux._replace(metrics=aux.metrics | extra)
 
         return disc._replace(loss=disc_loss)
 
     def carry_update(carry: Carry, outputs: Mapping[str, PyTree], context: Context) -> Carry:
-        if "disc" not in outputs:  # the discriminator had no turn in this step
-            return carry
-        d_real = outputs["disc"]["real"]
-        return Carry((), instance_noise.update(noise, carry.shared, context.key, d_real))
+        state, inner = state_of(carry), method.carry_update(carry, outputs, context)
+        if "disc" in outputs:  # the discriminator had a turn in this step
+            state = instance_noise.update(noise, state, context.key, outputs["disc"]["real"])
+        return with_noise(inner, state)
+
+    def carry_init(key: Array) -> Carry:
+        return with_noise(method.carry_init(key), instance_noise.init(noise, key))
 
     return method._replace(
-        phases=(*map(with_state, discs), gen),
-        carry_init=lambda key: Carry((), instance_noise.init(noise, key)),
+        phases=tuple(map(with_state, method.phases)),
+        carry_init=carry_init,
         carry_update=carry_update,
     )
 
@@ -109,7 +121,7 @@ def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
     check(config, "instance_noise.beta_max", noise.beta_max >= noise.beta_min, lowest)
     parts = gan_method.parts_from_config(config, shape)
     return make_diffusion_gan(
-        parts, Penalties.from_config(config), noise, config.adversarial.disc_steps
+        parts, Penalties.from_config(config), noise, Turns.from_config(config)
     )
 
 

@@ -6,9 +6,18 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import REQUIRED, Field, Fields, adam, base
-from ddgan_jax.config.fields import choice, defaults, integer, number
+from ddgan_jax.config.fields import choice, defaults, flag, integer, number
 from ddgan_jax.core.losses import ADVERSARIAL_LOSSES
-from ddgan_jax.core.types import LossFn, Method, Phase, Shape
+from ddgan_jax.core.types import (
+    Array,
+    Aux,
+    Context,
+    LossFn,
+    Method,
+    Params,
+    Phase,
+    Shape,
+)
 
 
 class Length(NamedTuple):
@@ -60,9 +69,73 @@ class Penalties(NamedTuple):
         return Phase("disc", loss, regularizer if used else None, self.every)
 
 
+class Lazy(NamedTuple):
+    """How regularizers that are not applied in every step are applied.
+
+    Attributes:
+      scaled: they are multiplied by their interval.
+      own_step: they are minimized by gradient steps of their own, see `Phase.own_step`.
+    """
+
+    scaled: bool = False
+    own_step: bool = False
+
+    def applied_to(self, phase: Phase) -> Phase:
+        """The same phase with its regularizer applied so."""
+        regularizer = phase.regularizer
+        if regularizer is not None and self.scaled:
+            regularizer = _times(phase.regularize_every, regularizer)
+        return phase._replace(regularizer=regularizer, own_step=self.own_step)
+
+
+def _times(factor: float, loss: LossFn) -> LossFn:
+    def scaled(params: Params, context: Context) -> tuple[Array, Aux]:
+        value, aux = loss(params, context)
+        return factor * value, aux
+
+    return scaled
+
+
+class Turns(NamedTuple):
+    """The players' turns.
+
+    Attributes:
+      disc_steps: k, steps of the discriminator for each of the generator; divides the batch.
+      gen_first: whether the generator moves before the discriminator.
+      lazy: how regularizers are applied.
+      path_every: steps between two applications of the path length penalty.
+    """
+
+    disc_steps: int = 1
+    gen_first: bool = False
+    lazy: Lazy = Lazy()
+    path_every: int = 4
+
+    @classmethod
+    def from_config(cls, config: ConfigDict) -> "Turns":
+        """The turns that a complete config describes."""
+        return cls(
+            config.adversarial.disc_steps,
+            config.adversarial.order == "gen_first",
+            Lazy(config.lazy.scaled, config.lazy.own_step),
+            config.path_length.every,
+        )
+
+
+ONE_TURN_EACH = Turns()
+
+
+LAZY_FIELDS: dict[str, Field] = {
+    "lazy.scaled": flag(
+        False, help="multiply R1, R2 and the path length penalty by their interval"
+    ),
+    "lazy.own_step": flag(
+        False, help="apply them in gradient steps of their own, after those of the losses"
+    ),
+}
 R1_FIELDS: dict[str, Field] = {
     "r1.gamma": number(REQUIRED, help="weight gamma / 2 of E||grad D||^2 at real data; 0: none"),
-    "r1.every": integer(REQUIRED, help="steps between two applications of R1 and R2, not rescaled"),
+    "r1.every": integer(REQUIRED, help="steps between two applications of R1 and R2"),
     "r2.gamma": number(0.0, help="weight gamma / 2 of E||grad D||^2 at fake data; 0: none"),
 }
 ADVERSARIAL_FIELDS: dict[str, Field] = {

@@ -1,14 +1,15 @@
 """The methods by name, and the steps from a config to a `Method`: complete, validate, build."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import BASE_FIELDS, Field, adam_fields, check, check_fields, flatten, lookup
 from ddgan_jax.config.fields import complete
+from ddgan_jax.config.packaged import packaged
 from ddgan_jax.config.stored import with_current_names
-from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.core.errors import UserError, described, nearest
 from ddgan_jax.core.types import Method, Shape
 from ddgan_jax.methods import autoencoder, dddg, ddgan, ddpm, diffusion_gan, difgan, gan
 from ddgan_jax.methods.entry import Length, MethodEntry
@@ -33,7 +34,11 @@ def find_method(config: ConfigDict) -> MethodEntry:
     Raises:
       UserError: there is no such method, or its code may not be imported.
     """
-    return lookup("method", config.get("method"), METHODS, MethodEntry)
+    name = config.get("method")
+    entry = lookup("method", name, METHODS, MethodEntry)
+    if not (callable(entry.build) and isinstance(entry.fields, Mapping)):
+        raise UserError(f"config.method is {name!r}; MethodEntry(a function, a table) is needed")
+    return entry
 
 
 def fields_of(config: ConfigDict) -> dict[str, Field]:
@@ -46,6 +51,13 @@ def fields_of(config: ConfigDict) -> dict[str, Field]:
     for role in method.roles:
         fields |= adam_fields(role)
     return {**fields, **find_space(config).fields}
+
+
+def with_field(name: str) -> str:
+    """A hint at the methods that have a field, and a config of one of them; "" if none has it."""
+    owners = [method for method, entry in METHODS.items() if name in entry.fields]
+    examples = [f"--config={owner}_digits" for owner in owners if f"{owner}_digits" in packaged()]
+    return f"; methods that have it: {', '.join(owners)} ({examples[0]})" if examples else ""
 
 
 def complete_config(config: ConfigDict) -> ConfigDict:
@@ -84,6 +96,8 @@ def validate(config: ConfigDict) -> ConfigDict:
     batch_size, parts = config.train.batch_size, config.train.accumulate
     allowed = f"a multiple of config.train.accumulate = {parts}"
     check(config, "train.batch_size", batch_size % parts == 0, allowed)
+    rampup_used = config.ema_half_life > 0 or config.ema_rampup == 0
+    check(config, "ema_rampup", rampup_used, "0 without config.ema_half_life")
     if {"diffusion.beta_min", "diffusion.beta_max"} <= fields.keys():
         low = config.diffusion.beta_min
         above = low < config.diffusion.beta_max
@@ -127,4 +141,22 @@ def build_method(config: ConfigDict, shape: Shape, length: Length = ONE_STEP) ->
     check_fields(
         config, {**method.fields, **find_space(config).fields}, f"method {config.method!r}"
     )
-    return method.build(config, shape, length)
+    with _reported(config.method):
+        return _checked(method.build(config, shape, length))
+
+
+@contextlib.contextmanager
+def _reported(method: str) -> Iterator[None]:
+    """Report exceptions of methods from outside of the package as theirs."""
+    try:
+        yield
+    except Exception as error:
+        if method in METHODS or isinstance(error, UserError):
+            raise
+        raise UserError(f"config.method is {method!r}, which fails: {described(error)}") from error
+
+
+def _checked(built: Method) -> Method:
+    if not isinstance(built, Method):
+        raise TypeError(f"it builds {type(built).__name__}, not a Method")
+    return built

@@ -2,12 +2,16 @@
 
 from ddgan_jax.networks import (
     autoencoder,
+    ddpm_unet,
     encoder,
     mlp,
     ncsnpp,
     patchgan,
     resblock,
     resblock_unet,
+    stylegan2_discriminator,
+    stylegan2_generator,
+    uvit,
     wavelet_ncsnpp,
 )
 from ddgan_jax.networks.entry import Network, build_network
@@ -18,6 +22,7 @@ __all__ = [
     "ENCODERS",
     "GENERATORS",
     "PATCH_DISCRIMINATORS",
+    "STYLE_GENERATORS",
     "Network",
     "build_network",
 ]
@@ -26,9 +31,16 @@ GENERATORS = {
     "ncsnpp": ncsnpp.GENERATOR,
     "wavelet_ncsnpp": wavelet_ncsnpp.GENERATOR,
     "resblock": resblock_unet.GENERATOR,
+    "uvit": uvit.GENERATOR,
     "mlp": mlp.GENERATOR,
+    "ddpm_unet": ddpm_unet.GENERATOR,
 }
-DISCRIMINATORS = {"resblock": resblock.DISCRIMINATOR, "mlp": mlp.DISCRIMINATOR}
+STYLE_GENERATORS = {"stylegan2": stylegan2_generator.GENERATOR}  # core.types.StyleGenerator
+DISCRIMINATORS = {
+    "resblock": resblock.DISCRIMINATOR,
+    "mlp": mlp.DISCRIMINATOR,
+    "stylegan2": stylegan2_discriminator.DISCRIMINATOR,
+}
 ENCODERS = {"resblock": encoder.RESBLOCK_ENCODER, "mlp": encoder.MLP_ENCODER}
 AUTOENCODERS = {
     "conv": autoencoder.CONV_AUTOENCODER,

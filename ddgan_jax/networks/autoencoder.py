@@ -25,7 +25,9 @@ def norm_groups(channels: int) -> int:
 
 
 def _norm(x: Array, name: str, dtype: Dtype) -> Array:
-    normalized: Array = GroupNorm(groups=norm_groups(x.shape[-1]), name=name, dtype=dtype)(x)
+    """Group norm and SiLU; for use within a compact module."""
+    groups = norm_groups(x.shape[-1])
+    normalized: Array = GroupNorm(groups=groups, silu=True, name=name, dtype=dtype)(x)
     return normalized
 
 
@@ -48,9 +50,9 @@ class Block(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         """Features [B, H, W, features] of x [B, H, W, C]."""
         features, dtype = self.features, self.dtype
-        h = nn.silu(_norm(x, "norm_0", dtype))
+        h = _norm(x, "norm_0", dtype)
         h = conv(features, 3, name="conv_0", dtype=dtype)(h)
-        h = nn.silu(_norm(h, "norm_1", dtype))
+        h = _norm(h, "norm_1", dtype)
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
         h = conv(features, 3, name="conv_1", dtype=dtype)(h)
         if x.shape[-1] != features:
@@ -108,7 +110,7 @@ class Encoder(nn.Module):
                     dtype=dtype,
                 )
                 h = halve(h)
-        h = nn.silu(_norm(_middle(h, train, dropout, dtype), "norm_out", dtype))
+        h = _norm(_middle(h, train, dropout, dtype), "norm_out", dtype)
         h = conv(self.outputs, 3, name="conv_out", dtype=dtype)(h)
         return h
 
@@ -146,7 +148,7 @@ class Decoder(nn.Module):
             if level > 0:
                 h = jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2)
                 h = conv(h.shape[-1], 3, name=f"up_{level}_resample", dtype=dtype)(h)
-        h = nn.silu(_norm(h, "norm_out", dtype))
+        h = _norm(h, "norm_out", dtype)
         h = conv(self.channels, 3, name="out", dtype=dtype)(h)
         return h.astype(jnp.float32)
 

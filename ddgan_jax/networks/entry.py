@@ -61,6 +61,7 @@ class Network(NamedTuple):
       consistent: module -> "" if its attributes agree with each other, or the problem, to follow
         "config.disc.".
       stddev_group: module -> group size of its minibatch standard deviation; 1: it has none.
+      styles: whether it is a `core.types.StyleGenerator`; it has the attribute `classes` then.
     """
 
     module: Callable[..., Any]
@@ -68,9 +69,10 @@ class Network(NamedTuple):
     fits: Callable[[Any, Shape], str] = fits_any
     consistent: Callable[[Any], str] = lambda module: ""
     stddev_group: Callable[[Any], int] = lambda module: 1
+    styles: bool = False
 
 
-_POSITIVE = ("width", "t_width", "z_width", "blocks", "group")
+_POSITIVE = ("width", "t_width", "z_width", "blocks", "group", "heads", "patch")
 
 
 def build_network(

@@ -13,10 +13,16 @@ import jax
 import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array, Shape
+from ddgan_jax.networks.group_norm import group_norm
 
 Dtype = Any  # anything that jnp.dtype accepts
 SQRT_HALF = math.sqrt(0.5)
 NEAR_ZERO = 1e-10  # variance scale of layers that start near zero but still pass gradients
+
+
+def full_precision(dtype: Dtype) -> Any:
+    """float32, or `dtype` if that is wider."""
+    return dtype if jnp.dtype(dtype).itemsize > 4 else jnp.float32
 
 
 def init_scale(scale: float) -> nn.initializers.Initializer:
@@ -33,8 +39,67 @@ def _scaled(multiply: Callable[..., Array]) -> Callable[..., Array]:
     return scaled
 
 
-_scaled_conv = _scaled(jax.lax.conv_general_dilated)
 _scaled_dot = _scaled(jax.lax.dot_general)
+
+
+class Conv(nn.Module):
+    """A convolution; its parameters are those of `nn.Conv`.
+
+    Attributes:
+      features: number of output channels.
+      kernel: size of the square kernel.
+      scale, equalized: see `conv`.
+      strides: stride along both axes.
+      padding: "SAME", "VALID" or numbers of zeros before and after, for each axis.
+      feature_group_count: groups of channels that are not mixed.
+      use_bias: whether it has a bias.
+      dtype: compute dtype.
+    """
+
+    features: int
+    kernel: int
+    scale: float = 1.0
+    equalized: bool = False
+    strides: int = 1
+    padding: Any = "SAME"
+    feature_group_count: int = 1
+    use_bias: bool = True
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def linear(self, x: Array, gain: float = 1.0) -> tuple[Array, Array | None]:
+        """The convolution without its bias, and the bias, both times `gain`.
+
+        Factors are applied to the weights, so they cost no pass over the features.
+
+        Args:
+          x: [B, H, W, C].
+          gain: factor.
+
+        Returns:
+          [B, H', W', features] in `dtype`, and float32 [features] or None.
+        """
+        initial = nn.initializers.normal(self.scale**0.5)
+        shape = (self.kernel, self.kernel, x.shape[-1] // self.feature_group_count, self.features)
+        kernel = self.param("kernel", initial if self.equalized else init_scale(self.scale), shape)
+        bias = self.param("bias", nn.initializers.zeros, shape[-1:]) if self.use_bias else None
+        factor = gain * math.prod(shape[:-1]) ** -0.5 if self.equalized else gain
+        if factor != 1:
+            kernel = kernel * factor
+        y = jax.lax.conv_general_dilated(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            (self.strides, self.strides),
+            self.padding,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=self.feature_group_count,
+        )
+        return y, bias if bias is None or gain == 1 else bias * gain
+
+    def __call__(self, x: Array, gain: float = 1.0) -> Array:
+        """Features [B, H', W', features] of x [B, H, W, C], times `gain`."""
+        y, bias = self.linear(x, gain)
+        return y if bias is None else y + bias.astype(self.dtype)
 
 
 def conv(
@@ -45,7 +110,7 @@ def conv(
     equalized: bool = False,
     dtype: Dtype,
     **kwargs: Any,
-) -> nn.Conv:
+) -> Conv:
     """A convolution with a square kernel and the initialization of this family of networks.
 
     Args:
@@ -56,17 +121,9 @@ def conv(
         multiplied by 1 / sqrt(fan in) when they are used, so that Adam's steps have the same
         relative size in all layers.
       dtype: compute dtype.
-      **kwargs: further attributes of `nn.Conv`; padding is "SAME" by default.
+      **kwargs: further attributes of `Conv`; padding is "SAME" by default.
     """
-    if equalized:
-        kwargs["conv_general_dilated"] = _scaled_conv
-    return nn.Conv(
-        features,
-        (kernel, kernel),
-        kernel_init=nn.initializers.normal(scale**0.5) if equalized else init_scale(scale),
-        dtype=dtype,
-        **kwargs,
-    )
+    return Conv(features, kernel, scale, equalized, dtype=dtype, **kwargs)
 
 
 def dense(
@@ -129,36 +186,42 @@ def group_count(channels: int) -> int:
     return groups
 
 
+class _Affine(nn.Module):
+    """Scale and bias of each channel, float32 [C]."""
+
+    @nn.compact
+    def __call__(self, channels: int) -> tuple[Array, Array]:
+        """The two parameters, which start as ones and zeros."""
+        scale: Array = self.param("scale", nn.initializers.ones, (channels,))
+        bias: Array = self.param("bias", nn.initializers.zeros, (channels,))
+        return scale, bias
+
+
 class GroupNorm(nn.Module):
-    """Group norm in float32 with epsilon 1e-6.
+    """Group norm with epsilon 1e-6, and optionally SiLU; see `group_norm.group_norm`.
 
     Attributes:
       affine: whether it has a learned scale and bias.
       groups: number of groups; 0: `group_count` of the channels.
+      silu: whether SiLU follows.
       dtype: dtype of the result.
     """
 
     affine: bool = True
     groups: int = 0
+    silu: bool = False
     dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Normalized x [B, ..., C]."""
-        norm = nn.GroupNorm(
-            num_groups=self.groups or group_count(x.shape[-1]),
-            epsilon=1e-6,
-            use_bias=self.affine,
-            use_scale=self.affine,
-            use_fast_variance=False,
-            dtype=jnp.float32,
-            name="norm",
-        )
-        normalized: Array = norm(x.astype(jnp.float32)).astype(self.dtype)
-        return normalized
+        scale, shift = _Affine(name="norm")(x.shape[-1]) if self.affine else (None, None)
+        groups = self.groups or group_count(x.shape[-1])
+        return group_norm(x, groups, scale=scale, shift=shift, silu=self.silu).astype(self.dtype)
 
 
-def _one_then_zero(key: Array, shape: Shape, dtype: Dtype = jnp.float32) -> Array:
+def one_then_zero(key: Array, shape: Shape, dtype: Dtype = jnp.float32) -> Array:
+    """Initialize the bias of a layer that predicts scales and shifts: ones, then zeros."""
     del key
     half = shape[0] // 2
     return jnp.concatenate([jnp.ones(half, dtype), jnp.zeros(shape[0] - half, dtype)])
@@ -168,24 +231,40 @@ class AdaptiveGroupNorm(nn.Module):
     """Group norm with scale and shift predicted from the latent embedding (AdaGN).
 
     The bias of the predicting dense layer starts at scale 1 and shift 0.
+
+    Attributes:
+      silu: whether SiLU follows.
+      equalized: equalized learning rate, see `conv`.
+      dtype: compute dtype.
     """
 
+    silu: bool = False
     equalized: bool = False
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, emb: Array) -> Array:
-        """Normalized and modulated x [B, H, W, C], for embeddings [B, E]."""
+    def __call__(self, x: Array, emb: Array, offset: Array | None = None) -> Array:
+        """[SiLU of] scale * normalize(x + offset) + shift.
+
+        Args:
+          x: [B, H, W, C].
+          emb: [B, E].
+          offset: [B, C]; None: 0.
+
+        Returns:
+          [B, H, W, C].
+        """
         style = dense(
             2 * x.shape[-1],
             equalized=self.equalized,
             dtype=self.dtype,
-            bias_init=_one_then_zero,
+            bias_init=one_then_zero,
             name="style",
         )(emb)
-        scale, shift = jnp.split(style[:, None, None, :], 2, axis=-1)
-        normed: Array = GroupNorm(affine=False, dtype=self.dtype, name="norm")(x)
-        return scale * normed + shift
+        scale, shift = jnp.split(style, 2, axis=-1)
+        groups = group_count(x.shape[-1])
+        h = group_norm(x, groups, scale=scale, shift=shift, offset=offset, silu=self.silu)
+        return h.astype(self.dtype)
 
 
 class Attention(nn.Module):
@@ -223,7 +302,7 @@ def minibatch_stddev(x: Array, group_size: int = 4) -> Array:
     """Append one channel: the mean standard deviation over groups of samples (Karras et al. 2018).
 
     Groups have g = min(B, group_size) samples; samples i and j are in the same group if
-    i = j mod B/g. The deviation is computed in float32.
+    i = j mod B/g. The deviation is computed in float32 at least.
 
     Args:
       x: [B, ..., C].
@@ -239,7 +318,7 @@ def minibatch_stddev(x: Array, group_size: int = 4) -> Array:
     group = min(batch, group_size)
     if batch % group:
         raise ValueError(f"minibatch stddev needs a batch divisible by {group}, got {batch}")
-    grouped = x.astype(jnp.float32).reshape((group, batch // group, *x.shape[1:]))
+    grouped = x.astype(full_precision(x.dtype)).reshape((group, batch // group, *x.shape[1:]))
     stddev = jnp.sqrt(jnp.var(grouped, axis=0) + 1e-8).mean(axis=tuple(range(1, x.ndim)))
     channel = jnp.tile(stddev, group).astype(x.dtype).reshape((batch,) + (1,) * (x.ndim - 1))
     return jnp.concatenate([x, jnp.broadcast_to(channel, (*x.shape[:-1], 1))], axis=-1)

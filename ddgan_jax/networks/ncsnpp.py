@@ -29,12 +29,19 @@ from ddgan_jax.networks.layers import (
 
 
 def second_half(
-    h: Array, temb: Array, zemb: Array, train: bool, dropout: float, **kwargs: Any
+    h: Array,
+    bias: Array | None,
+    temb: Array,
+    zemb: Array,
+    train: bool,
+    dropout: float,
+    **kwargs: Any,
 ) -> Array:
-    """Second half of a residual block: +time, AdaGN, SiLU, dropout, conv.
+    """Second half of a residual block: +time, AdaGN, SiLU, dropout, conv; divided by sqrt 2.
 
     Args:
       h: features [B, H, W, C].
+      bias: [C], added to them; None: 0.
       temb: time embedding [B, E].
       zemb: latent embedding [B, Z].
       train: whether dropout is active.
@@ -44,10 +51,11 @@ def second_half(
     Returns:
       Features [B, H, W, C].
     """
-    h = h + dense(h.shape[-1], name="time", **kwargs)(temb)[:, None, None, :]
-    h = nn.silu(AdaptiveGroupNorm(name="norm_1", **kwargs)(h, zemb))
+    time = dense(h.shape[-1], name="time", **kwargs)(temb)
+    time = time if bias is None else time.astype(jnp.float32) + bias
+    h = AdaptiveGroupNorm(silu=True, name="norm_1", **kwargs)(h, zemb, time)
     h = nn.Dropout(dropout, deterministic=not train)(h)
-    return conv(h.shape[-1], 3, scale=NEAR_ZERO, name="conv_1", **kwargs)(h)
+    return conv(h.shape[-1], 3, scale=NEAR_ZERO, name="conv_1", **kwargs)(h, SQRT_HALF)
 
 
 class ResBlock(nn.Module):
@@ -71,14 +79,19 @@ class ResBlock(nn.Module):
     def __call__(self, x: Array, temb: Array, zemb: Array, train: bool) -> Array:
         """Features of x [B, H, W, C], for SiLU of time embeddings [B, E] and latent ones [B, Z]."""
         kwargs: dict[str, Any] = dict(dtype=self.dtype, equalized=self.equalized)
+        resize: dict[str, Callable[[Array], Array]]
         resize = {"none": lambda y: y, "up": resample.upsample, "down": resample.downsample}
-        h = nn.silu(AdaptiveGroupNorm(name="norm_0", **kwargs)(x, zemb))
-        h, x = resize[self.resample](h), resize[self.resample](x)
-        h = conv(self.features, 3, name="conv_0", **kwargs)(h)
-        h = second_half(h, temb, zemb, train, self.dropout, **kwargs)
-        if x.shape[-1] != self.features or self.resample != "none":
-            x = conv(self.features, 1, name="shortcut", **kwargs)(x)
-        return (x + h) * SQRT_HALF
+        h = AdaptiveGroupNorm(silu=True, name="norm_0", **kwargs)(x, zemb)
+        h, bias = conv(self.features, 3, name="conv_0", **kwargs).linear(resize[self.resample](h))
+        h = second_half(h, bias, temb, zemb, train, self.dropout, **kwargs)
+        if x.shape[-1] == self.features and self.resample == "none":
+            return h + x * SQRT_HALF
+        shortcut = conv(self.features, 1, name="shortcut", **kwargs)
+        if self.resample == "up":  # the same as after upsampling, for a quarter of the work
+            x, bias = shortcut.linear(x, SQRT_HALF)
+            assert bias is not None
+            return h + (resample.upsample(x) + bias.astype(self.dtype))
+        return h + shortcut(resize[self.resample](x), SQRT_HALF)
 
 
 def embed_time(t: Array, width: int, **kwargs: Any) -> Array:
@@ -153,8 +166,8 @@ def u_net(h: Array, pyramid: Array, levels: int, blocks: int, parts: Parts) -> A
 
 def output(h: Array, channels: int, tanh: bool, **kwargs: Any) -> Array:
     """Output layers: norm, SiLU, conv, [tanh]; float32 [B, H, W, channels] of h [B, H, W, C]."""
-    norm = GroupNorm(dtype=kwargs["dtype"], name="norm_out")
-    h = conv(channels, 3, scale=NEAR_ZERO, name="conv_out", **kwargs)(nn.silu(norm(h)))
+    h = GroupNorm(silu=True, dtype=kwargs["dtype"], name="norm_out")(h)
+    h = conv(channels, 3, scale=NEAR_ZERO, name="conv_out", **kwargs)(h)
     h = h.astype(jnp.float32)
     return jnp.tanh(h) if tanh else h
 

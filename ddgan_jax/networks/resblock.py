@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
@@ -26,6 +27,31 @@ from ddgan_jax.networks.layers import (
 def leaky_relu(x: Array) -> Array:
     """Leaky ReLU with slope 0.2."""
     return nn.leaky_relu(x, 0.2)
+
+
+@jax.custom_vjp
+def _shifted_leaky_relu(x: Array, offset: Array) -> Array:
+    """Leaky ReLU of x [B, H, W, C] + offset [B, C], computed in float32, in x's dtype.
+
+    XLA for GPUs would write the offset out for every position, and for the gradient of what is
+    added to the offset sum over all of x again.
+    """
+    return leaky_relu(x.astype(jnp.float32) + offset[:, None, None, :]).astype(x.dtype)
+
+
+def _forward(x: Array, offset: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _shifted_leaky_relu(x, offset), (x, offset)
+
+
+def _backward(kept: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    x, offset = kept
+    positive = x.astype(jnp.float32) + offset[:, None, None, :] >= 0
+    dx = dy.astype(jnp.float32) * jnp.where(positive, 1.0, 0.2)
+    summed = jax.lax.optimization_barrier(dx.sum(axis=(1, 2)))
+    return dx.astype(x.dtype), summed.astype(offset.dtype)
+
+
+_shifted_leaky_relu.defvjp(_forward, _backward)
 
 
 class DownBlock(nn.Module):
@@ -49,13 +75,14 @@ class DownBlock(nn.Module):
     def __call__(self, x: Array, temb: Array) -> Array:
         """Features [B, H or H/2, W or W/2, F] of x [B, H, W, C] and time embeddings [B, E]."""
         kwargs: dict[str, Any] = dict(dtype=self.dtype, equalized=self.equalized)
-        h = conv(self.features, 3, name="conv_0", **kwargs)(leaky_relu(x))
-        h = leaky_relu(h + dense(self.features, name="time", **kwargs)(temb)[:, None, None, :])
+        h, bias = conv(self.features, 3, name="conv_0", **kwargs).linear(leaky_relu(x))
+        assert bias is not None
+        time = dense(self.features, name="time", **kwargs)(temb).astype(jnp.float32)
+        h = _shifted_leaky_relu(h, time + bias)
         if self.downsample:
             h, x = resample.downsample(h), resample.downsample(x)
-        h = conv(self.features, 3, scale=NEAR_ZERO, name="conv_1", **kwargs)(h)
-        x = conv(self.features, 1, use_bias=False, name="shortcut", **kwargs)(x)
-        return (x + h) * SQRT_HALF
+        h = conv(self.features, 3, scale=NEAR_ZERO, name="conv_1", **kwargs)(h, SQRT_HALF)
+        return h + conv(self.features, 1, use_bias=False, name="shortcut", **kwargs)(x, SQRT_HALF)
 
 
 def trunk(
@@ -68,6 +95,7 @@ def trunk(
     t_width: int,
     dtype: Dtype,
     equalized: bool = False,
+    fold: int = 0,
 ) -> Array:
     """Time embedding, 1x1 convolution, `DownBlock`s; for use within a compact module.
 
@@ -77,6 +105,7 @@ def trunk(
       width, multipliers, downsample, t_width: see `ResBlockDiscriminator`.
       dtype: compute dtype.
       equalized: equalized learning rate, see `layers.conv`.
+      fold: see `ResBlockDiscriminator`.
 
     Returns:
       Features [B, h, w, width * multipliers[-1]].
@@ -85,7 +114,7 @@ def trunk(
     temb = sinusoidal_embedding(t, t_width).astype(dtype)
     temb = leaky_relu(dense(t_width, name="time_0", **kwargs)(temb))
     temb = leaky_relu(dense(t_width, name="time_1", **kwargs)(temb))
-    h = conv(2 * width, 1, name="conv_in", **kwargs)(x.astype(dtype))
+    h = conv(2 * width, 1, name="conv_in", **kwargs)(resample.fold(x.astype(dtype), 2**fold))
     for i, (multiplier, down) in enumerate(zip(multipliers, downsample, strict=True)):
         h = DownBlock(width * multiplier, down, name=f"block_{i}", **kwargs)(h, temb)
     return h
@@ -104,6 +133,8 @@ class ResBlockDiscriminator(nn.Module):
       final_scale: variance scale of the last convolution's initialization; *small*: 0 (near zero),
         *large*: 1.
       classes: number of logits per sample, one for each class; 0: a single logit.
+      fold: times that squares of 2x2 pixels become channels before the first layer, so that the
+        first convolutions run at 1/2^fold of the resolution; 0: never.
       dtype: compute dtype.
     """
 
@@ -113,6 +144,7 @@ class ResBlockDiscriminator(nn.Module):
     t_width: int
     final_scale: float
     classes: int = 0
+    fold: int = 0
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -126,6 +158,7 @@ class ResBlockDiscriminator(nn.Module):
             downsample=self.downsample,
             t_width=self.t_width,
             dtype=self.dtype,
+            fold=self.fold,
         )
         h = conv(
             self.width * self.multipliers[-1],
@@ -152,7 +185,7 @@ def downsample_per_block(module: Any) -> str:
 
 DISCRIMINATOR = Network(
     ResBlockDiscriminator,
-    fits=fits_images(lambda module: sum(module.downsample)),
+    fits=fits_images(lambda module: module.fold + sum(module.downsample)),
     consistent=downsample_per_block,
     stddev_group=lambda module: 4,
 )

@@ -50,13 +50,14 @@ def join_low(low: Array, high: Array) -> Array:
 
 
 def first_half(x: Array, zemb: Array, features: int, **kwargs: Any) -> tuple[Array, Array]:
-    """First half of a residual block: AdaGN, SiLU, conv; and the 1x1 conv of the shortcut.
+    """First half of a residual block: AdaGN, SiLU, conv; and its shortcut.
 
-    For use within a compact module, which owns the layers.
+    The shortcut is a 1x1 convolution, divided by sqrt 2. For use within a compact module, which
+    owns the layers.
     """
-    h = nn.silu(AdaptiveGroupNorm(name="norm_0", **kwargs)(x, zemb))
+    h = AdaptiveGroupNorm(silu=True, name="norm_0", **kwargs)(x, zemb)
     h = conv(features, 3, name="conv_0", **kwargs)(h)
-    return h, conv(features, 1, name="shortcut", **kwargs)(x)
+    return h, conv(features, 1, name="shortcut", **kwargs)(x, SQRT_HALF)
 
 
 class HaarDown(nn.Module):
@@ -78,8 +79,8 @@ class HaarDown(nn.Module):
         kwargs: dict[str, Any] = dict(dtype=self.dtype)
         h, x = first_half(x, zemb, self.features, **kwargs)
         (h, high), (x, _) = split_low(h), split_low(x)
-        h = second_half(h, temb, zemb, train, self.dropout, **kwargs)
-        return (x + h) * SQRT_HALF, high
+        h = second_half(h, None, temb, zemb, train, self.dropout, **kwargs)
+        return x + h, high
 
 
 class HaarUp(nn.Module):
@@ -100,9 +101,9 @@ class HaarUp(nn.Module):
         # One group per band: bands are not mixed.
         bands = conv(3 * self.features, 3, name="bands", feature_group_count=3, **kwargs)
         high = bands(high * 0.5) * 2
-        h, x = join_low(h, high), join_low(x, high)
-        h = second_half(h, temb, zemb, train, self.dropout, **kwargs)
-        return (x + h) * SQRT_HALF
+        h, x = join_low(h, high), join_low(x, high * SQRT_HALF)
+        h = second_half(h, None, temb, zemb, train, self.dropout, **kwargs)
+        return x + h
 
 
 class WaveletNCSNpp(nn.Module):

@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import jax
 import numpy as np
@@ -44,6 +44,13 @@ T = TypeVar("T")
 
 
 _process_id = 0
+_compiling = False  # whether a thread of this process was left alone in a compilation
+
+
+def leave_compilation() -> None:
+    """Note that a thread still compiles, so that jax's cleanup would wait for it or crash."""
+    global _compiling
+    _compiling = True
 
 
 def start_distributed(
@@ -211,6 +218,50 @@ def all_true(holds: bool) -> bool:
     return bool(np.all(multihost_utils.process_allgather(np.asarray(holds))))
 
 
+def stop_noticed() -> bool:
+    """Whether a process of this run has received SIGTERM; not collective, and takes no time.
+
+    jax writes a key into the store of its coordination service when it does.
+    """
+    return _stored("RECEIVED_PREEMPTION_NOTICE") is not None
+
+
+def all_said_yes(topic: str, yes: bool, patience: float = 0.2) -> bool:
+    """Whether every process of this run says yes (collective).
+
+    Unlike `all_true` it uses no device, and so waits without a limit for processes that compile. A
+    process that is lost meanwhile ends this one, see `HEARTBEAT_SECONDS`.
+
+    Args:
+      topic: what it is about; each topic can be decided once.
+      yes: what this process says.
+      patience: seconds between two looks.
+    """
+    client, answers = _client(), {}
+    client.key_value_set(f"ddgan_jax/{topic}/{jax.process_index()}", "yes" if yes else "no")
+    for process in range(jax.process_count()):
+        while (answer := _stored(f"ddgan_jax/{topic}/{process}")) is None:
+            time.sleep(patience)
+        answers[process] = answer
+    return all(answer == "yes" for answer in answers.values())
+
+
+def _client() -> Any:
+    from jax._src import distributed
+
+    return distributed.global_state.client
+
+
+def _stored(key: str) -> str | None:
+    """The value of a key in the store of jax's coordination service; None if it has none."""
+    try:
+        return str(_client().key_value_try_get(key))
+    except jax.errors.JaxRuntimeError as error:
+        if "NOT_FOUND" in str(error):
+            return None
+        raise
+
+
 def broadcast_from_zero(value: float) -> float:
     """Broadcast a float32 number from process 0 (collective)."""
     if jax.process_count() == 1:
@@ -258,7 +309,7 @@ def leave(status: int, in_order: bool) -> None:
     """
     if not jax.distributed.is_initialized():
         return
-    if not in_order:
+    if not in_order or _compiling:
         if _process_id == 0:  # its end kills the others: let them report first
             time.sleep(1)
         os._exit(status)

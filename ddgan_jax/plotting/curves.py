@@ -11,7 +11,7 @@ from ddgan_jax.io.run_folder import atomically
 Lines = Sequence[Mapping[str, float]]  # of a JSONL file, name -> value
 AXES = {"images": "training images", "seconds": "seconds of training"}
 MOST_PANELS, MOST_CURVES = 30, 40
-NOT_METRICS = ("step", "images", "seconds", "images_per_second")
+NOT_METRICS = ("step", "images", "seconds", "images_per_second", "samples")
 
 
 def metrics_of(lines: Lines) -> list[str]:
@@ -55,7 +55,7 @@ def draw(path: Path, runs: Mapping[str, Lines], axis: str) -> None:
             if points:
                 (curve,) = panel.plot(*zip(*points, strict=True), marker=".")
                 drawn.setdefault(run, curve)
-        panel.set_title(_short(name), fontsize=10, parse_math=False)
+        panel.set_title(short(name), fontsize=10, parse_math=False)
         panel.set_xlabel(AXES[axis], fontsize=8)
         panel.tick_params(labelsize=8)
         panel.grid(alpha=0.3)
@@ -65,13 +65,13 @@ def draw(path: Path, runs: Mapping[str, Lines], axis: str) -> None:
         legend = panels[0].legend(list(drawn.values()), labels, fontsize=8)
         for text, run in zip(legend.get_texts(), drawn, strict=True):
             text.set_parse_math(False)
-            text.set_text(_short(run))
+            text.set_text(short(run))
     with atomically(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of glyphs that the font does not have
         figure.savefig(temporary, dpi=110)
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     """At most 60 characters of a name, without line breaks and control characters."""
     shown = "".join(c if c.isprintable() else "?" for c in name[:60])
     return shown if len(name) <= 60 else shown[:57] + "..."

@@ -1,6 +1,6 @@
-"""Figures that explain the methods: densities of a denoising step, rows of images over time."""
+"""Figures that explain the methods: densities, weights over the epochs, images over time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,61 @@ def draw_densities(
         panel.set_ylim(bottom=0)
         panel.set_xlim(-2.5, 2.5)
         panel.tick_params(labelsize=8)
+    with atomically(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def draw_evolution(path: Path, data: Mixture, betas: Sequence[float], grid: np.ndarray) -> None:
+    """Write a PNG with q(x_0), ..., q(x_T), a panel each (Xiao et al. 2022, figure 1, top).
+
+    Args:
+      path: path of the PNG.
+      data: the distribution q(x_0).
+      betas: beta_1..beta_T, [T].
+      grid: increasing values of x, float64 [K].
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    alpha_bar = np.concatenate([[1.0], np.cumprod(1 - np.asarray(betas, np.float64))])
+    figure = Figure(figsize=(1.8 * len(alpha_bar), 2.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    for t, panel in enumerate(figure.subplots(1, len(alpha_bar))):
+        panel.fill_between(grid, density(diffused(data, alpha_bar[t]), grid), alpha=0.6)
+        panel.set_title(f"$q(x_{{{t}}})$", fontsize=10)
+        panel.set_yticks([])
+        panel.set_ylim(bottom=0)
+        panel.set_xlim(-3, 3)
+        panel.tick_params(labelsize=8)
+    with atomically(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def draw_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
+    """Write a PNG of weights over the epochs of a run (Trinh and Hamagami 2024, figure 2).
+
+    Args:
+      path: path of the PNG.
+      weights: label -> weight in epoch 0, 1, ..., float [E].
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 3), layout="constrained")
+    FigureCanvasAgg(figure)
+    panel = figure.subplots()
+    for label, values in weights.items():
+        panel.plot(values, label=label)
+    panel.set_xlabel("epoch", fontsize=9)
+    panel.set_ylabel(r"weight $\lambda$ of the reconstruction loss", fontsize=9)
+    panel.legend(fontsize=8)
+    panel.grid(alpha=0.3)
     with atomically(path) as temporary:
         figure.savefig(temporary, dpi=110)
 

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from ddgan_jax.core.images import to_uint8
+from ddgan_jax.io.run_folder import atomically
 
 BORDER = 96  # gray level between the images, unlike black background and white strokes
 
@@ -61,11 +62,17 @@ def scatter(points: np.ndarray, size: int = 640) -> np.ndarray:
     return pixels
 
 
-def picture(samples: np.ndarray) -> np.ndarray:
-    """A uint8 [H, W, 3] picture of samples: a grid of images [N, H, W, C], or points [N, D]."""
-    return image_grid(samples) if samples.ndim == 4 else scatter(samples)
+def picture(samples: np.ndarray, columns: int = 0) -> np.ndarray:
+    """A uint8 [H, W, 3] picture of samples: a grid of images [N, H, W, C], or points [N, D].
+
+    Args:
+      samples: images or points.
+      columns: see `image_grid`.
+    """
+    return image_grid(samples, columns) if samples.ndim == 4 else scatter(samples)
 
 
 def save_png(path: Path, pixels: np.ndarray) -> None:
-    """Write a uint8 [H, W, 3] picture as a PNG file."""
-    Image.fromarray(pixels).save(path)
+    """Write a uint8 picture [H, W, 3] or [H, W, 1] as a PNG; a link in its place is replaced."""
+    with atomically(path) as temporary:
+        Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(temporary, "PNG")

@@ -2,7 +2,7 @@
 
 A config file calls the preset of a method (`ddgan`, `gan`, ...) and changes the fields that differ.
 `comparison` has the networks, data and lengths of the comparison of methods, `published` those of
-the published settings.
+the published settings, `stylegan2` the recipes of Diffusion-StyleGAN2.
 """
 
 from ddgan_jax.methods.autoencoder import autoencoder
@@ -30,6 +30,7 @@ from ddgan_jax.presets.published import (
     DDGAN_AT_256,
     LDDGAN_AT_256,
     TABLE_9,
+    UVIT,
     WDDGAN_AT_256,
     at_256,
     autoencoder_with_kl,
@@ -37,9 +38,17 @@ from ddgan_jax.presets.published import (
     lddgan_as_released,
     on_cifar10,
 )
+from ddgan_jax.presets.stylegan2 import (
+    CIFAR,
+    PAPER256,
+    STYLEGAN2,
+    diffusion_stylegan2,
+    on_square_images,
+)
 
 __all__ = [
     "AUTOENCODER_AT_256",
+    "CIFAR",
     "CIFAR10",
     "CIFAR10_AT_16",
     "CONV_AUTOENCODER",
@@ -49,7 +58,10 @@ __all__ = [
     "GAUSSIANS",
     "LDDGAN_AT_256",
     "MNIST",
+    "PAPER256",
+    "STYLEGAN2",
     "TABLE_9",
+    "UVIT",
     "WDDGAN_AT_256",
     "at_256",
     "autoencoder",
@@ -60,6 +72,7 @@ __all__ = [
     "ddgan_on_small_mnist",
     "ddpm",
     "diffusion_gan",
+    "diffusion_stylegan2",
     "difgan",
     "gan",
     "lddgan",
@@ -68,5 +81,6 @@ __all__ = [
     "on_digits",
     "on_gaussians",
     "on_mnist",
+    "on_square_images",
     "wddgan",
 ]

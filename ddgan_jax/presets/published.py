@@ -10,6 +10,9 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError, nearest
 
+# Training images of the published runs.
+TRAINED_ON = {"tfds:celeb_a_hq/256": 27_000, "tfds:lsun/church_outdoor": 120_000}
+
 # 256x256: DDGAN in pixels, WDDGAN in Haar bands of 128x128x12, LDDGAN in latents of 64x64 or 32x32.
 
 DDGAN_AT_256: dict[str, Any] = dict(
@@ -100,6 +103,16 @@ CIFAR10_AT_16: dict[str, Any] = CIFAR10 | dict(
     ),
 )
 
+# Generators of LDDGAN's appendix C. The paper gives their parameters, with the decoder, not their
+# sizes; these sizes are ours and have as many within 1 %.
+
+_UVIT: dict[str, Any] = dict(network="uvit", patch=2, z_width=256, z_layers=4, remat=False)
+UVIT: dict[str, dict[str, Any]] = {
+    "uvit_tiny": _UVIT | dict(width=256, blocks=8, heads=4),
+    "uvit_mid": _UVIT | dict(width=384, blocks=7, heads=6),
+    "uvit_large": _UVIT | dict(width=400, blocks=9, heads=8),
+}
+
 # DDDG on MNIST at 32x32: the degradation of the paper, and our networks.
 
 DDDG_MNIST: dict[str, Any] = dict(
@@ -188,6 +201,7 @@ def at_256(
     duration: str,
     every: str = "5 epochs",
     num_samples: int = 50_000,
+    released: bool = False,
 ) -> ConfigDict:
     """Set the data to color images of 256x256 with random flips.
 
@@ -197,11 +211,14 @@ def at_256(
       batch_size, duration: batch size and length of training.
       every: duration between two checkpoints, and between two sample grids.
       num_samples: images for the evaluation.
+      released: train on as many images as the published runs, the first ones.
 
     Returns:
       `config`.
     """
     _color_images(config, data, 256)
+    if released:
+        config.data.split = f"train[:{TRAINED_ON[data]}]"
     config.train.batch_size = batch_size
     config.train.duration = duration
     config.train.checkpoint_every = config.train.sample_every = every

@@ -6,8 +6,6 @@ step together. `scaling_model` predicts step times without compiling.
 """
 
 import functools
-import math
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +18,7 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.data import data_shape
 from ddgan_jax.methods import validate
 from ddgan_jax.parallel import mesh as meshes
+from ddgan_jax.profiling.hlo import collectives
 from ddgan_jax.profiling.markdown import header, row
 from ddgan_jax.profiling.timing import (
     TRIALS,
@@ -30,33 +29,6 @@ from ddgan_jax.profiling.timing import (
 )
 from ddgan_jax.training.frozen import frozen_shapes
 from ddgan_jax.training.setup import assemble, compiled_steps, first_state
-
-# "%x = (f32[8,4]{1,0}, f32[3]{0}) all-reduce(...", or "all-reduce-start(" of an asynchronous pair.
-_COLLECTIVE = re.compile(
-    r"= (\(.*?\)|\S+) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)"
-    r"(?:-start)?\("
-)
-_ARRAY = re.compile(r"\b(pred|[a-z]+\d+)\[([\d,]*)\]")
-
-
-def collectives(program: str) -> dict[str, tuple[int, int]]:
-    """Count the collectives of a compiled program.
-
-    Args:
-      program: its HLO text.
-
-    Returns:
-      Kind of collective -> (number, bytes of their results on one device).
-    """
-    found: dict[str, tuple[int, int]] = {}
-    for shapes, kind in _COLLECTIVE.findall(program):
-        size = 0
-        for dtype, dims in _ARRAY.findall(shapes):
-            bits = 8 if dtype == "pred" else int(re.sub(r"\D", "", dtype))
-            size += math.prod(int(d) for d in dims.split(",") if d) * bits // 8
-        count, total = found.get(kind, (0, 0))
-        found[kind] = (count + 1, total + size)
-    return found
 
 
 class Measured(NamedTuple):

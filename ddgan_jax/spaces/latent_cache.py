@@ -17,7 +17,7 @@ from ddgan_jax.data.source import Batch, Source
 from ddgan_jax.data.traversal import hash_of, images_of
 from ddgan_jax.io.cache import cache_folder
 from ddgan_jax.io.run_folder import atomically
-from ddgan_jax.io.storage import as_path
+from ddgan_jax.io.storage import as_path, open_regular
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.spaces.autoencoder_folder import weights_hash
 
@@ -56,18 +56,19 @@ def encoded(
     name = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
     path = cache_folder() / "latents" / f"{name}.npy"
     halves = 2 if config.data.flip else 1
+    wanted = ("float32", (halves * source.size, *space.shape))
     if not path.is_file():
         _write(path, space, source, frozen, halves)
     try:
-        latents = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError, OverflowError) as error:
+        found = _header(path)
+        latents = np.lib.format.open_memmap(path, mode="r") if found == wanted else None
+    except (OSError, ValueError, OverflowError, UserError) as error:
         raise UserError(
             f"{path} cannot be read ({error}); delete it, and it will be written again"
         ) from None
-    wanted = (halves * source.size, *space.shape)
-    if latents.shape != wanted or latents.dtype != np.float32:
+    if latents is None:
         raise UserError(
-            f"{path} has {latents.dtype} {latents.shape}, and float32 {wanted} is needed; delete "
+            f"{path} has {found[0]} {found[1]}, and {wanted[0]} {wanted[1]} is needed; delete "
             "it, and it will be written again"
         )
     labels = all_labels(source)
@@ -91,6 +92,15 @@ def encoded(
             "autoencoder gives NaN, infinity or zeros only, or the file is damaged: then delete it"
         )
     return result, scale
+
+
+def _header(path: Path) -> tuple[str, tuple[int, ...]]:
+    """Type and shape of the array in an npy file, which is not read."""
+    with open_regular(path) as file:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("another version of the format")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    return str(dtype), shape
 
 
 def _scale_of(latents: np.ndarray, unit: str) -> float:

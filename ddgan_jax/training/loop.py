@@ -22,12 +22,17 @@ from ddgan_jax.inference.outputs import outputs_of
 from ddgan_jax.inference.same_run import check_content
 from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.io import checkpoint, run_folder
+from ddgan_jax.io.best import best_step, resolve
 from ddgan_jax.io.read_json import read_lines
 from ddgan_jax.io.storage import AnyPath, check_name, is_remote, spooled
 from ddgan_jax.methods import complete_config
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.parallel.agreement import check_agreement
-from ddgan_jax.parallel.distributed import on_all_processes, on_process_zero
+from ddgan_jax.parallel.distributed import (
+    broadcast_from_zero,
+    on_all_processes,
+    on_process_zero,
+)
 from ddgan_jax.plotting import curves
 from ddgan_jax.plotting import grids as plots
 from ddgan_jax.spaces import find_space
@@ -201,6 +206,8 @@ def _loop(
             folder, send = files.enter_context(spooled(workdir, *LOGS))
             log = MetricsLog(folder, start)
             files.callback(log.close)
+        best = _Best(run.config, log)
+        manager.best = best.of(manager.all_steps())
         clock = Clock(start, plan.total, batch_size, log.seconds if log else 0.0)
 
         def save(state: TrainState) -> None:
@@ -238,6 +245,7 @@ def _loop(
                 window.settle(advice)
                 say(progress_line(step, plan.total, window.means_so_far() | clock.so_far(step)))
             last, stopping = step == plan.total, stop.requested(manager, step)
+            improved = False
             if step % plan.log == 0 or last:
                 window.settle(advice)
                 rate, left = clock.read(step)
@@ -261,16 +269,20 @@ def _loop(
                 with clock.pause():
                     say(f"evaluating step {step} ...")
                     found = evaluate(state)
-                    say(evaluation_line(step, found))
                     if log:
                         progress = {"images": step * batch_size, "seconds": clock.now()}
+                        progress |= {"samples": run.config.eval.training_samples}
                         log.evaluation(step, progress | found)
                         line = {run.config.method: read_lines(log.evaluations)}
                         curves.draw(folder / "evaluation.png", line, "images")
-            if step % plan.checkpoint == 0 or last or stopping:
+                    improved = best.of([*manager.all_steps(), step]) == step
+                    say(best.line(step, found, improved))
+            if step % plan.checkpoint == 0 or last or stopping or improved:
                 window.settle(advice)  # waits for the step, which is part of the training time
                 with clock.pause():
                     save(state)
+                    if improved:  # the earlier best is deleted after this save was verified
+                        manager.best = step
             if stopping and not last:
                 checkpoint.wait(manager)
                 say(_stopped(step, start))
@@ -278,6 +290,35 @@ def _loop(
         checkpoint.wait(manager)
     say(f"done: {plan.total} steps; checkpoint, metrics and samples are in {workdir}")
     return 0
+
+
+class _Best:
+    """Which of the saved steps has the best evaluation, the same on all processes.
+
+    Args:
+      config: complete config.
+      log: the log of process 0, None on the others.
+    """
+
+    def __init__(self, config: ConfigDict, log: MetricsLog | None) -> None:
+        self._rule, self._log = config.eval.best, log
+
+    def of(self, steps: Sequence[int]) -> int | None:
+        """The best of the steps; None if none was evaluated (collective)."""
+        steps = sorted(set(steps))
+        lines = read_lines(self._log.evaluations) if self._log else []
+        found = best_step(lines, steps, self._rule)
+        index = broadcast_from_zero(-1 if found is None else steps.index(found))
+        return None if index < 0 else steps[int(index)]
+
+    def line(self, step: int, found: Mapping[str, float], improved: bool) -> str:
+        """The line of an evaluation, with what it means for the best checkpoint."""
+        line = evaluation_line(step, found)
+        if improved:
+            return f"{line}  (best so far, kept)"
+        if self._rule in ("auto", "never") or resolve(self._rule, found):
+            return line
+        return f"{line}  (warning: config.eval.best={self._rule!r} is none of these numbers)"
 
 
 def _compile(step_fn: Any, *inputs: Any) -> Callable[..., Any]:

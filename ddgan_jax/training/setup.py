@@ -10,6 +10,7 @@ import jax
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import check, steps_per_epoch, to_steps
+from ddgan_jax.core.averages import ema_decay
 from ddgan_jax.core.optimizers import make_optimizers
 from ddgan_jax.core.train_step import Optimizers, Regularize, create_state, train_step
 from ddgan_jax.core.types import (
@@ -266,7 +267,7 @@ def compiled_steps(
             train_step,
             method=method,
             optimizers=optimizers,
-            ema_decay=config.ema_decay,
+            ema_decay=ema_decay(config),
             regularize=regularize,
             accumulate=config.train.accumulate,
         )

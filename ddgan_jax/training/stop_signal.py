@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import jax
 
 from ddgan_jax.core.signals import STOPPING
+from ddgan_jax.parallel import distributed
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ class StopSignal:
     """
 
     number = 0
+    _actions = 0  # of several processes that `unless_stopped` has run
 
     def __enter__(self) -> "StopSignal":
         self._previous: dict[int, Any] = {}
@@ -70,12 +72,13 @@ class StopSignal:
         """The result of `action`, such as a compilation, which may take minutes.
 
         It runs in a thread, so that a signal is noticed meanwhile; the thread is then left alone.
-        With several processes, which have to stop at the same step, it is waited for.
+        Several processes, all of which call this, stop together or not at all.
 
         Raises:
-          Stopped: a signal came before the end of `action`.
+          Stopped: a signal came before the end of `action`, to any process.
         """
-        if not self._previous or jax.process_count() > 1:
+        several = jax.process_count() > 1
+        if not self._previous and not several:
             return action()
         done = threading.Event()
         results: list[T] = []
@@ -90,11 +93,20 @@ class StopSignal:
                 done.set()
 
         threading.Thread(target=work, daemon=True, name="compile").start()
-        while not done.wait(0.1):
-            if self.number:
-                raise Stopped
+        stopped = False
+        while not stopped and not done.wait(0.1):
+            stopped = distributed.stop_noticed() if several else self.number != 0
+        if several:
+            self._actions += 1
+            topic = f"compiled {self._actions}"
+            stopped = not distributed.all_said_yes(topic, not stopped)
+            if stopped:
+                self.number = self.number or signal.SIGTERM
+                distributed.leave_compilation()
         if failures:
             raise failures[0]
+        if stopped:
+            raise Stopped
         return results[0]
 
 

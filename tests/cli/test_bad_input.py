@@ -28,6 +28,9 @@ FILES = {
     "empty.py": "",
     "returns_int.py": "def get_config():\n  return 3\n",
     "exits.py": "raise SystemExit(0)\n",
+    "unprintable.py": "class E(Exception):\n  def __str__(self): 1 / 0\nraise E()\n",
+    "deep.py": TYPO.format("for _ in range(500): c = c.__class__(dict(a=c))"),
+    "keys.py": TYPO.format("c.method = 'ddgan'; c.extra = {1: 2}"),
     "wrong_type.py": TYPO.format("c.train.batch_size = 'many'"),
     "typo.py": TYPO.format("c.train.batch_sise = 3"),
     "no_method.py": TYPO.format("c.method = 'ddgan'"),
@@ -48,6 +51,9 @@ FLAGS = {
     "config is no Python": (["--config=syntax.py"], ["syntax.py", "SyntaxError", "line 1"]),
     "config without get_config": (["--config=empty.py"], ["empty.py", "get_config"]),
     "config returns a number": (["--config=returns_int.py"], ["returns int", "ConfigDict"]),
+    "config raises what cannot be printed": (["--config=unprintable.py"], ["fails in line 3: E"]),
+    "config of 500 sections": (["--config=deep.py"], ["deep.py", "nest deeper than 20"]),
+    "config with numbers as names": (["--config=keys.py"], ["config.extra.1", "unknown"]),
     "config exits": (["--config=exits.py"], ["exits.py", "SystemExit"]),
     "config of a wrong type": (["--config=wrong_type.py"], ["line 4", "batch_size", "many"]),
     "variant that is not there": ([f"{runs.DIGITS}:big"], ["digits.py:big", "get_config"]),
@@ -58,6 +64,8 @@ FLAGS = {
     "images in words": (["--mode=sample", "--num_images=ten"], ["--num_images", "ten", "int"]),
     "negative seed": (["--mode=sample", "--seed=-1"], ["--seed", "-1", "[0, 2^32)"]),
     "seed far too large": (["--mode=sample", "--seed=9876543210"], ["--seed", "9876543210"]),
+    "dashes as a value": (["--process_id=--"], ["--process_id", "'--'"]),
+    "value of 5,000 characters": ([f"--coordinator={'x' * 5000}"], ["--coordinator", " ... "]),
     "negative step": (["--mode=sample", "--step=-2"], ["--step", "-2", "-1 for the last"]),
 }
 CONFIGS = {
@@ -97,6 +105,13 @@ CONFIGS = {
     ),
     "beta of one": (["optim.disc.beta1=1"], ["optim.disc.beta1", "1.0", "[0, 1)"]),
     "decay above one": (["ema_decay=1.5"], ["ema_decay", "1.5", "[0, 1)"]),
+    "ramp of no half-life": (["ema_rampup=0.05"], ["ema_rampup", "0.05", "ema_half_life"]),
+    "beta that leaves no signal": (["diffusion.beta_max=1000"], ["beta_max", "1000.0", "at most"]),
+    "beta of 1e308": (["diffusion.beta_max=1e308"], ["beta_max", "1e+308"]),
+    "duration of 1e308": (["train.duration=1e308 epochs"], ["train.duration", "'1e308 epochs'"]),
+    "images of 10^12 pixels": (["data.image_size=1000000"], ["data.image_size", "1000000"]),
+    "batch of 10^12": (["train.batch_size=1000000000000"], ["train.batch_size", "at most"]),
+    "integer of 5,000 digits": (["train.grid=" + "9" * 5000], ["train.grid", "an integer"]),
     "betas the wrong way": (["diffusion.beta_max=0.01"], ["beta_max", "0.01", "above 0.1"]),
     "negative seed": (["seed=-1"], ["config.seed", "-1", ">= 0"]),
     "unknown dtype": (["dtype=float8"], ["dtype", "'float8'", "bfloat16"]),
@@ -136,6 +151,10 @@ OTHERS = {
     ),
     "unknown space": ([*WAVELET, "--config.space.kind=wavelets"], ["'wavelets'", "'wavelet'?"]),
     "no level": ([*WAVELET, "--config.space.levels=0"], ["space.levels", "0", "positive"]),
+    "10^11 levels": (
+        [*WAVELET, "--config.space.levels=100000000000"],
+        ["space.levels", "100000000000", "at most"],
+    ),
     "a level too many": (
         [*WAVELET, "--config.space.levels=4"],
         ["config.space.levels", "4", "8x8", "multiples of 16", "config.data.image_size"],
@@ -194,6 +213,9 @@ def test_what_is_left_out(folder, capfd):
     runs.fails(capfd, runs.TINY, "train needs --workdir=FOLDER")
     runs.fails(capfd, ["--mode=sample"], "sample needs --workdir=FOLDER")
     runs.fails(capfd, ["--mode=benchmark"], "--config=FILE")
+    runs.fails(capfd, ["scaling", runs.DIGITS, "--measure=-1"], "--measure", "'-1'", "positive")
+    for command in ("benchmark", "fields"):
+        runs.fails(capfd, [command, runs.DIGITS, "--workdir=run"], command, "not both")
     runs.fails(capfd, ["--workdir=run"], "--workdir=run does not exist", "--config=FILE")
     runs.fails(capfd, ["--workdir=run", "--config.seed"], "--config.seed needs a value")
     runs.fails(capfd, ["--workdir"], "--workdir", "argument")

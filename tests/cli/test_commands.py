@@ -19,6 +19,7 @@ from ddgan_jax.cli.exit_status import Status, run_command
 from ddgan_jax.config import plugins
 from ddgan_jax.core.errors import UserError
 
+SHIPPED = runs.ROOT / "ddgan_jax" / "pretrained" / "ddgan_digits"
 ALIASES = {
     "convert": "convert",
     "convert.inception": "inception",
@@ -161,7 +162,7 @@ def test_a_name_that_is_none():
     ("args", "words"),
     [
         (["train", "--refine=3"], "--refine is a flag of reconstruct, not of train"),
-        (["train", "--out=x"], "--out is a flag of sample, evaluate, compare, "),
+        (["train", "--out=x"], "--out is a flag of sample, evaluate, statistics, "),
         (["sample", "--samples=digits"], "--samples is a flag of evaluate, not of sample"),
         (["compare", "--workdir=x"], "--workdir is a flag of train, sample, "),
         (["train", "--workdri=x"], "--workdri=x is unknown to train; did you mean '--workdir'?"),
@@ -179,6 +180,9 @@ def test_a_name_that_is_none():
         (["reconstruct", "--workdir=x", "--refine=-1"], "--refine is -1; a number of steps >= 0"),
         (["reconstruct", "--workdir=x", "--refine_rate=0"], "--refine_rate is 0; a positive"),
         (["sample", "--workdir=x", "--label=-2"], "--label is -2; a class, or -1"),
+        (["sample", "--workdir=x", "--truncation=3"], "--truncation is 3; a number in [0, 2]"),
+        (["sample", f"--workdir={SHIPPED}", "--truncation=0.7"], "has no styles"),
+        (["convert", "--source=stylegan2", "--workdir=x"], "--checkpoint is needed"),
         (["export", "--workdir=x"], "export needs --out=FOLDER"),
         (["lpips", "--vgg=x"], "lpips needs --heads=FILE"),
         (["digits"], "SAMPLES.npz"),

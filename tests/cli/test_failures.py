@@ -122,10 +122,10 @@ def test_only_a_closed_output_counts():
 # --- environments --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("home", ["a file", "a folder of the kernel", "unknown"])
+@pytest.mark.parametrize("home", ["a file", "a folder of the kernel", "empty", "unknown"])
 def test_compiled_programs_are_not_kept_without_a_folder(home, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    places = {"a file": str(tmp_path / "file"), "a folder of the kernel": "/proc"}
+    places = {"a file": str(tmp_path / "file"), "a folder of the kernel": "/proc", "empty": ""}
     if home == "unknown":
         monkeypatch.setattr(Path, "home", broken_home)
     else:
@@ -141,6 +141,10 @@ def test_a_cache_needs_a_home_folder_or_a_variable(monkeypatch):
     from ddgan_jax.io.cache import cache_folder
 
     monkeypatch.delenv("DDGAN_CACHE", raising=False)
+    with monkeypatch.context() as empty:
+        empty.setenv("HOME", "")  # which Python takes for "/"
+        with pytest.raises(UserError, match="DDGAN_CACHE=FOLDER is needed"):
+            cache_folder()
     monkeypatch.setattr(Path, "home", broken_home)
     with pytest.raises(UserError, match="DDGAN_CACHE=FOLDER is needed"):
         cache_folder()

@@ -30,6 +30,11 @@ def test_home_folders(home):
         as_path("~nobody_has_this_name/a")
 
 
+def test_a_folder_called_like_the_home_folder(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert as_path("./~") == tmp_path / "~" != as_path("~")
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -201,3 +201,17 @@ def test_real_mnist_stacked_has_all_modes(real_mnist):
     found = stacked_modes(np.stack([label // 100, label // 10 % 10, label % 10], axis=1))
     assert found.covered == 1000  # 120 examples each, if digits were equally frequent
     assert found.kl < 0.02
+
+
+@pytest.mark.parametrize("damage", [False, True])
+def test_nothing_is_left_in_the_folder_of_temporary_files(tmp_path, capfd, monkeypatch, damage):
+    """Nor does TFDS print progress where there is no terminal, or warn of nothing."""
+    write_mnist(tmp_path / "raw")
+    if damage:
+        (tmp_path / "raw" / "t10k-images-idx3-ubyte").write_bytes(b"")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    args = ["mnist", f"--source={tmp_path}/raw", f"--data_dir={tmp_path}/data"]
+    assert main(["prepare", *args]) == damage
+    assert not list((tmp_path / "tmp").iterdir())
+    assert len(capfd.readouterr().err.splitlines()) == damage

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from data_files import everything, load, refused
 
+from ddgan_jax.io import read_npz
+
 IMAGES = np.arange(3 * 4 * 4, dtype=np.uint8).reshape(3, 4, 4)
 
 
@@ -62,9 +64,7 @@ def test_archives_that_expand_too_much(tmp_path):
 
 
 def test_more_than_the_machine_has(tmp_path, monkeypatch):
-    import sys
-
-    monkeypatch.setattr(sys.modules["ddgan_jax.data.npz"], "_memory", lambda: 20)
+    monkeypatch.setattr(read_npz, "_memory", lambda: 20)
     path = archive(tmp_path / "a.npz", header(IMAGES.shape) + IMAGES.tobytes())
     refused(lambda: load(f"npz:{path}"), "a.npz", "memory")
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -69,6 +70,16 @@ def test_damaged_shards(copy, damage, word, limit, monkeypatch):
     damage(folder / SHARD)
     refused(lambda: everything(load("tfds:mnist", root)), SHARD, word)
     assert load("tfds:mnist", root, split="test").size == 12
+
+
+@pytest.mark.parametrize("number", ["-Infinity", "NaN", "1e999"])
+def test_numbers_that_are_no_integers(copy, number):
+    root, folder = copy
+    text = (folder / "features.json").read_text()
+    changed = re.sub(r'"numClasses":\s*"10"', f'"numClasses": {number}', text)
+    assert changed != text
+    (folder / "features.json").write_text(changed)
+    refused(lambda: load("tfds:mnist", root), "features.json", "other contents")
 
 
 def test_labels_of_damaged_shards(copy, monkeypatch):

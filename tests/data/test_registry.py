@@ -36,7 +36,8 @@ def module(tmp_path, monkeypatch):
 
 
 def test_every_kind_describes_itself():
-    assert list(DATA) == ["digits", "gaussians25", "stacked_mnist", "npz", "tfds"]
+    stacked = ["stacked_mnist", "stacked_mnist_balanced"]
+    assert list(DATA) == ["digits", "gaussians25", *stacked, "npz", "tfds"]
     for kind in DATA.values():
         assert isinstance(kind, DataKind) and kind.about
     assert DATA["npz"].argument == "FILE" and DATA["tfds"].argument == "NAME[/CONFIG]"

@@ -51,6 +51,20 @@ def test_channels_are_digits_and_the_label_is_their_triple(mnist):
     assert [len(np.unique(digits[:, c])) for c in range(3)] == [10, 10, 10]
 
 
+def test_balanced_triples_have_every_digit_twice_in_each_channel(mnist):
+    fields = SimpleNamespace(name="stacked_mnist_balanced", dir="somewhere")
+    source = load_source(fields)
+    assert source.modes == "stacked_mnist" and source.size == 2 * NUMBER
+    label = everything(source)["label"]
+    for power in (100, 10, 1):
+        counts = np.bincount(label // power % 10, minlength=10)
+        assert (counts == 2 * NUMBER // 10).all()
+    drawn = everything(load())["label"]  # with replacement
+    assert any(np.ptp(np.bincount(drawn // power % 10)) for power in (100, 10, 1))
+    assert len(np.unique(label)) > 70
+    np.testing.assert_array_equal(label, everything(load_source(fields))["label"])
+
+
 def test_smaller_digits_fill_the_picture(mnist):
     small, padded = load(image_size=14), load()
     assert small.shape == (14, 14, 3)

@@ -13,6 +13,7 @@ from ddgan_jax.evaluation.compare import (
     read_summary,
     rows_of,
 )
+from ddgan_jax.evaluation.convergence import converged, tradeoff
 
 FEW = ("--config.eval.num_samples=40", "--config.eval.trials=2")
 DISTANCE = "frechet_digits_classifier"
@@ -42,10 +43,13 @@ def test_comparison_page(two_runs, tmp_path, capfd):
         row = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
         assert f"{value:.4g}" in row and row in printed and "| ddgan |" in row
         assert f"{value:.4g}" in page
-    # Self-contained: three figures and two grids, nothing fetched from elsewhere.
-    assert page.count("data:image/png;base64,") == 5 and "http" not in page
-    for name in ("metrics_over_images", "metrics_over_seconds", "losses_over_images"):
+    # Self-contained: four figures and two grids, nothing fetched from elsewhere.
+    assert page.count("data:image/png;base64,") == 6 and "http" not in page
+    names = ["metrics_over_images", "metrics_over_seconds", "losses_over_images"]
+    for name in [*names, "quality_over_time", "samples_side_by_side"]:
         assert (out / f"{name}.png").stat().st_size > 5000
+        assert f"({name}.png)" in text
+    assert "| within 5% of the best |" in text and "| two | frechet digits classifier |" in text
     assert "differ" not in printed  # only the seed does
 
 
@@ -62,6 +66,29 @@ def test_where_runs_were_when_the_shortest_ended(two_runs):
     header, first, second = at_equal(summaries, "seconds")
     assert header[0] == "after 2s" and first == ["one", "", "", ""] and second[1] == "2"
     assert at_equal([one, two], "images") == []  # one of them was not evaluated while it trained
+
+
+def test_when_a_run_converged():
+    """The first evaluation within 5 % of the run's best, with its epochs."""
+    values = {100: 9.0, 200: 4.1, 300: 5.0, 400: 4.0}
+    curve = [
+        {"step": s, "images": 16 * s, "seconds": s / 10, "kid": 1.0, "fid": v}
+        for s, v in values.items()
+    ]
+    header, row = converged({"a": curve, "b": curve[:1], "c": [{"step": 1, "kid": 1.0}]}, {"a": 64})
+    assert header[0] == "within 5% of the best"
+    assert row == ["a", "fid", "4.1 (4)", "200", "50.0", "20s"]
+    assert converged({"b": curve[:1], "c": []}, {}) == []
+    assert converged({"a": curve}, {})[1][4] == ""  # of imported runs, the data are not known
+
+
+def test_quality_against_sampling_time():
+    """Only runs with the same distance and a measured time have a point."""
+    metrics = {"a": {"kid": 1.0, "fid": 3.0}, "b": {"fid": 2.0}, "c": {"frechet_vgg16": 9.0}}
+    name, points = tradeoff(metrics, {"a": 0.5, "b": 8.0, "c": 1.0})
+    assert name == "fid" and points == {"a": (0.5, 3.0), "b": (8.0, 2.0)}
+    assert tradeoff(metrics, {"a": 0.5}) == ("fid", {"a": (0.5, 3.0)})
+    assert tradeoff({"d": {"kid": 1.0}}, {"d": 1.0}) == ("", {})
 
 
 def test_comparison_says_where_protocols_differ(two_runs):

@@ -218,6 +218,18 @@ def with_words(path):
     return rewritten(path, **{"logits/bias": np.full(10, "word")})
 
 
+def pipe(path):
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    return path
+
+
+def bomb(path):
+    """300 MiB of zeros in 1 MB."""
+    np.savez_compressed(path, **{"logits/bias": np.zeros(300 * 2**20, np.uint8)})
+    return path
+
+
 META = {"name": "x", "size": 8}
 
 
@@ -230,6 +242,8 @@ META = {"name": "x", "size": 8}
         (text, "is not a readable npz file"),
         (pickled, "is not a readable npz file"),
         (lambda path: path.parent, "is not a readable npz file"),
+        (pipe, "is not a regular file"),
+        (bomb, "expands from"),
         (lambda path: rewritten(path, meta=None), "has no classifier; a file written by"),
         (lambda path: rewritten(path, meta=np.array("[]")), "has no classifier"),
         (lambda path: rewritten(path, meta=np.array("{")), "has no classifier"),

@@ -225,7 +225,7 @@ def test_wrong_files_are_one_line_each(random_file, tmp_path, capsys):
         ("damaged", "not an .npz file, or damaged"),
         ("page", "not an .npz file, or damaged"),
         ("empty", "not an .npz file, or damaged"),
-        ("objects", "not an .npz file, or damaged"),
+        ("objects", "holds Python objects, and numbers are needed"),
         ("lpips", "not the weights of the FID's Inception-v3"),
         ("none", "No such file"),
     ]:

@@ -21,6 +21,7 @@ from ddgan_jax.features.lpips import (
     lpips_for,
 )
 from ddgan_jax.interop import lpips as convert
+from ddgan_jax.interop.vgg16 import convolution_shapes
 from ddgan_jax.metrics.reconstruction import reconstruction_quality
 
 
@@ -34,7 +35,7 @@ def published_arrays():
             np.sqrt(2 / np.prod(shape[1:])) if len(shape) > 1 else 0.1
         )
 
-    vgg = {name: draw(shape) for name, shape in convert.vgg_shapes().items()}
+    vgg = {name: draw(shape) for name, shape in convolution_shapes().items()}
     heads = {name: np.abs(draw(shape)) for name, shape in convert.head_shapes().items()}
     return vgg, heads
 

@@ -12,7 +12,8 @@ ORDER = (
     *("metrics", "features", "spaces", "methods", "presets", "inference", "training", "profiling"),
     *("evaluation", "cli"),
 )
-ALIASES = ("convert", "pretrained")  # earlier names of commands; a run folder
+# Earlier names of commands; a run folder; a link to the folder of config files.
+ALIASES = ("convert", "pretrained", "configs")
 
 
 def imports_of(path):

@@ -88,12 +88,17 @@ def test_names_are_the_published_ones():
 def test_layouts_are_inverted():
     x = np.arange(2 * 3 * 5 * 7.0).reshape(2, 3, 5, 7)
     arrays = {"same": x, "conv": x, "dense": x[0, 0], "pointwise": x[:, :, :1, :1]}
+    arrays |= {"image": x[0], "dense_of_4x4": np.arange(5 * 2 * 4 * 4.0).reshape(5, -1)}
     assert arrays.keys() == LAYOUTS.keys()
     for name, array in arrays.items():
         ours = LAYOUTS[name].ours(array)
         np.testing.assert_array_equal(LAYOUTS[name].theirs(ours), array, err_msg=name)
     assert LAYOUTS["conv"].ours(x).shape == (5, 7, 3, 2)
     assert LAYOUTS["conv"].ours(x)[4, 6, 2, 1] == x[1, 2, 4, 6]
+    flat = arrays["dense_of_4x4"]  # (out, channel row column)
+    assert (
+        LAYOUTS["dense_of_4x4"].ours(flat)[(2 * 4 + 3) * 2 + 1, 4] == flat[4, (1 * 4 + 2) * 4 + 3]
+    )
 
 
 def test_entries_of_a_layer_follow_from_its_parameters():

@@ -15,7 +15,7 @@ from torch_writer import View, write_torch
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.interop.torch_file import read_torch
-from ddgan_jax.interop.torch_file import write_torch as save_torch
+from ddgan_jax.interop.torch_writer import write_torch as save_torch
 from ddgan_jax.interop.weight_files import read_arrays
 
 both = pytest.mark.parametrize("stream", [False, True], ids=["zip", "stream"])
@@ -49,6 +49,32 @@ def test_names_shapes_values_and_dtypes(tmp_path, stream):
         np.testing.assert_array_equal(read[name], expected, strict=True, err_msg=name)
         read[name][...] = 0  # a writable copy
     assert read["part"].strides == (12, 4)
+
+
+def test_a_torchscript_module():
+    """`scripted.pt` is a module with a parameter, and a part with a convolution by two names."""
+    read = read_arrays(Path(__file__).with_name("scripted.pt"))
+    names = {"scale", "layers.count"}
+    names |= {f"layers.{c}.{kind}" for c in ("conv", "twin") for kind in ("weight", "bias")}
+    assert set(read) == names
+    np.testing.assert_array_equal(read["scale"], np.float32([0.5, 0.25]), strict=True)
+    np.testing.assert_array_equal(read["layers.count"], np.asarray(3), strict=True)
+    np.testing.assert_allclose(read["layers.conv.bias"], [-0.823045, -0.735939], rtol=1e-5)
+    np.testing.assert_array_equal(read["layers.conv.weight"], read["layers.twin.weight"])
+    assert read["layers.conv.weight"].shape == (2, 1, 1, 1)
+
+
+def test_a_module_whose_parts_are_used_many_times(tmp_path):
+    """Part 1 is used twice by part 2, part 2 twice by part 3, ...: 2^30 ways to the innermost."""
+    module = b"c__torch__\nM\n)\x81}"
+    data = b"\x80\x02" + module + b"(X\x01\x00\x00\x00aK\x01ub" + b"q\x00"
+    for i in range(30):
+        twice = b"(X\x01\x00\x00\x00ah%cX\x01\x00\x00\x00bh%cub" % (i, i)
+        data += module + twice + b"q" + bytes([i + 1])
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        archive.writestr("a/data.pkl", data + b".")
+    with pytest.raises(UserError, match=r"a\.pt: .*a module with too many attributes"):
+        read_torch(tmp_path / "a.pt")
 
 
 def test_written_files_are_read_back(tmp_path):

@@ -106,3 +106,36 @@ def test_arrays_larger_than_the_memory_are_refused(monkeypatch, capfd, tmp_path)
         memory.check_fits("the state", tree)
     monkeypatch.setattr(memory, "device_memory", lambda: 1000)
     runs.fails(capfd, [*runs.TINY, f"--workdir={tmp_path / 'run'}"], "the train state has")
+
+
+def test_flipped_bits_are_noticed(tmp_path, capfd):
+    """Also those that still decompress; of the items that are read alone."""
+    run = runs.trained(tmp_path / "run")
+    folder = run / "checkpoints" / "8"
+    files = {
+        item: max((folder / item).rglob("d/*"), key=lambda path: path.stat().st_size)
+        for item in ("ema", "state")
+    }
+
+    def flip(path):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+
+    flip(files["state"])
+    # The step is read first; what follows is compared with its checksum.
+    with pytest.raises(UserError, match=r"cannot .*(state/.* is not what was saved|DATA_LOSS)"):
+        load(run, raw=True)
+    flip(files["state"])
+    load(run, raw=True)
+    flip(files["ema"])
+    with pytest.raises(UserError, match=r"cannot sample from .*ema/.* is not what was saved"):
+        load(run)
+    (folder / "checksums.json").write_text('{"crc32": 3}')
+    with pytest.raises(UserError, match=r"checksums\.json: crc32 is 3"):
+        load(run)
+    (folder / "checksums.json").unlink()  # as in versions before
+    flip(files["ema"])
+    load(run)
+    runs.ok("--mode=export", f"--workdir={run}", f"--out={tmp_path / 'shared'}")
+    assert (tmp_path / "shared" / "checkpoints" / "8" / "checksums.json").exists()

@@ -1,19 +1,24 @@
 """Files of run folders that are damaged, hostile or no files at all end in one line."""
 
+import json
 import os
 
+import numpy as np
 import pytest
+import tiny_runs as runs
 
 from ddgan_jax.config import plugins
 from ddgan_jax.config.stored import read_config
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.inference import published
+from ddgan_jax.interop import weight_files
 from ddgan_jax.io import run_folder, storage
 from ddgan_jax.io.read_json import POSITIVE, SHAPE, TABLE, read_json, read_lines
 from ddgan_jax.spaces import autoencoder_folder
 
 READERS = {
     "config.json": read_config,
-    "info.json": run_folder.read_info,
+    "info.json": published.converted,
     "scale.json": autoencoder_folder.read_scale,
     "plugins/hashes.json": lambda folder: plugins.changes(folder, {}),
 }
@@ -76,6 +81,13 @@ def test_fields_are_named(tmp_path):
     assert read_json(path, **shape, optional={"speed": TABLE}) == {"data": {"shape": [8, 8, 1]}}
 
 
+@pytest.mark.parametrize("name", ["a.b", "items", "update", "__class__", "", "\n", "1"])
+def test_names_that_no_field_can_have(tmp_path, name, capfd):
+    for config in ({"method": "gan", name: 1}, {"method": "gan", "train": {name: {"x": 1}}}):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        runs.fails(capfd, ["fields", f"--workdir={tmp_path}"], "config")
+
+
 def test_lines_that_are_no_lines_are_skipped(tmp_path):
     path = tmp_path / "metrics.jsonl"
     good = b'{"step": 1, "a": 2.5}\n'
@@ -109,14 +121,15 @@ def test_writing_replaces_a_link_and_uses_new_names(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     # The names of temporary files of earlier versions.
-    names = (".config.tmp.json", "..writable.tmp", ".writable", "config.json")
+    names = (".config.tmp.json", "..writable.tmp", ".writable", "config.json", "a.npz.partial")
     for name in names:
         (folder / name).symlink_to(victim)
     run_folder.check_writable("--out", folder)
+    weight_files.write_npz(folder / "a.npz", {"a": np.zeros(3)})
     run_folder.write_atomically(folder / "config.json", "after")
     assert victim.read_text() == "before"
     assert (folder / "config.json").read_text() == "after"
-    assert {path.name for path in folder.iterdir()} == set(names)
+    assert {path.name for path in folder.iterdir()} == {*names, "a.npz"}
 
 
 def test_many_writers_of_one_file(tmp_path):

@@ -19,7 +19,7 @@ from ddgan_jax.diffusion.instance_noise import InstanceNoise
 from ddgan_jax.methods import build_method
 from ddgan_jax.methods.diffusion_gan import make_diffusion_gan
 from ddgan_jax.methods.difgan import make_difgan, normalized
-from ddgan_jax.methods.entry import Penalties
+from ddgan_jax.methods.entry import Penalties, Turns
 from ddgan_jax.methods.gan import GAN, make_gan
 from ddgan_jax.presets import diffusion_gan, difgan, gan
 from ddgan_jax.spaces.pixels import pixels
@@ -134,7 +134,7 @@ def test_gan_r1_is_that_of_a_linear_discriminator():
 )
 def test_every_step_of_the_discriminator_sees_images_of_its_own(make):
     """Algorithm 3 of the report on DifGAN: k minibatches, then one step of the generator."""
-    method, once = make(PARTS, R1, disc_steps=2), make(PARTS, R1)
+    method, once = make(PARTS, R1, turns=Turns(disc_steps=2)), make(PARTS, R1)
     params, context = start(method)
     assert [phase.role for phase in method.phases] == ["disc", "disc", "gen"]
     for i, phase in enumerate(method.phases):

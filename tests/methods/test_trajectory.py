@@ -132,11 +132,11 @@ def relative(ours, theirs):
     return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
 
 
-compiled_steps = {}  # by variant, shared by the tests
+compiled_steps = {}  # by variant and weight of R1, shared by the tests
 
 
-def run(golden, monkeypatch):
-    """Our states and metrics over the recorded iterations."""
+def run(golden, monkeypatch, iterations=ITERATIONS, r1_times=1):
+    """Our states and metrics over the recorded iterations, with R1 times a factor."""
     s = golden.settings
     config = config_of(s)
     method = build_method(config, (8, 8, 3))
@@ -149,7 +149,7 @@ def run(golden, monkeypatch):
         phases=(
             disc._replace(
                 loss=recorded.around(disc.loss, "d"),
-                regularizer=recorded.around(disc.regularizer, "d"),
+                regularizer=times(recorded.around(disc.regularizer, "d"), r1_times),
             ),
             gen._replace(loss=recorded.around(gen.loss, "g")),
         )
@@ -157,15 +157,26 @@ def run(golden, monkeypatch):
 
     static = dict(method=method, optimizers=optimizers, ema_decay=s["ema"])
     states, history = [state], []
-    for i, batch in enumerate(batches_of(golden.draw)):
+    for i, batch in zip(range(iterations), batches_of(golden.draw), strict=False):
         variant = which_regularize(method, i)
-        if variant not in compiled_steps:
+        known = variant, r1_times if any(variant) else 1
+        if known not in compiled_steps:
             step = functools.partial(train_step, **static, regularize=variant)
-            compiled_steps[variant] = jax.jit(step)
-        state, metrics = compiled_steps[variant](state, batch, ())
+            compiled_steps[known] = jax.jit(step)
+        state, metrics = compiled_steps[known](state, batch, ())
         states.append(state)
         history.append(jax.device_get(metrics))
     return states, history, params_from
+
+
+def times(loss, factor):
+    """`loss` times a factor; the numbers it reports stay."""
+
+    def multiplied(params, context):
+        value, aux = loss(params, context)
+        return factor * value, aux
+
+    return multiplied if factor != 1 else loss
 
 
 def losses_of(golden):
@@ -222,6 +233,14 @@ def test_a_generator_that_reuses_the_draws_of_the_discriminator_is_seen(golden, 
     assert errors.max() > 1e-2
 
 
+@pytest.mark.slow
+def test_r1_that_is_multiplied_by_its_interval_is_seen(golden, monkeypatch):
+    """As StyleGAN2 does it: the loss of the discriminator differs in every step, from the first."""
+    _, history, _ = run(golden, monkeypatch, iterations=3, r1_times=golden.settings["lazy"])
+    errors = np.abs(np.array([m["disc/loss"] for m in history]) / losses_of(golden)[0][:3] - 1)
+    assert (errors > RTOL).all() and errors.max() > 10 * RTOL
+
+
 def test_learning_rates(golden):
     """A cosine once per epoch: the rate of the published run in every iteration."""
     s = golden.settings
@@ -229,3 +248,10 @@ def test_learning_rates(golden):
     ours = [float(rate(jnp.int32(i))) for i in range(ITERATIONS)]
     np.testing.assert_allclose(ours, golden.log["lr_g"], rtol=1e-6)
     np.testing.assert_allclose(ours, golden.log["lr_d"], rtol=1e-6)
+
+
+def test_a_cosine_at_every_step_is_seen(golden):
+    s = golden.settings
+    rate = cosine_per_epoch(s["lr_g"], 1e-5, s["num_epoch"] * s["per_epoch"], 1)
+    each = np.array([float(rate(jnp.int32(i))) for i in range(s["per_epoch"])])
+    assert (np.abs(each[1:] / golden.log["lr_g"][1 : s["per_epoch"]] - 1) > 1e-2).all()

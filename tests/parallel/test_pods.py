@@ -14,6 +14,8 @@ from jax.errors import JaxRuntimeError
 import ddgan_jax
 from ddgan_jax.cli.exit_status import Status
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.best import best_step
+from ddgan_jax.io.read_json import read_lines
 from ddgan_jax.parallel import distributed
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.training.loop import train
@@ -136,6 +138,44 @@ def test_a_signal_to_one_process_stops_both(tmp_path):
         assert f"stopped at step {step} and saved" in ends[0][1]
 
 
+SLOW_COMPILATION = """
+import time
+import ddgan_jax.training.loop as loop
+before, count = loop._compile, 0
+def slow(*inputs):
+    global count
+    count += 1
+    if count == {which}:
+        time.sleep(600)
+    return before(*inputs)
+loop._compile = slow
+"""
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_signal_during_compilation_ends_both_within_seconds(tmp_path, which):
+    """To the process that does not host jax's service. The step before the second is saved."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW_COMPILATION.format(which=which))
+    args = [*runs.TINY, f"--workdir={tmp_path / 'run'}"]
+    processes = runs.start_many(2, *args, path=tmp_path)
+    said = ("compiling the train step with", "compiling the train step ...")[which - 1]
+    try:
+        while said not in processes[0].stdout.readline():
+            assert processes[0].poll() is None
+        processes[1].send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        ends = [runs.finish(process, timeout=60) for process in processes]
+        assert time.monotonic() - began < 30
+    finally:
+        for process in processes:
+            process.kill()
+    assert [code for code, _, _ in ends] == [143, 143], ends
+    assert runs.steps_saved(tmp_path / "run") == [1] * (which - 1)
+    assert ("stopped at step 1 and saved" in ends[0][1]) == (which == 2)
+    assert "Traceback" not in str(ends)
+
+
 @pytest.mark.cluster
 def test_a_process_that_hangs_ends_the_others(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(IMPATIENT)
@@ -205,7 +245,8 @@ def test_autoencoder_and_latents_on_two_hosts(tmp_path):
         assert [code for code, _, _ in found] == [ends] * 2, found
         return found
 
-    checked = runs.flags(["eval.every=4 steps", "eval.training_samples=32", "eval.metrics=frechet"])
+    checked = ["eval.every=4 steps", "eval.training_samples=32", "eval.metrics=frechet"]
+    checked = runs.flags([*checked, "train.keep=1"])  # and the best
     both, alone = tmp_path / "both", tmp_path / "alone"
     on_both(*runs.TINY_AUTOENCODER, *checked, f"--workdir={both / 'ae'}")
     runs.ok(*runs.TINY_AUTOENCODER, *checked, f"--workdir={alone / 'ae'}")
@@ -218,6 +259,9 @@ def test_autoencoder_and_latents_on_two_hosts(tmp_path):
     on_both(*latent, f"--workdir={both / 'gan'}")
     runs.ok(*latent, f"--workdir={alone / 'gan'}")
     assert_close(both / "gan", alone / "gan", 1e-3)
+    for run in (both / "gan", alone / "gan"):
+        best = best_step(read_lines(run / "evaluation.jsonl"), [4, 8], "auto")
+        assert best and runs.steps_saved(run) == sorted({best, 8})
 
     shutil.rmtree(tmp_path / "cache1")  # one host has cached what the other has to compute
     few = runs.flags(["eval.num_samples=40", "eval.metrics=frechet", "eval.trials=1"])

@@ -123,7 +123,8 @@ def test_the_command(tmp_path, capsys):
     sizes = {path.name: size_of(path) for path in tmp_path.iterdir()}
     assert sizes["forward_ddgan.png"] == (5 * 68 + 4, 8 * 68 + 4)
     assert sizes["forward_diffusion_gan.png"] == (5 * 68 + 4, 8 * 68 + 4)
-    assert sizes["denoising_density.png"][0] > 1000 and len(sizes) == 3
+    assert sizes["denoising_density.png"][0] > 1000 and sizes["density_over_time.png"][0] > 1000
+    assert sizes["reconstruction_weight.png"] == (506, 330) and len(sizes) == 5
     capsys.readouterr()
     toy = f"--config={runs.ROOT}/configs/ddgan_toy2d.py"
     for flag, words in ((toy, ("gaussians25", "images")), ("--workdir=nowhere", ("nowhere",))):

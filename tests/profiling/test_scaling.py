@@ -13,8 +13,9 @@ from ddgan_jax.core.types import Aux, Carry, Method, Phase, TrainState
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.profiling import scaling_model as model
 from ddgan_jax.profiling.hardware import Chip
+from ddgan_jax.profiling.hlo import collectives
 from ddgan_jax.profiling.memory import activation_bytes
-from ddgan_jax.profiling.scaling_measurement import collectives, count_and_time, measure
+from ddgan_jax.profiling.scaling_measurement import count_and_time, measure
 from ddgan_jax.profiling.timing import random_batch
 from ddgan_jax.training.setup import assemble, compiled_steps
 

@@ -347,6 +347,18 @@ def test_published_checkpoints(tmp_path, capfd):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["", "/scale.json", "/config.json", "/checkpoints/8/ema/d"])
+def test_links_out_of_the_copy_of_the_autoencoder_are_refused(finished, tmp_path, name, capfd):
+    _, done = finished
+    run = shutil.copytree(done, tmp_path / "run")
+    link = run / f"autoencoder{name}"
+    link.rename(tmp_path / "outside")
+    link.symlink_to(tmp_path / "outside")
+    for command in ("sample", "export"):
+        args = [f"--mode={command}", f"--workdir={run}", f"--out={tmp_path / command}"]
+        fails(capfd, args, "is a link out of")
+
+
 @pytest.mark.parametrize("content", [None, "{}", '{"scale": 0}', '{"scale": "1"}'])
 def test_a_copy_without_a_scale_is_refused(finished, tmp_path, content, capfd):
     _, done = finished

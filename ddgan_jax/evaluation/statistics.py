@@ -1,0 +1,180 @@
+"""Reference statistics in a file: mean and covariance of features, as FID projects publish them.
+
+The file is an npz with `mu` [F] and `sigma` [F, F], as pytorch-fid and EDM read and write them.
+Files that are written here also have the number of images, and the name and the hash of the weights
+of the feature network, which are checked when they are read.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.evaluation import protocol
+from ddgan_jax.evaluation.reference import make_evaluator
+from ddgan_jax.features import load_extractor
+from ddgan_jax.features.extractor import Extractor
+from ddgan_jax.interop.weight_files import content_hash
+from ddgan_jax.io.read_npz import read_npz
+from ddgan_jax.io.run_folder import atomically
+from ddgan_jax.io.storage import open_regular
+from ddgan_jax.metrics.frechet import frechet_distance
+from ddgan_jax.metrics.moments import Moments, moments
+
+NAMES = ("mu", "sigma", "count", "network", "weights")
+
+
+def write_statistics(
+    config: ConfigDict, out: Path, mesh: jax.sharding.Mesh, say: Callable[[str], None] = print
+) -> None:
+    """Write the statistics of the data of a config, by its feature network.
+
+    Args:
+      config: its `data` and `eval` are used.
+      out: the npz file.
+      mesh: devices; all processes must call this.
+      say: prints a line.
+
+    Raises:
+      UserError: see `make_evaluator`; the config has several feature networks, or none; or the
+        file cannot be written.
+    """
+    evaluator = make_evaluator(config, mesh)
+    if len(evaluator.extractors) != 1:
+        count = len(evaluator.extractors)
+        raise UserError(f"config.eval.extractors gives {count} feature networks; one is needed")
+    extractor, source = evaluator.extractors[0][0], evaluator.source
+    settings = evaluator.settings
+    found = protocol.reference(
+        source,
+        extractor,
+        mesh,
+        batch_size=settings.batch_size,
+        repeat_grey=settings.repeat_grey,
+    ).moments
+    if jax.process_index() != 0:
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with atomically(out) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                mu=found.mean,
+                sigma=found.covariance,
+                count=np.int64(found.count),
+                network=np.array(extractor.name),
+                weights=np.array(extractor.weights_hash),
+            )
+    except OSError as error:
+        raise UserError(f"--out={out} cannot be written: {error.strerror or error}") from error
+    say(f"{found.count:,} images of {source.name} {settings.split}, {extractor.name}: {out}")
+
+
+def read_statistics(path: Path, extractor: Extractor) -> Moments:
+    """Read statistics of the features of a network.
+
+    Args:
+      path: the npz file.
+      extractor: the network; files of other projects do not say which network they are of, and are
+        taken to be of this one.
+
+    Raises:
+      UserError: the file is missing or damaged, not a mean and a covariance, or of another network.
+    """
+    what = f"--reference={path}"
+    try:
+        with open_regular(path) as file:
+            arrays = read_npz(file, NAMES)
+    except FileNotFoundError:
+        raise UserError(f"{what} does not exist") from None
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from error
+    except OSError as error:
+        raise UserError(f"{what}: {error.strerror or error}") from error
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds for damaged files
+        raise UserError(f"{what} is no npz file, or damaged") from error
+    missing = [name for name in ("mu", "sigma") if name not in arrays]
+    if missing:
+        raise UserError(f"{what} has no array {missing[0]!r}; `mu` and `sigma` are needed")
+    for name, own in (("network", extractor.name), ("weights", extractor.weights_hash)):
+        if name in arrays and str(arrays[name]) != own:
+            raise UserError(f"{what} is of {name} {str(arrays[name])!r}; {own!r} is needed")
+    mean, covariance = arrays["mu"], arrays["sigma"]
+    real = mean.dtype.kind == covariance.dtype.kind == "f"
+    if not real or mean.ndim != 1 or covariance.shape != (len(mean),) * 2:
+        raise UserError(
+            f"{what}: mu is {mean.dtype} {mean.shape} and sigma {covariance.dtype} "
+            f"{covariance.shape}; floats [F] and [F, F] are needed"
+        )
+    mean, covariance = mean.astype(np.float64), covariance.astype(np.float64)
+    finite = np.isfinite(mean).all() and np.isfinite(covariance).all()
+    scale = np.abs(covariance).max() if finite else 0.0
+    asymmetry = np.abs(covariance - covariance.T).max() if finite else 0.0
+    if not finite or asymmetry > 1e-6 * scale or np.diagonal(covariance).min() < -1e-6 * scale:
+        raise UserError(f"{what}: sigma is no covariance: finite, symmetric numbers are needed")
+    count = arrays.get("count", np.int64(2))
+    if count.shape != () or count.dtype.kind not in "iu" or count < 2:
+        raise UserError(f"{what}: count is {count!s:.40}; a number of images is needed")
+    return Moments(int(count), mean, (covariance + covariance.T) / 2)
+
+
+def one_extractor(config: ConfigDict) -> Extractor:
+    """The feature network for statistics in a file: `config.eval.extractors`, auto is Inception.
+
+    Raises:
+      UserError: several names, or see `load_extractor`.
+    """
+    names = tuple(config.eval.extractors)
+    if len(names) != 1:
+        raise UserError(f"config.eval.extractors is {names}; --reference=FILE needs one name")
+    return load_extractor("inception" if names == ("auto",) else names[0], config.eval)
+
+
+def against_statistics(
+    config: ConfigDict,
+    path: Path,
+    extractor: Extractor,
+    batches: Iterable[np.ndarray],
+    count: int,
+    mesh: jax.sharding.Mesh,
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """The Fréchet distance of samples to the statistics in a file.
+
+    Args:
+      config: `config.eval` is used.
+      path: see `read_statistics`.
+      extractor: the feature network.
+      batches: the samples, uint8 [b, H, W, C].
+      count: number of samples.
+      mesh: devices to compute on.
+
+    Returns:
+      (metrics, protocol), see `reference.evaluate_samples`.
+
+    Raises:
+      UserError: see `read_statistics`, `protocol.to_channels` and `frechet_distance`.
+    """
+    real = read_statistics(path, extractor)
+    found = protocol.extract(
+        extractor,
+        batches,
+        mesh,
+        batch_size=config.eval.batch_size,
+        total=count,
+        repeat_grey=True,
+        label=f"{extractor.name} of samples",
+    )
+    distance = frechet_distance(moments(found.features), real)
+    details = {
+        "samples": count,
+        "reference": {
+            "name": path.name,
+            "statistics": content_hash({"mu": real.mean, "sigma": real.covariance}),
+        },
+        "extractors": [protocol.describe(extractor, repeat_grey=True)],
+    }
+    return {extractor.distance: distance}, details

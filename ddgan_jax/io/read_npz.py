@@ -1,0 +1,86 @@
+"""Read the arrays of a NumPy archive, each checked before memory is allocated for it."""
+
+import math
+import os
+import zipfile
+from collections.abc import Iterable
+from typing import BinaryIO
+
+import numpy as np
+
+from ddgan_jax.core.errors import UserError
+
+# Images compress by less than this factor; archives made to fill the memory by more.
+_MOST_COMPRESSION = 200
+_ALWAYS_ALLOWED = 256 * 2**20  # bytes of an array, however well it compresses
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def read_npz(opened: BinaryIO, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """Read arrays of an open npz file.
+
+    Args:
+      opened: the file, see `storage.open_regular`.
+      names: the arrays to read, if they are there; None: all.
+
+    Raises:
+      UserError: an encrypted member, objects, or a size that the archive or the machine cannot
+        hold.
+      Exception: not an npz file, or damaged; zipfile, zlib and NumPy raise many kinds.
+    """
+    with zipfile.ZipFile(opened) as archive:
+        found = [name.removesuffix(".npy") for name in archive.namelist() if name[-4:] == ".npy"]
+        chosen = [name for name in dict.fromkeys(found) if names is None or name in names]
+        for name in chosen:
+            _check_member(archive, archive.getinfo(f"{name}.npy"))
+        arrays = {}
+        for name in chosen:
+            with archive.open(f"{name}.npy") as member:
+                arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+        return arrays
+
+
+def _check_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+    """Check the header of an array against the archive, before memory is allocated.
+
+    Raises:
+      UserError: see `read_npz`.
+    """
+    array = info.filename.removesuffix(".npy")
+    if info.flag_bits & 1:
+        raise UserError(f"array {array!r} is encrypted, and a plain npz file is needed")
+    with archive.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        if version not in _HEADERS:
+            raise ValueError(f"array {array!r} has format {version}")
+        shape, _, dtype = _HEADERS[version](member)
+        header = member.tell()
+    if dtype.hasobject:
+        raise UserError(f"array {array!r} holds Python objects, and numbers are needed")
+    size = math.prod(shape) * dtype.itemsize
+    if size != info.file_size - header or min(shape, default=0) < 0:
+        raise UserError(
+            f"array {array!r} is {dtype} {shape}, which is not what the file holds "
+            f"({info.file_size - header} bytes): it is damaged"
+        )
+    if size > _memory():
+        raise UserError(
+            f"array {array!r} has {size / 2**30:,.1f} GiB, and the machine "
+            f"{_memory() / 2**30:,.1f} GiB of memory"
+        )
+    if size > max(_ALWAYS_ALLOWED, _MOST_COMPRESSION * info.compress_size):
+        raise UserError(
+            f"array {array!r} expands from {info.compress_size / 2**20:,.1f} to "
+            f"{size / 2**20:,.1f} MiB, more than {_MOST_COMPRESSION} times, as no images do"
+        )
+
+
+def _memory() -> int:
+    """Bytes of physical memory; a large number where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 2**62

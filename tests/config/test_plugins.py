@@ -1,0 +1,49 @@
+"""Modules of the user that fail, exit or hold something else: one line that names the file."""
+
+import pytest
+
+from ddgan_jax.config import plugins
+from ddgan_jax.core.errors import UserError, described
+from ddgan_jax.methods import registry
+from ddgan_jax.presets import DIGITS, ddgan
+
+ENTRY = "from ddgan_jax.methods import MethodEntry, ddgan\nmine = MethodEntry("
+BAD = {
+    "exits": ("import sys\nsys.exit(0)", "fails: SystemExit"),
+    "raises": ("raise ValueError('no\\nluck')", "fails: ValueError: no luck"),
+    "cannot_print": (
+        "class E(Exception):\n  def __str__(self): 1 / 0\nraise E()",
+        "cannot_print.py fails: E$",
+    ),
+    "has_no_fields": (f"{ENTRY}len, 2)", "a function, a table"),
+    "builds_nothing": (f"{ENTRY}lambda *a: None, ddgan.FIELDS)", "builds NoneType, not a Method"),
+    "cannot_build": (f"{ENTRY}lambda *a: 1 / 0, ddgan.FIELDS)", "fails: ZeroDivisionError"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_modules(tmp_path, name, monkeypatch):
+    monkeypatch.setattr(plugins, "_folders", [])
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    content, words = BAD[name]
+    (tmp_path / f"{name}.py").write_text(content)
+    plugins.allow(tmp_path)
+    config = ddgan(num_steps=2, latent_size=4, **DIGITS)
+    config.method = f"{name}:mine"
+    with pytest.raises(UserError, match=words) as caught:
+        registry.build_method(config, (8, 8, 1))
+    assert f"config.method is '{name}:mine'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_source(tmp_path):
+    with (tmp_path / "a.py").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(UserError, match=r"a.py has 1,099,511,627,776 bytes; .* at most 16 MiB"):
+        plugins.check_source("a.py", tmp_path / "a.py")
+
+
+def test_exceptions_that_say_nothing():
+    assert (
+        described(ValueError("a\n b")) == "ValueError: a b" and described(KeyError()) == "KeyError"
+    )
