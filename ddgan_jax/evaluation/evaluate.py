@@ -24,7 +24,12 @@ from ddgan_jax.evaluation.reference import (
     label_accuracy,
     make_evaluator,
 )
-from ddgan_jax.evaluation.statistics import against_statistics, one_extractor, read_statistics
+from ddgan_jax.evaluation.statistics import (
+    against_statistics,
+    one_extractor,
+    open_statistics,
+    read_statistics,
+)
 from ddgan_jax.inference.model import Model, load
 from ddgan_jax.inference.outputs import outputs_of
 from ddgan_jax.inference.published import converted
@@ -122,6 +127,7 @@ def _with_statistics(config: ConfigDict, reference: Path, model: Model) -> Measu
     """The distance of a run's samples to the statistics in a file."""
     if model.method.sample is None or len(model.shape) != 3:
         raise UserError(f"--reference={reference} is for runs that sample images")
+    open_statistics(reference)  # before weights are looked for
     extractor, count = one_extractor(config), config.eval.num_samples
     read_statistics(reference, extractor)  # before the samples are drawn
 
@@ -180,6 +186,8 @@ def evaluate_source(
         few, or have another shape.
     """
     mesh = meshes.make_mesh()
+    if reference:
+        open_statistics(reference)
     evaluator = None if reference else make_evaluator(config, mesh)
     described = {**config.data.to_dict(), "name": samples, "split": samples_split}
     source = load_source(ConfigDict(described))

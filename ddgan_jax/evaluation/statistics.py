@@ -74,16 +74,11 @@ def write_statistics(
     say(f"{found.count:,} images of {source.name} {settings.split}, {extractor.name}: {out}")
 
 
-def read_statistics(path: Path, extractor: Extractor) -> Moments:
-    """Read statistics of the features of a network.
-
-    Args:
-      path: the npz file.
-      extractor: the network; files of other projects do not say which network they are of, and are
-        taken to be of this one.
+def open_statistics(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file of statistics, of which `mu` and `sigma` are there.
 
     Raises:
-      UserError: the file is missing or damaged, not a mean and a covariance, or of another network.
+      UserError: the file is missing, damaged, or has no such arrays.
     """
     what = f"--reference={path}"
     try:
@@ -100,6 +95,21 @@ def read_statistics(path: Path, extractor: Extractor) -> Moments:
     missing = [name for name in ("mu", "sigma") if name not in arrays]
     if missing:
         raise UserError(f"{what} has no array {missing[0]!r}; `mu` and `sigma` are needed")
+    return arrays
+
+
+def read_statistics(path: Path, extractor: Extractor) -> Moments:
+    """Read statistics of the features of a network.
+
+    Args:
+      path: the npz file.
+      extractor: the network; files of other projects do not say which network they are of, and are
+        taken to be of this one.
+
+    Raises:
+      UserError: see `open_statistics`; or not a mean and a covariance, or of another network.
+    """
+    what, arrays = f"--reference={path}", open_statistics(path)
     for name, own in (("network", extractor.name), ("weights", extractor.weights_hash)):
         if name in arrays and str(arrays[name]) != own:
             raise UserError(f"{what} is of {name} {str(arrays[name])!r}; {own!r} is needed")

@@ -34,6 +34,8 @@ from tests.fuzz.seeds import Seeds  # noqa: E402
 def generate(seeds: Seeds, count: int, seed: int, kinds: list[str]) -> Iterator[tuple[str, Case]]:
     """`count` cases, shared out among the kinds: (name of the kind, case)."""
     known = cases.everything()
+    if unknown := set(kinds) - set(known):
+        sys.exit(f"--kind={','.join(unknown)} is unknown; some of {', '.join(known)} are needed")
     chosen = {name: known[name] for name in kinds or known}
     total = sum(share for _, share in chosen.values())
     left = count

@@ -44,6 +44,7 @@ _INPUTS = (
     "--config",
     "--checkpoint",
     "--source",
+    "--reference",
     "--vgg",
     "--heads",
     "--autoencoder",
@@ -54,7 +55,7 @@ _INPUTS = (
     "samples",
     "configs",
 )
-_OUTPUTS = ("--out", "--export", "--data_dir")
+_OUTPUTS = ("--out", "--export", "--data_dir", "--copy")
 _CHOICES = {"--source": "convert", "--bands": "", "--chip": "", "--part": "", "kind": ""}
 _NEEDED = {  # command -> arguments that let a flag be reached
     "train": (*runs.TINY, "--workdir=out/run"),
@@ -74,6 +75,10 @@ _NEEDED = {  # command -> arguments that let a flag be reached
     "classifier": ("--data=digits", "--out=out/c.npz", "--steps=1"),
     "inception": ("--source=weights.pth", "--out=out/i.npz"),
     "lpips": ("--vgg=weights.pth", "--heads=weights.pth", "--out=out/l.npz"),
+    "statistics": (runs.DIGITS, "--out=out/s.npz"),
+    "configs": ("ddgan_digits",),
+    "compile": (runs.DIGITS, "--target=v5e:2x4"),
+    "vgg16": ("--source=weights.pth", "--out=out/v.npz"),
     "metrics_cost": ("--count=8", "--features=4", "--part=kid"),
 }
 _SEEDS = ("run", "other", "dddg", "published", "photos", "samples.npz", "points.npz", "weights.pth")
@@ -141,7 +146,7 @@ def flags(rng: Random, seeds: Seeds) -> Iterator[Case]:
             tuple(args),
             lambda root, needs=needs: seeds.copy(root, *needs),
             "any" if optional else "refused",
-            (name.lstrip("-"), value[:20] or name, "--export", "weights.pth"),
+            (name.lstrip("-"), value[:20] or name, "--export", "weights.pth", "libtpu"),
             valid="resume",
         )
 
@@ -195,6 +200,7 @@ def command_lines(rng: Random, seeds: Seeds) -> Iterator[Case]:
                 "argument",
                 "either",
                 "--export",
+                "libtpu",  # compile looks for the compiler first
             ),
         )
 

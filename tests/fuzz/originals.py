@@ -48,7 +48,7 @@ def torch_files(rng: Random, seeds: Seeds) -> Iterator[Case]:
         "no members": lambda path: mutate.npz_with(path, {}),
         **{what: lambda path, w=what: mutate.put(w, path) for what in mutate.PLACES},
     }
-    enumerated = shuffled(rng, ("from PyTorch", "inception", "lpips"), ways)
+    enumerated = shuffled(rng, ("from PyTorch", "inception", "vgg16", "lpips"), ways)
     data = seeds.get("weights.pth").read_bytes()
     stream = (seeds.folder / "seeds" / "stream.pth").read_bytes()
     while True:
@@ -63,7 +63,7 @@ def torch_files(rng: Random, seeds: Seeds) -> Iterator[Case]:
                 names=("weights.pth",),
             )
             continue
-        valid = rng.choice(("from PyTorch", "from PyTorch", "inception", "lpips"))
+        valid = rng.choice(("from PyTorch", "from PyTorch", "inception", "vgg16", "lpips"))
         old = rng.random() < 0.5
         if rng.random() < 0.6:  # bytes of the pickle, which is a small part
             if old:

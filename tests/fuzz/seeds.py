@@ -121,6 +121,7 @@ VALID = {
     "inception": Valid(
         ("weights.pth",), ("inception", "--source=weights.pth", "--out=out/inception.npz")
     ),
+    "vgg16": Valid(("weights.pth",), ("vgg16", "--source=weights.pth", "--out=out/vgg16.npz")),
     "lpips": Valid(
         ("weights.pth",), ("lpips", "--vgg=weights.pth", "--heads=weights.pth", "--out=out/l.npz")
     ),
@@ -260,6 +261,7 @@ def _pth(seeds: Seeds, place: Path) -> Path:
         write_torch(place / "stream.pth", arrays, stream=True)
 
     in_child(make)
+    (seeds.folder / "seeds").mkdir(exist_ok=True)
     (place / "stream.pth").rename(seeds.folder / "seeds" / "stream.pth")
     return place / "weights.pth"
 
