@@ -73,6 +73,8 @@ class Network(NamedTuple):
 
 
 _POSITIVE = ("width", "t_width", "z_width", "blocks", "group", "heads", "patch")
+_LAYERS = ("blocks", "layers", "z_layers")
+_MOST_LAYERS = 1024  # each takes milliseconds to trace
 
 
 def build_network(
@@ -122,6 +124,9 @@ def _module(
             raise UserError(f"config.{section}.{key} is {value!r}; {_words(hints[key])} is needed")
         if key in _POSITIVE and value < 1:
             raise UserError(f"config.{section}.{key} is {value!r}; a positive integer is needed")
+        if key in _LAYERS and value > _MOST_LAYERS:
+            allowed = f"at most {_MOST_LAYERS} is needed"
+            raise UserError(f"config.{section}.{key} is {value!r}; {allowed}")
     attributes = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items()} | given
     for field in dataclasses.fields(cls):
         if field.name not in attributes and _is_required(field):

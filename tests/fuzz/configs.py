@@ -144,18 +144,9 @@ _BASE = {"train.duration": "1 steps", "train.batch_size": "16", "train.grid": "4
 
 
 def _with_field(name: str, field: str, text: str) -> tuple[str, ...]:
-    small = {
-        **_BASE,
-        **(
-            {}
-            if "toy2d" in name or "autoencoder" in name
-            else {
-                f"{role}.{size}": value
-                for role in ("gen",)
-                for size, value in (("width", "16"), ("blocks", "1"))
-            }
-        ),
-    }
+    small = dict(_BASE)
+    if not any(part in name for part in ("toy2d", "autoencoder", "stylegan2")):
+        small |= {"gen.width": "16", "gen.blocks": "1"}
     small[field] = text
     changes = [f"--config.{key}={value}" for key, value in small.items()]
     return ("train", f"--config={CONFIGS}/{name}", *changes, "--workdir=out/run")

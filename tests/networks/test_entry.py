@@ -44,6 +44,7 @@ def without(described, name):
             (2,),
             "config.gen.width is '8'; an integer in [0, 1048576] is needed",
         ),
+        (MLP | dict(blocks=10**6), (2,), "config.gen.blocks is 1000000; at most 1024 is needed"),
         (MLP | dict(width=0), (2,), "config.gen.width is 0; a positive integer is needed"),
         (
             MLP | dict(param_dtype="bfloat16"),
