@@ -12,10 +12,10 @@ Source:    method of Trinh and Hamagami 2024; sizes and lengths ours
 --config.space.autoencoder=FOLDER names another autoencoder. Once training has begun, its copy in
 the run folder is used.
 
-Variants, --config=configs/lddgan_digits.py:VARIANT, for docs/results.md "Backbones for latents":
+Variants, --config=configs/lddgan_digits.py:VARIANT, for a comparison of backbones in latents:
   mlp       the config above; the default
-  cnn       the generator is a small NCSN++
-  uvit      the generator is a small U-ViT
+  cnn       the generator is a small NCSN++; not measured (350 images/s on a shared core)
+  uvit      the generator is a small U-ViT; not measured
 """
 
 from ddgan_jax.presets import check_variant, lddgan
