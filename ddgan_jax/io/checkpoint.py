@@ -80,6 +80,8 @@ def opened(workdir: AnyPath, keep: int = 1, read_only: bool = False) -> Iterator
     )
     folder = workdir / "checkpoints"
     if not is_remote(folder):
+        if read_only:  # Orbax reads some files as soon as it is opened
+            check_tree(folder, workdir)
         folder = folder.resolve()  # Orbax needs an absolute path
     with _reported(f"checkpoints cannot be kept in {folder}"):
         manager = Manager(folder, options=options)
@@ -295,16 +297,16 @@ def _check_step(manager: Manager, step: int, inside: int) -> None:
 
 
 def _restore(manager: Manager, step: int, items: Any, purpose: str, verify: bool = True) -> Any:
-    """Restore items of a checkpoint; `verify`: whether to compare their checksums first."""
+    """Restore items, whose sizes and, with `verify`, checksums are compared first."""
     folder = epath.Path(manager.directory) / str(step)
     others = [s for s in manager.all_steps() if s != step]
     rest = f"; steps {others} remain, delete that folder to use them" if others else ""
     if not is_remote(folder):  # a folder from elsewhere may have links at any depth
         check_tree(Path(folder), Path(folder).parents[1])
-        if verify and (damaged := damaged_files(Path(folder), items.keys())):
+        if damaged := damaged_files(Path(folder), items.keys(), contents=verify):
             raise UserError(
                 f"cannot {purpose} checkpoint {folder}: {damaged[0]} is not what was saved, its "
-                f"checksum is another{rest}"
+                f"size or checksum is another{rest}"
             )
     with _reported(f"cannot {purpose} checkpoint {folder}", rest):
         return manager.restore(step, args=items)

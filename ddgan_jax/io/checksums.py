@@ -26,12 +26,13 @@ def write_checksums(folder: Path) -> None:
     write_atomically(folder / NAME, json.dumps({"crc32": found}, indent=0) + "\n")
 
 
-def damaged_files(folder: Path, items: Collection[str]) -> list[str]:
+def damaged_files(folder: Path, items: Collection[str], contents: bool = True) -> list[str]:
     """The files of some items of a checkpoint that are not what was saved, or missing.
 
     Args:
       folder: of one checkpoint, on a disk.
       items: names of the items, such as "ema".
+      contents: whether checksums are compared too; sizes are in any case.
 
     Returns:
       Their relative paths; [] also for a checkpoint without checksums, of an earlier version.
@@ -44,12 +45,25 @@ def damaged_files(folder: Path, items: Collection[str]) -> list[str]:
     except FileNotFoundError:
         return []
     of_items = {name: value for name, value in wanted.items() if name.split("/")[0] in items}
-    return [name for name, value in of_items.items() if value != _sum(folder / name)]
+
+    def same(name: str, value: object) -> bool:
+        size = str(value).split(" ")[0]
+        return size == _size(folder / name) and (not contents or value == _sum(folder / name))
+
+    return [name for name, value in of_items.items() if not same(name, value)]
 
 
 def _files(folder: Path) -> list[str]:
     found = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
     return sorted(path.relative_to(folder).as_posix() for path in found if path.name != NAME)
+
+
+def _size(path: Path) -> str:
+    """Size of a file as text; "" if there is none."""
+    try:
+        return str(path.stat().st_size)
+    except OSError:
+        return ""
 
 
 def _sum(path: Path) -> str:
