@@ -2,7 +2,7 @@
 
 import itertools
 
-from ddgan_jax.interop.names import Entry, Tree, layer
+from ddgan_jax.interop.names import Entry, Tree, layer, layers
 
 Entries = tuple[Entry, ...]
 
@@ -12,16 +12,15 @@ def _block(name: str, path: str, tree: Tree) -> Entries:
     parts = {"norm1": "norm_0/norm", "conv1": "conv_0", "norm2": "norm_1/norm", "conv2": "conv_1"}
     if "shortcut" in tree[path]:
         parts["nin_shortcut"] = "shortcut"
-    layers = (layer(f"{name}.{k}", f"{path}/{ours}", tree) for k, ours in parts.items())
-    return tuple(itertools.chain.from_iterable(layers))
+    return layers(parts, tree, (f"{name}.", f"{path}/"))
 
 
 def _attention(name: str, path: str, tree: Tree) -> Entries:
     """Entries of the `networks.layers.Attention` at `path` of `tree`."""
     parts = {"q": "q", "k": "k", "v": "v", "proj_out": "out"}
-    layers = (layer(f"{name}.{k}", f"{path}/{v}", tree, pointwise=True) for k, v in parts.items())
+    maps = (layer(f"{name}.{k}", f"{path}/{v}", tree, pointwise=True) for k, v in parts.items())
     norm = layer(f"{name}.norm", f"{path}/norm/norm", tree)
-    return norm + tuple(itertools.chain.from_iterable(layers))
+    return norm + tuple(itertools.chain.from_iterable(maps))
 
 
 def _half(name: str, tree: Tree) -> Entries:

@@ -8,7 +8,7 @@ arrays `W` [in, out] and `b`.
 import itertools
 from collections.abc import Callable
 
-from ddgan_jax.interop.names import Entry, Tree, layer
+from ddgan_jax.interop.names import Entry, Tree, layer, layers
 
 Entries = tuple[Entry, ...]
 LayerEntries = Callable[[str, str, Tree], Entries]  # (PyTorch module, path, tree) -> entries
@@ -25,8 +25,7 @@ def res_block(name: str, path: str, tree: Tree) -> Entries:
     }
     if "shortcut" in tree[path]:
         parts["Conv_2"] = "shortcut"
-    layers = (layer(f"{name}.{k}", f"{path}/{ours}", tree) for k, ours in parts.items())
-    return tuple(itertools.chain.from_iterable(layers))
+    return layers(parts, tree, (f"{name}.", f"{path}/"))
 
 
 def attention(name: str, path: str, tree: Tree) -> Entries:
@@ -102,5 +101,4 @@ def discriminator_entries(tree: Tree) -> Entries:
             f"conv{i + 1}.skip.0": f"block_{i}/shortcut",
         }
     parts |= {"final_conv": "conv_out", "end_linear": "out"}
-    layers = (layer(name, path, tree) for name, path in parts.items())
-    return tuple(itertools.chain.from_iterable(layers))
+    return layers(parts, tree)

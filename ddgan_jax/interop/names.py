@@ -105,6 +105,21 @@ def layer(name: str, path: str, tree: Tree, *, pointwise: bool = False) -> tuple
     return tuple(entries)
 
 
+def layers(
+    parts: Mapping[str, str], tree: Tree, prefixes: tuple[str, str] = ("", "")
+) -> tuple[Entry, ...]:
+    """Entries of several layers.
+
+    Args:
+      parts: name of the PyTorch module -> path of our layer.
+      tree: our parameters, or their shapes.
+      prefixes: what stands before all these names, and before all these paths.
+    """
+    before, above = prefixes
+    found = (layer(before + name, above + path, tree) for name, path in parts.items())
+    return tuple(entry for entries in found for entry in entries)
+
+
 def to_params(arrays: Arrays, entries: Sequence[Entry], abstract: PyTree) -> PyTree:
     """Convert the arrays of a PyTorch file to parameters.
 

@@ -1,11 +1,9 @@
 """Weights of the published U-ViT (Bao et al. 2023) as the backbone of `networks.uvit.UViT`."""
 
-import itertools
-
 from flax import traverse_util
 
 from ddgan_jax.core.types import PyTree
-from ddgan_jax.interop.names import Arrays, Entry, Tree, layer, to_params
+from ddgan_jax.interop.names import Arrays, Entry, Tree, layer, layers, to_params
 
 Entries = tuple[Entry, ...]
 _STEERED_BY_Z = ("latent_", "style")  # layers that the published network has not
@@ -23,8 +21,7 @@ def _block(name: str, path: str, tree: Tree) -> Entries:
     }
     if "skip" in tree[path]:
         parts["skip_linear"] = "skip"
-    layers = (layer(f"{name}.{k}", f"{path}/{ours}", tree) for k, ours in parts.items())
-    return tuple(itertools.chain.from_iterable(layers))
+    return layers(parts, tree, (f"{name}.", f"{path}/"))
 
 
 def backbone_entries(tree: Tree) -> Entries:

@@ -24,7 +24,7 @@ class ResBlockEncoder(nn.Module):
     Attributes:
       num_logits: logits per image, one per class, or 1.
       num_latents: numbers in the predicted latents.
-      width, multipliers, downsample, t_width, fold: see `ResBlockDiscriminator`.
+      width, multipliers, downsample, t_width: see `ResBlockDiscriminator`.
       group: group size of the minibatch standard deviation; 1: none.
       equalized: equalized learning rate, see `layers.conv`.
       dtype: compute dtype.
@@ -38,7 +38,6 @@ class ResBlockEncoder(nn.Module):
     t_width: int
     group: int
     equalized: bool
-    fold: int = 0
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -56,7 +55,6 @@ class ResBlockEncoder(nn.Module):
             t_width=self.t_width,
             dtype=self.dtype,
             equalized=self.equalized,
-            fold=self.fold,
         )
         channels, equalized = h.shape[-1], self.equalized
 
@@ -112,7 +110,7 @@ class MLPEncoder(nn.Module):
 
 RESBLOCK_ENCODER = Network(
     ResBlockEncoder,
-    fits=fits_images(lambda module: module.fold + sum(module.downsample)),
+    fits=fits_images(lambda module: sum(module.downsample)),
     consistent=downsample_per_block,
     stddev_group=lambda module: module.group,
 )

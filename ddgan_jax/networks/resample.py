@@ -1,4 +1,4 @@
-"""FIR resampling with the normalized filter (1, 3, 3, 1) and zero padding, and folding of pixels.
+"""FIR resampling with the normalized filter (1, 3, 3, 1) and zero padding; patches to pixels.
 
 The filter is separable, so it is applied as sums of shifted arrays. These are written so that the
 compilers for CPU and GPU make one loop of each function: `downsample` is one sum of 16 strided
@@ -84,25 +84,17 @@ def smooth(x: Array) -> Array:
     return 4 * _blur_axis(_blur_axis(x, 1, 1), 2, 1)
 
 
-def fold(x: Array, size: int) -> Array:
-    """Move squares of size x size pixels into channels; `unfold` is the inverse.
+def unfold(x: Array, size: int) -> Array:
+    """Move channels into squares of size x size pixels.
 
     Args:
-      x: [B, H, W, C]; H and W are multiples of `size`.
+      x: [B, h, w, size size C]; channel (i size + j) C + c becomes channel c of pixel (i, j) of a
+        square.
       size: height and width of a square; 1 returns x.
 
     Returns:
-      [B, H/size, W/size, size size C]; channel (i size + j) C + c is channel c of pixel (i, j) of
-      the square.
+      [B, size h, size w, C].
     """
-    batch, height, width, channels = x.shape
-    h, w = height // size, width // size
-    squares = x.reshape(batch, h, size, w, size, channels).transpose(0, 1, 3, 2, 4, 5)
-    return squares.reshape(batch, h, w, size * size * channels)
-
-
-def unfold(x: Array, size: int) -> Array:
-    """The inverse of `fold`: [B, h, w, size size C] -> [B, size h, size w, C]."""
     batch, height, width, channels = x.shape
     squares = x.reshape(batch, height, width, size, size, channels // (size * size))
     return squares.transpose(0, 1, 3, 2, 4, 5).reshape(batch, size * height, size * width, -1)

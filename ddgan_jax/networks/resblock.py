@@ -95,7 +95,6 @@ def trunk(
     t_width: int,
     dtype: Dtype,
     equalized: bool = False,
-    fold: int = 0,
 ) -> Array:
     """Time embedding, 1x1 convolution, `DownBlock`s; for use within a compact module.
 
@@ -105,7 +104,6 @@ def trunk(
       width, multipliers, downsample, t_width: see `ResBlockDiscriminator`.
       dtype: compute dtype.
       equalized: equalized learning rate, see `layers.conv`.
-      fold: see `ResBlockDiscriminator`.
 
     Returns:
       Features [B, h, w, width * multipliers[-1]].
@@ -114,7 +112,7 @@ def trunk(
     temb = sinusoidal_embedding(t, t_width).astype(dtype)
     temb = leaky_relu(dense(t_width, name="time_0", **kwargs)(temb))
     temb = leaky_relu(dense(t_width, name="time_1", **kwargs)(temb))
-    h = conv(2 * width, 1, name="conv_in", **kwargs)(resample.fold(x.astype(dtype), 2**fold))
+    h = conv(2 * width, 1, name="conv_in", **kwargs)(x.astype(dtype))
     for i, (multiplier, down) in enumerate(zip(multipliers, downsample, strict=True)):
         h = DownBlock(width * multiplier, down, name=f"block_{i}", **kwargs)(h, temb)
     return h
@@ -133,8 +131,6 @@ class ResBlockDiscriminator(nn.Module):
       final_scale: variance scale of the last convolution's initialization; *small*: 0 (near zero),
         *large*: 1.
       classes: number of logits per sample, one for each class; 0: a single logit.
-      fold: times that squares of 2x2 pixels become channels before the first layer, so that the
-        first convolutions run at 1/2^fold of the resolution; 0: never.
       dtype: compute dtype.
     """
 
@@ -144,7 +140,6 @@ class ResBlockDiscriminator(nn.Module):
     t_width: int
     final_scale: float
     classes: int = 0
-    fold: int = 0
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -158,7 +153,6 @@ class ResBlockDiscriminator(nn.Module):
             downsample=self.downsample,
             t_width=self.t_width,
             dtype=self.dtype,
-            fold=self.fold,
         )
         h = conv(
             self.width * self.multipliers[-1],
@@ -185,7 +179,7 @@ def downsample_per_block(module: Any) -> str:
 
 DISCRIMINATOR = Network(
     ResBlockDiscriminator,
-    fits=fits_images(lambda module: module.fold + sum(module.downsample)),
+    fits=fits_images(lambda module: sum(module.downsample)),
     consistent=downsample_per_block,
     stddev_group=lambda module: 4,
 )

@@ -28,8 +28,6 @@ class ResBlockUNet(nn.Module):
       tanh: output through tanh; else linear.
       coordinates: append each pixel's coordinates to the input, as in `NCSNpp`.
       equalized: equalized learning rate, see `layers.conv`.
-      fold: times that squares of 2x2 pixels become channels before the first layer, so that the
-        first convolutions run at 1/2^fold of the resolution; 0: never.
       dtype: compute dtype.
     """
 
@@ -41,7 +39,6 @@ class ResBlockUNet(nn.Module):
     tanh: bool = True
     coordinates: bool = False
     equalized: bool = False
-    fold: int = 0
     dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -62,7 +59,7 @@ class ResBlockUNet(nn.Module):
             return h
 
         h = (with_coordinates(x) if self.coordinates else x).astype(self.dtype)
-        h = conv(self.width, 3, name="conv_in", **kwargs)(resample.fold(h, 2**self.fold))
+        h = conv(self.width, 3, name="conv_in", **kwargs)(h)
         skips = []
         for level in range(len(self.multipliers)):
             h = level_blocks(h, level, "down", downsample=level > 0)
@@ -72,14 +69,10 @@ class ResBlockUNet(nn.Module):
             h = level_blocks(h, level, "up", downsample=False)
             if level > 0:
                 h = resample.upsample(h)
-        channels = self.channels * 4**self.fold
-        h = conv(channels, 3, name="conv_out", **kwargs)(leaky_relu(h)).astype(jnp.float32)
-        h = resample.unfold(h, 2**self.fold)
+        h = conv(self.channels, 3, name="conv_out", **kwargs)(leaky_relu(h)).astype(jnp.float32)
         return jnp.tanh(h) if self.tanh else h
 
 
 GENERATOR = Network(
-    ResBlockUNet,
-    channels_of,
-    fits=fits_images(lambda module: module.fold + len(module.multipliers) - 1),
+    ResBlockUNet, channels_of, fits=fits_images(lambda module: len(module.multipliers) - 1)
 )
