@@ -3,7 +3,7 @@
   python -m tests.fuzz.campaign --count=1500 --seed=0
 
 Each case runs in a forked process with limits on memory and time, in a folder of its own. What is
-wrong with its end is listed by `sandbox.faults`. --kind=NAME,... runs some kinds only, --folder
+wrong with its end is listed by `verdict.faults`. --kind=NAME,... runs some kinds only, --folder
 keeps what was made (valid runs and compiled programs) for the next time, --show prints every case.
 """
 
@@ -26,7 +26,7 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 warnings.filterwarnings("ignore", message=".*fork.*")
 
-from tests.fuzz import cases, sandbox  # noqa: E402  # after the variables of jax
+from tests.fuzz import cases, sandbox, verdict  # noqa: E402  # after the variables of jax
 from tests.fuzz.sandbox import Case, End  # noqa: E402
 from tests.fuzz.seeds import Seeds  # noqa: E402
 
@@ -57,11 +57,11 @@ def try_case(seeds: Seeds, case: Case, root: Path) -> tuple[End, list[str]]:
     sandbox.make(root)
     try:
         case.prepare(root)
-        before = sandbox.snapshot(root, (*case.writes, "home"))
+        before = verdict.snapshot(root, (*case.writes, "home"))
         limit = seeds.space(case.valid) + sandbox.EXTRA_MEMORY
         end = sandbox.run(case, root, limit=limit, allowed=seeds.allowed)
         good = functools.partial(seeds.good, case.valid) if case.valid else dict
-        return end, sandbox.faults(case, end, root, before, good)
+        return end, verdict.faults(case, end, root, before, good)
     finally:
         sandbox.remove(root)
 

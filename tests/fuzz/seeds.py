@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from tests.fuzz import sandbox
+from tests.fuzz import sandbox, verdict
 from tests.fuzz.sandbox import Case
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -206,7 +206,7 @@ class Seeds:
                 sandbox.make(place)
                 self.copy(place, *valid.seeds)
                 self.command(place, *valid.args)
-                kept.write_text(json.dumps(sandbox.result(place, valid.writes)))
+                kept.write_text(json.dumps(verdict.result(place, valid.writes)))
             self._results[name] = json.loads(kept.read_text())
         return self._results[name]
 

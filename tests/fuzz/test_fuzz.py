@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tiny_runs as runs
 
-from tests.fuzz import mutate, sandbox
+from tests.fuzz import mutate, sandbox, verdict
 
 KINDS = "refused fields,config files,originals,images,npz arrays,labels"
 
@@ -44,9 +44,9 @@ def judged(root: Path, found: sandbox.End, case=CASE, act=lambda root: None, goo
     sandbox.make(root)
     for name in (".audit", ".hang"):
         (root / name).touch()
-    before = sandbox.snapshot(root, ("out", "home"))
+    before = verdict.snapshot(root, ("out", "home"))
     act(root)
-    return sandbox.faults(case, found, root, before, good)
+    return verdict.faults(case, found, root, before, good)
 
 
 def test_the_oracle(tmp_path):
@@ -90,13 +90,13 @@ def test_a_case_cannot_hide_what_it_does(tmp_path):
     script = f"""
 import sys; sys.path.insert(0, {str(runs.ROOT)!r})
 from pathlib import Path
-from tests.fuzz import sandbox
+from tests.fuzz import sandbox, verdict
 root = Path({str(root)!r})
 sandbox.make(root)
 (root / "c.py").write_text({code.format(other=str(other))!r})
 case = sandbox.Case("", "", ("fields", "--config=c.py"))
 end = sandbox.run(case, root, limit=3 * 2**30)
-print(*sandbox.faults(case, end, root, sandbox.snapshot(root, ()), dict), sep="\\n")
+print(*verdict.faults(case, end, root, verdict.snapshot(root, ()), dict), sep="\\n")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "takes too much memory" in done.stdout, done
