@@ -349,8 +349,7 @@ def test_published_checkpoints(tmp_path, capfd):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["", "/scale.json", "/config.json", "/checkpoints/8/ema/d"])
 def test_links_out_of_the_copy_of_the_autoencoder_are_refused(finished, tmp_path, name, capfd):
-    _, done = finished
-    run = shutil.copytree(done, tmp_path / "run")
+    run = shutil.copytree(finished[1], tmp_path / "run")
     link = run / f"autoencoder{name}"
     link.rename(tmp_path / "outside")
     link.symlink_to(tmp_path / "outside")
