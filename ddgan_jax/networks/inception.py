@@ -18,15 +18,19 @@ FEATURES = 2048
 def _conv(
     x: Array, name: str, width: int, kernel: tuple[int, int], stride: int = 1, padding: str = "SAME"
 ) -> Array:
+    # XLA's convolutions on CPUs are up to three times as fast with padding as without, so a margin
+    # of one pixel is computed and dropped.
+    crop = padding == "VALID" and stride == 1
     layer = nn.Conv(
         width,
         kernel,
         strides=stride,
-        padding=padding,
+        padding="SAME" if crop else padding,
         precision=jax.lax.Precision.HIGHEST,
         name=name,
     )
-    return nn.relu(layer(x))
+    x = layer(x)
+    return nn.relu(x[:, 1:-1, 1:-1] if crop else x)
 
 
 def _chain(x: Array, *layers: tuple[str, int, tuple[int, int]]) -> Array:
