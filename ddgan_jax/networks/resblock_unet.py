@@ -4,6 +4,7 @@ It has no norms, no attention and no input pyramid; time and latent enter every 
 embedding. docs/results.md compares it with NCSN++ for DDDG.
 """
 
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -27,6 +28,9 @@ class ResBlockUNet(nn.Module):
       t_width: width of the time embedding, and of the joint embedding of time and latent.
       tanh: output through tanh; else linear.
       coordinates: append each pixel's coordinates to the input, as in `NCSNpp`.
+      latent_map: add a dense layer of the latent to the features at the lowest resolution, a value
+        for every position and channel. Without it the latent is the same at all positions, and a
+        generator that starts from a constant image makes one image per class.
       equalized: equalized learning rate, see `layers.conv`.
       dtype: compute dtype.
     """
@@ -38,6 +42,7 @@ class ResBlockUNet(nn.Module):
     t_width: int
     tanh: bool = True
     coordinates: bool = False
+    latent_map: bool = False
     equalized: bool = False
     dtype: Dtype = jnp.float32
 
@@ -64,6 +69,9 @@ class ResBlockUNet(nn.Module):
         for level in range(len(self.multipliers)):
             h = level_blocks(h, level, "down", downsample=level > 0)
             skips.append(h)
+        if self.latent_map:
+            layer = dense(math.prod(h.shape[1:]), name="latent_map", **kwargs)
+            h = h + layer(z.astype(self.dtype)).reshape(h.shape)
         for level in reversed(range(len(self.multipliers))):
             h = jnp.concatenate([h, skips[level]], axis=-1)
             h = level_blocks(h, level, "up", downsample=False)
