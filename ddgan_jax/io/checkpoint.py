@@ -10,6 +10,7 @@ import contextlib
 import errno
 import functools
 import itertools
+import logging
 import os
 import time
 import types
@@ -75,6 +76,7 @@ def opened(workdir: AnyPath, keep: int = 1, read_only: bool = False) -> Iterator
         check_name("--workdir", workdir)
     options = ocp.CheckpointManagerOptions(
         read_only=read_only,
+        save_interval_steps=0 if read_only else 1,
         create=not read_only,
         cleanup_tmp_directories=not read_only,  # of runs that were killed while saving
     )
@@ -83,7 +85,7 @@ def opened(workdir: AnyPath, keep: int = 1, read_only: bool = False) -> Iterator
         if read_only:  # Orbax reads some files as soon as it is opened
             check_tree(folder, workdir)
         folder = folder.resolve()  # Orbax needs an absolute path
-    with _reported(f"checkpoints cannot be kept in {folder}"):
+    with _reported(f"checkpoints cannot be kept in {folder}"), _without_note():
         manager = Manager(folder, options=options)
     manager.keep = keep
     try:
@@ -314,6 +316,21 @@ def _restore(manager: Manager, step: int, items: Any, purpose: str, verify: bool
 
 def _saving(manager: Manager) -> contextlib.AbstractContextManager[None]:
     return _reported(f"a checkpoint could not be saved in {manager.directory}")
+
+
+@contextlib.contextmanager
+def _without_note() -> Iterator[None]:
+    """Drop Orbax's warning that a folder that is to be read is read only."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Given directory is read only")
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
 
 
 @contextlib.contextmanager

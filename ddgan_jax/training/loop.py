@@ -2,9 +2,8 @@
 
 import contextlib
 import functools
-import os
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,39 +11,29 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import plugins
-from ddgan_jax.config.fields import flatten
-from ddgan_jax.config.stored import read_config, save_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.train_step import Regularize, which_regularize
-from ddgan_jax.core.types import Array, TrainState
-from ddgan_jax.data.pipeline import batches
+from ddgan_jax.core.types import TrainState
 from ddgan_jax.inference.outputs import outputs_of
-from ddgan_jax.inference.same_run import check_content
 from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.io import checkpoint, run_folder
-from ddgan_jax.io.best import best_step, resolve
 from ddgan_jax.io.read_json import read_lines
-from ddgan_jax.io.storage import AnyPath, check_name, is_remote, spooled
-from ddgan_jax.methods import complete_config
-from ddgan_jax.parallel import mesh as meshes
+from ddgan_jax.io.storage import AnyPath, check_name, spooled
 from ddgan_jax.parallel.agreement import check_agreement
-from ddgan_jax.parallel.distributed import (
-    broadcast_from_zero,
-    on_all_processes,
-    on_process_zero,
-)
+from ddgan_jax.parallel.distributed import on_all_processes, on_process_zero
 from ddgan_jax.plotting import curves
 from ddgan_jax.plotting import grids as plots
 from ddgan_jax.spaces import find_space
-from ddgan_jax.training.metrics_log import (
-    LOGS,
-    Clock,
-    MetricsLog,
-    Window,
-    evaluation_line,
-    progress_line,
+from ddgan_jax.training.beginning import (
+    changes_since,
+    first_or_restored,
+    started_with,
+    write_facts,
 )
-from ddgan_jax.training.setup import Run, compiled_steps, describe, first_state, prepare
+from ddgan_jax.training.best import Best
+from ddgan_jax.training.feed import feed_batches
+from ddgan_jax.training.metrics_log import LOGS, Clock, MetricsLog, Window, progress_line
+from ddgan_jax.training.setup import Run, compiled_steps, describe, prepare
 from ddgan_jax.training.stop_signal import Stopped, StopSignal
 
 EARLY = (1, 10)  # steps of this process after which there is a line in any case
@@ -100,12 +89,10 @@ def train(
             if networks := find_space(config).frozen:
                 on_process_zero(lambda: networks.copy_into(config, run.frozen, workdir))
             manager = held.enter_context(checkpoint.opened(workdir, config.train.keep))
-            state, window = _start(run, manager, say)
+            state, window = first_or_restored(run, manager, say)
             # After the restore: a run that cannot be resumed is left unchanged.
             if jax.process_index() == 0:
-                save_config(workdir, config)
-                plugins.save_copies(workdir, config)
-                run_folder.save_info(workdir, info)
+                write_facts(workdir, config, info)
             return _loop(run, evaluate, workdir, state, window, manager, say, keep)
         except OSError as error:  # full disk, lost permission
             raise UserError(
@@ -129,49 +116,6 @@ def _description(run: Run, info: Mapping[str, Any]) -> list[str]:
         f"each device: {batch:,} of a batch, {state:,.1f} MiB of state; python -m ddgan_jax "
         "scaling counts the activations, which come on top",
     ]
-
-
-def started_with(config: ConfigDict, workdir: AnyPath) -> dict[str, str]:
-    """Everything that all processes of a run have to be started with, by name."""
-    values = {f"config.{name}": repr(value) for name, value in flatten(config).items()}
-    full = str(workdir) if is_remote(workdir) else os.path.abspath(workdir)
-    return {"--workdir": full, **values}
-
-
-def changes_since(workdir: AnyPath, config: ConfigDict, run: Run) -> list[str]:
-    """Changes of the config since the run in `workdir` began, as lines.
-
-    A run without a checkpoint has nothing to protect, so its config may change in any way.
-
-    Raises:
-      UserError: a change that is not allowed, so that `workdir` holds another run; or data that
-        have changed.
-    """
-    if (workdir / "config.json").exists():
-        if not run_folder.has_checkpoint(workdir):
-            return []
-        saved = complete_config(read_config(workdir))
-        networks = find_space(config).frozen
-        hashes = networks.hashes(config, workdir, run.mesh) if networks else None
-        return check_content(workdir, saved, config, lambda: run.source, hashes, always=True)
-    folder = workdir / "checkpoints"
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(
-            f"--workdir={workdir} has checkpoints but no config.json, so their run is unknown; "
-            "choose another --workdir"
-        )
-    return []
-
-
-def _start(run: Run, manager: Any, say: Say) -> tuple[TrainState, Window]:
-    """The state of the last checkpoint, or a new one."""
-    roles = tuple(phase.role for phase in run.method.phases)
-    if not manager.all_steps():
-        say("compiling the first weights ...")
-        return first_state(run.create, run.abstract, run.config.seed), Window(roles)
-    state, sums = checkpoint.restore_newest(manager, run.abstract, say)
-    say(f"resumed at step {int(state.step)}")
-    return state, Window(roles, sums)
 
 
 def _loop(
@@ -206,7 +150,7 @@ def _loop(
             folder, send = files.enter_context(spooled(workdir, *LOGS))
             log = MetricsLog(folder, start)
             files.callback(log.close)
-        best = _Best(run.config, log)
+        best = Best(run.config, log)
         manager.best = best.of(manager.all_steps())
         clock = Clock(start, plan.total, batch_size, log.seconds if log else 0.0)
 
@@ -292,35 +236,6 @@ def _loop(
     return 0
 
 
-class _Best:
-    """Which of the saved steps has the best evaluation, the same on all processes.
-
-    Args:
-      config: complete config.
-      log: the log of process 0, None on the others.
-    """
-
-    def __init__(self, config: ConfigDict, log: MetricsLog | None) -> None:
-        self._rule, self._log = config.eval.best, log
-
-    def of(self, steps: Sequence[int]) -> int | None:
-        """The best of the steps; None if none was evaluated (collective)."""
-        steps = sorted(set(steps))
-        lines = read_lines(self._log.evaluations) if self._log else []
-        found = best_step(lines, steps, self._rule)
-        index = broadcast_from_zero(-1 if found is None else steps.index(found))
-        return None if index < 0 else steps[int(index)]
-
-    def line(self, step: int, found: Mapping[str, float], improved: bool) -> str:
-        """The line of an evaluation, with what it means for the best checkpoint."""
-        line = evaluation_line(step, found)
-        if improved:
-            return f"{line}  (best so far, kept)"
-        if self._rule in ("auto", "never") or resolve(self._rule, found):
-            return line
-        return f"{line}  (warning: config.eval.best={self._rule!r} is none of these numbers)"
-
-
 def _compile(step_fn: Any, *inputs: Any) -> Callable[..., Any]:
     compiled: Callable[..., Any] = step_fn.lower(*inputs).compile()
     return compiled
@@ -333,27 +248,6 @@ def _stopped(step: int, start: int) -> str:
     return (
         "stopped while compiling, before there was anything to save; the same command begins again"
     )
-
-
-def feed_batches(run: Run, start: int) -> Generator[dict[str, Array]]:
-    """Yield global batches on the devices from step `start` on, one of them ahead in transfer."""
-    config, mesh = run.config, run.mesh
-    threads = os.cpu_count() or 2  # for decoding on demand
-    local = batches(
-        run.feed,
-        config.train.batch_size,
-        seed=config.seed,
-        start=start,
-        flip=config.data.flip and run.feed is run.source,  # latents include mirrored images
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        prefetch=max(4, threads),
-        threads=threads,
-    )
-    ahead = meshes.shard_batch(next(local), mesh)
-    for batch in local:
-        ready, ahead = ahead, meshes.shard_batch(batch, mesh)
-        yield ready
 
 
 def grid_sampler(run: Run) -> Callable[[TrainState], np.ndarray]:
