@@ -101,6 +101,13 @@ BASE_FIELDS: dict[str, Field] = {
                 help="evaluation whose checkpoint is kept besides the last ones; auto: the lowest "
                 "Fréchet distance of the first feature network",
             ),
+            "eval.patience": integer(
+                0,
+                0,
+                10**6,
+                help="evaluations without a better one, as eval.best says, after which training "
+                "ends; 0: never",
+            ),
             "eval.num_samples": integer(
                 10_000, 16, help="samples for `evaluate`; the published protocol has 50,000"
             ),

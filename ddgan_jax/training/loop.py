@@ -152,6 +152,9 @@ def _loop(
             files.callback(log.close)
         best = Best(run.config, log)
         manager.best = best.of(manager.all_steps())
+        if early := best.ended():
+            say(f"nothing to do: ended at step {start}: {early}")
+            return 0
         clock = Clock(start, plan.total, batch_size, log.seconds if log else 0.0)
 
         def save(state: TrainState) -> None:
@@ -189,7 +192,7 @@ def _loop(
                 window.settle(advice)
                 say(progress_line(step, plan.total, window.means_so_far() | clock.so_far(step)))
             last, stopping = step == plan.total, stop.requested(manager, step)
-            improved = False
+            improved, early = False, ""
             if step % plan.log == 0 or last:
                 window.settle(advice)
                 rate, left = clock.read(step)
@@ -221,12 +224,17 @@ def _loop(
                         curves.draw(folder / "evaluation.png", line, "images")
                     improved = best.of([*manager.all_steps(), step]) == step
                     say(best.line(step, found, improved))
-            if step % plan.checkpoint == 0 or last or stopping or improved:
+                    early = best.ended()
+            if step % plan.checkpoint == 0 or last or stopping or improved or early:
                 window.settle(advice)  # waits for the step, which is part of the training time
                 with clock.pause():
                     save(state)
                     if improved:  # the earlier best is deleted after this save was verified
                         manager.best = step
+            if early and not last:
+                checkpoint.wait(manager)
+                say(f"ended at step {step}: {early}")
+                return 0
             if stopping and not last:
                 checkpoint.wait(manager)
                 say(_stopped(step, start))
