@@ -129,6 +129,7 @@ def read_info(workdir: AnyPath) -> dict[str, Any]:
         "data.examples": COUNT,
         "data.hash": TEXT,
         "autoencoder": TEXT,
+        **{"init_from.folder": TEXT, "init_from.step": COUNT, "init_from.weights": TEXT},
         **{f"converted.{name}": TEXT for name in ("source", "file", "weights", "holds", "bands")},
     }
     try:

@@ -16,17 +16,20 @@ from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.storage import AnyPath, is_remote
 from ddgan_jax.methods import complete_config
 from ddgan_jax.spaces import find_space
+from ddgan_jax.training.init_from import Origin, Weights, begin_with
 from ddgan_jax.training.metrics_log import Window
 from ddgan_jax.training.setup import Run, first_state
 
 Say = Callable[[str], None]
 
 
-def started_with(config: ConfigDict, workdir: AnyPath) -> dict[str, str]:
+def started_with(
+    config: ConfigDict, workdir: AnyPath, origin: Origin | None = None
+) -> dict[str, str]:
     """Everything that all processes of a run have to be started with, by name."""
     values = {f"config.{name}": repr(value) for name, value in flatten(config).items()}
     full = str(workdir) if is_remote(workdir) else os.path.abspath(workdir)
-    return {"--workdir": full, **values}
+    return {"--workdir": full, "--init_from": repr(origin), **values}
 
 
 def changes_since(workdir: AnyPath, config: ConfigDict, run: Run) -> list[str]:
@@ -54,13 +57,16 @@ def changes_since(workdir: AnyPath, config: ConfigDict, run: Run) -> list[str]:
     return []
 
 
-def first_or_restored(run: Run, manager: Any, say: Say) -> tuple[TrainState, Window]:
+def first_or_restored(
+    run: Run, manager: Any, say: Say, weights: Weights | None = None
+) -> tuple[TrainState, Window]:
     """The state of the last checkpoint, or a new one (collective).
 
     Args:
       run: the run.
       manager: see `checkpoint.opened`.
       say: prints a line.
+      weights: the weights of a new state; None: drawn.
 
     Returns:
       The state, and the metrics since the last log line.
@@ -71,7 +77,8 @@ def first_or_restored(run: Run, manager: Any, say: Say) -> tuple[TrainState, Win
     roles = tuple(phase.role for phase in run.method.phases)
     if not manager.all_steps():
         say("compiling the first weights ...")
-        return first_state(run.create, run.abstract, run.config.seed), Window(roles)
+        state = first_state(run.create, run.abstract, run.config.seed)
+        return begin_with(state, weights.params) if weights else state, Window(roles)
     state, sums = checkpoint.restore_newest(manager, run.abstract, say)
     say(f"resumed at step {int(state.step)}")
     return state, Window(roles, sums)

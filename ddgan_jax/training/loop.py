@@ -32,6 +32,7 @@ from ddgan_jax.training.beginning import (
 )
 from ddgan_jax.training.best import Best
 from ddgan_jax.training.feed import feed_batches
+from ddgan_jax.training.init_from import Origin, load_weights, recorded
 from ddgan_jax.training.metrics_log import LOGS, Clock, MetricsLog, Window, progress_line
 from ddgan_jax.training.setup import Run, compiled_steps, describe, prepare
 from ddgan_jax.training.stop_signal import Stopped, StopSignal
@@ -48,6 +49,7 @@ def train(
     say: Say = print,
     devices: Sequence[jax.Device] | None = None,
     make_evaluate: Callable[[Run], Evaluate] | None = None,
+    origin: Origin | None = None,
 ) -> int:
     """Train a run in `workdir`, or resume it.
 
@@ -58,6 +60,7 @@ def train(
       devices: devices to use; all if None.
       make_evaluate: run -> the evaluation that `config.eval.every` asks for, such as
         `evaluation.evaluate.during_training`.
+      origin: where the first weights of a new run come from; None: they are drawn.
 
     Returns:
       The exit status: 0, or 128 + the signal that ended the run (after a checkpoint).
@@ -67,7 +70,7 @@ def train(
     """
     if jax.process_index() != 0:
         say = _silent
-    check_agreement(started_with(config, workdir))
+    check_agreement(started_with(config, workdir, origin))
     on_all_processes(lambda: check_name("--workdir", workdir))
     run = prepare(config, devices, workdir)
     config, evaluate = run.config, None
@@ -76,9 +79,14 @@ def train(
             raise UserError("config.eval.every needs `make_evaluate`; 'never' is needed without it")
         evaluate = on_all_processes(lambda: make_evaluate(run))
     changes = on_all_processes(lambda: changes_since(workdir, config, run))
-    info = describe(run)
+    began = on_all_processes(lambda: recorded(workdir, origin))
+    weights = None
+    if origin and not began:
+        weights = on_all_processes(lambda: load_weights(origin, run))
+        began = weights.record
+    info = describe(run) | ({"init_from": began} if began else {})
     check_agreement({"the hash of the data": info["data"]["hash"]})
-    for line in _description(run, info):
+    for line in [*_description(run, info), *(weights.notes if weights else ())]:
         say(line)
     for change in [*changes, *plugins.changes(workdir, config)]:
         say(f"changed since the run began: {change}")
@@ -89,7 +97,7 @@ def train(
             if networks := find_space(config).frozen:
                 on_process_zero(lambda: networks.copy_into(config, run.frozen, workdir))
             manager = held.enter_context(checkpoint.opened(workdir, config.train.keep))
-            state, window = first_or_restored(run, manager, say)
+            state, window = first_or_restored(run, manager, say, weights)
             # After the restore: a run that cannot be resumed is left unchanged.
             if jax.process_index() == 0:
                 write_facts(workdir, config, info)

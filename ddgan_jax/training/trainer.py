@@ -30,6 +30,7 @@ from ddgan_jax.methods import complete_config
 from ddgan_jax.spaces import find_space
 from ddgan_jax.training.beginning import changes_since, write_facts
 from ddgan_jax.training.feed import feed_batches
+from ddgan_jax.training.init_from import Origin, begin_with, load_weights, parse, recorded
 from ddgan_jax.training.metrics_log import Window
 from ddgan_jax.training.setup import compiled_steps, describe, first_state, prepare
 
@@ -55,10 +56,13 @@ class Trainer:
       workdir: a run folder, where `save` writes. Training goes on from its last checkpoint, if it
         has one.
       seed: instead of `config.seed`.
+      init_from: "FOLDER" or "FOLDER@STEP", another run folder of the same method with the first
+        weights: averaged ones, where it has some (see `python -m ddgan_jax train --help`).
 
     Raises:
       UserError: an invalid config, images that are not allowed or whose range is not known, a
-        `workdir` that holds another run, or a run of several processes.
+        `workdir` that holds another run, an `init_from` without such weights, or a run of several
+        processes.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Trainer:
         value_range: tuple[float, float] | None = None,
         workdir: str | AnyPath | None = None,
         seed: int | None = None,
+        init_from: str | None = None,
     ) -> None:
         if jax.process_count() > 1:
             raise UserError("Trainer is for one process; python -m ddgan_jax train is for several")
@@ -87,7 +92,8 @@ class Trainer:
         self._step_fn = compiled_steps(
             run.method, run.optimizers, run.config, run.mesh, run.abstract
         )
-        self._state, self._window = self._first()
+        self._origin: dict[str, Any] = {}
+        self._state, self._window = self._first(parse(init_from) if init_from else None)
         self._feed: Generator[dict[str, Array]] | None = None
         for note in run.source.notes:
             warnings.warn(note, stacklevel=2)
@@ -104,14 +110,18 @@ class Trainer:
 
         return as_configured(data, load)
 
-    def _first(self) -> tuple[TrainState, Window]:
+    def _first(self, origin: Origin | None) -> tuple[TrainState, Window]:
         """The state of the last checkpoint in the run folder, or a new one."""
-        run, workdir = self._run, self._workdir
+        run, workdir, weights = self._run, self._workdir, None
         if workdir is not None:
             changes_since(workdir, run.config, run)
+            self._origin = recorded(workdir, origin)
+        if origin and not self._origin:
+            weights = load_weights(origin, run)
+            self._origin = weights.record
         if workdir is None or not run_folder.has_checkpoint(workdir):
             state = first_state(run.create, run.abstract, run.config.seed)
-            return state, Window(self._roles)
+            return begin_with(state, weights.params) if weights else state, Window(self._roles)
         with checkpoint.opened(workdir, read_only=True) as manager:
             step = checkpoint.latest_step(manager)
             state, sums = checkpoint.restore_state(manager, step, run.abstract)
@@ -231,7 +241,8 @@ class Trainer:
                     networks.copy_into(config, run.frozen, folder)
                 if self._given:
                     self._save_data(folder, config)
-                write_facts(folder, config, describe(run))
+                origin = {"init_from": self._origin} if self._origin else {}
+                write_facts(folder, config, describe(run) | origin)
                 checkpoint.save(manager, self._state, self._window.sums())
         except OSError as error:
             raise UserError(f"{folder} cannot be written to: {error.strerror or error}") from error
