@@ -18,11 +18,12 @@ from ddgan_jax.core.types import PyTree
 from ddgan_jax.data import data_shape
 from ddgan_jax.inference import network_pickles
 from ddgan_jax.inference.model import load
+from ddgan_jax.inference.resumable import Found, Network, read_resumable
 from ddgan_jax.inference.sampling import ema_shapes
 from ddgan_jax.interop import diffusers, stylegan2, wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.averages import read_published
-from ddgan_jax.interop.ddgan import generator_entries
+from ddgan_jax.interop.ddgan import discriminator_entries, generator_entries
 from ddgan_jax.interop.names import (
     WRAPPER,
     Arrays,
@@ -60,6 +61,8 @@ class Source(NamedTuple):
       names: arrays of the file -> the same arrays by the names that `entries` has.
       settings: (file, config) -> None; raises a UserError if what lies beside the file describes a
         network with other settings.
+      trained: role -> where a file from which the published code resumes has the network and its
+        optimizer.
       tables: whether files are written as `.safetensors`; both forms are read.
       reorder: (parameters, order of bands) -> parameters, between the published order of bands and
         ours, in both directions; None for a network without bands.
@@ -75,6 +78,7 @@ class Source(NamedTuple):
     buffers: bool = False
     names: Callable[[Arrays], Arrays] = plain_names
     settings: Callable[[Path, ConfigDict], None] = lambda file, config: None
+    trained: Mapping[str, Network] = {}
     tables: bool = False
     reorder: Callable[[PyTree, str], PyTree] | None = None
 
@@ -106,9 +110,13 @@ _STYLEGAN2 = {
 }
 
 _RESUME: dict[str, Any] = dict(inside=("netG_dict",), optimizers={"netG_dict": "optimizerG"})
+_BOTH = {
+    "gen": Network("netG_dict", "optimizerG", generator_entries),
+    "disc": Network("netD_dict", "optimizerD", discriminator_entries),
+}
 
 SOURCES: dict[str, Source] = {
-    "ddgan": Source("netG_N.pth", "gen", generator_entries, _DDGAN, **_RESUME),
+    "ddgan": Source("netG_N.pth", "gen", generator_entries, _DDGAN, **_RESUME, trained=_BOTH),
     "wddgan": Source(
         "netG_N.pth",
         "gen",
@@ -117,7 +125,7 @@ SOURCES: dict[str, Source] = {
         **_RESUME,
         reorder=wddgan.reorder_bands,
     ),
-    "lddgan": Source("netG_N.pth", "gen", generator_entries, _LDDGAN, **_RESUME),
+    "lddgan": Source("netG_N.pth", "gen", generator_entries, _LDDGAN, **_RESUME, trained=_BOTH),
     "ldm_autoencoder": Source(  # the file also has the networks of its loss, "loss.*"
         "model.ckpt", "autoencoder", autoencoder_entries, _LDM, ("state_dict",), ("loss.",)
     ),
@@ -264,7 +272,8 @@ def import_checkpoint(
         published.settings(file, config)
         arrays, holds = read_published(file, published.inside, published.optimizers, raw=raw)
         shape = data_shape(config.data)
-    roles = ema_shapes(build_method(config, shape), config)
+    method = build_method(config, shape)
+    roles = ema_shapes(method, config)
     abstract, learned = roles[published.role], {}
     try:
         arrays = dict(published.names(arrays))
@@ -279,6 +288,10 @@ def import_checkpoint(
     if published.reorder:
         params = published.reorder(params, bands)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    resumable = Found({}, {}, [])
+    if published.trained:
+        shapes = jax.eval_shape(method.init, jax.random.key(0))
+        resumable = read_resumable(file, published.trained, shapes)
     with run_folder.emptied_on_failure(workdir):
         run_folder.check_writable("--workdir", workdir)
         if networks:
@@ -296,13 +309,18 @@ def import_checkpoint(
                     "weights": content_hash(arrays),
                     "holds": holds,
                     **({"bands": bands} if bands else {}),
+                    "networks": list(resumable.params),
+                    "optimizers": list(resumable.moments),
                 },
             },
         )
         with checkpoint.opened(workdir) as manager:
-            checkpoint.save_ema(manager, step, {published.role: params, **learned})
+            rest = {"params": resumable.params, "moments": resumable.moments}
+            rest = {name: tree for name, tree in rest.items() if tree}
+            checkpoint.save_ema(manager, step, {published.role: params, **learned}, rest or None)
     order = f"; wavelet bands in the order of {bands}" if bands else ""
-    say(f"{file}: {holds}{order}")
+    for line in [f"{holds}{order}", *resumable.notes]:
+        say(f"{file}: {line}")
     say(f"{count:,} parameters; draw samples: python -m ddgan_jax sample --workdir={workdir}")
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint._src.checkpointers import async_checkpointer
@@ -136,13 +137,22 @@ def _save(manager: Manager, step: int, items: Any) -> None:
     manager.unverified = step
 
 
-def save_ema(manager: Manager, step: int, ema: PyTree) -> None:
-    """Save a checkpoint for sampling only, without train state.
+def save_ema(manager: Manager, step: int, ema: PyTree, rest: PyTree = None) -> None:
+    """Save a checkpoint for sampling only, without a whole train state.
+
+    Args:
+      manager: see `opened`.
+      step: the step.
+      ema: what sampling needs.
+      rest: parts of a train state that are known; None: none.
 
     Raises:
       UserError: saving failed.
     """
-    _save(manager, step, args.Composite(ema=args.StandardSave(ema)))
+    items = {"ema": args.StandardSave(ema)}
+    if rest is not None:
+        items["state"] = args.StandardSave({**rest, "step": np.asarray(step, np.int32)})
+    _save(manager, step, args.Composite(**items))
 
 
 def wait(manager: Manager) -> None:
@@ -265,6 +275,16 @@ def restore_params(manager: Manager, step: int, abstract: PyTree) -> PyTree:
     """
     check_fits("the parameters", abstract)
     return _restore_part(manager, step, {"params": abstract}, "read the raw weights of")["params"]
+
+
+def restore_moments(manager: Manager, step: int, abstract: PyTree) -> PyTree:
+    """Restore Adam's moments of a converted checkpoint, {role: {"count", "mu", "nu"}}.
+
+    Raises:
+      UserError: the checkpoint cannot be read, or has none.
+    """
+    item = {"moments": abstract}
+    return _restore_part(manager, step, item, "read the optimizers of")["moments"]
 
 
 def _restore_part(

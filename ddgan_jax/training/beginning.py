@@ -78,7 +78,7 @@ def first_or_restored(
     if not manager.all_steps():
         say("compiling the first weights ...")
         state = first_state(run.create, run.abstract, run.config.seed)
-        return begin_with(state, weights.params) if weights else state, Window(roles)
+        return begin_with(state, weights) if weights else state, Window(roles)
     state, sums = checkpoint.restore_newest(manager, run.abstract, say)
     say(f"resumed at step {int(state.step)}")
     return state, Window(roles, sums)

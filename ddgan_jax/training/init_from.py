@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import traverse_util
 from ml_collections import ConfigDict
 
@@ -30,6 +31,7 @@ from ddgan_jax.spaces import find_space
 from ddgan_jax.training.setup import Run
 
 WEIGHTS = ("ema", "raw")
+Roles = tuple[str, ...]
 _SPEC = re.compile(r"(.+?)(?:@(\d{1,12}|best))?", re.DOTALL)
 _NOT_OF_THE_MODEL = ("data.", "seed", "train.")  # differences that a new run is expected to have
 
@@ -58,11 +60,14 @@ class Weights(NamedTuple):
     Attributes:
       params: parameters by role, with the shardings of the run. Roles that the origin does not have
         begin with new weights.
+      moments: {"count", "mu", "nu"} of Adam by role, for raw weights of published files that have
+        them; other optimizers are new.
       record: for info.json: folder, step, weights, roles and hash.
       notes: what the user should know, one line each.
     """
 
     params: Params
+    moments: Params
     record: dict[str, Any]
     notes: list[str]
 
@@ -152,22 +157,37 @@ def _load(origin: Origin, run: Run) -> Weights:
         if wanted == BEST:
             wanted = best_in(folder, manager.all_steps(), theirs.eval.best)
         step = checkpoint.latest_step(manager, wanted)
-        whole = (folder / "checkpoints" / str(step) / "state").exists()
-        if origin.weights == "raw" and not whole:
+        raw, with_moments = _held(folder, step, tuple(shapes))
+        if origin.weights == "raw" and not set(method.ema_roles) <= set(raw):
             raise UserError("it has averaged weights only; --init_weights=ema is needed")
         averaged = method.ema_roles if origin.weights == "ema" else ()
-        roles = [role for role in run.abstract.params if role in shapes]
-        roles = [role for role in roles if whole or role in averaged]
+        roles = [role for role in run.abstract.params if role in averaged or role in raw]
         if wrong := mismatches(shapes, run.abstract.params, roles):
             raise UserError(f"{len(wrong)} arrays differ: {'; '.join(wrong)}")
         params = _restore(manager, step, run, method, local, roles, averaged)
+        adams = [role for role in roles if role in with_moments and role not in averaged]
+        moments = _restore_moments(manager, step, run, adams) if adams else {}
     flat = traverse_util.flatten_dict(params, sep="/")
     digest = content_hash({name: _on_host(leaf) for name, leaf in flat.items()})
     record = {"folder": _full(folder), "step": step, "weights": origin.weights}
     notes = [f"first weights: {_kind(r, averaged)} of {r}, {folder}@{step}" for r in roles]
+    notes += [f"optimizer of {r}: {int(moments[r]['count']):,} steps of Adam" for r in adams]
     notes += [f"first weights: new ones of {r}" for r in run.abstract.params if r not in roles]
     notes += [f"other than in {folder}: {line}" for line in differences(theirs, run.config)]
-    return Weights(params, {**record, "roles": roles, "hash": digest}, notes)
+    return Weights(params, moments, {**record, "roles": roles, "hash": digest}, notes)
+
+
+def _held(folder: AnyPath, step: int, roles: tuple[str, ...]) -> tuple[Roles, Roles]:
+    """The roles that a checkpoint has raw weights of, and those with Adam's moments to begin with.
+
+    A run that was trained here has all weights, and begins a new run without its moments.
+    """
+    if not (folder / "checkpoints" / str(step) / "state").exists():
+        return (), ()
+    converted = run_folder.read_info(folder).get("converted")
+    if converted is None:
+        return roles, ()
+    return tuple(converted.get("networks", ())), tuple(converted.get("optimizers", ()))
 
 
 def _kind(role: str, averaged: tuple[str, ...]) -> str:
@@ -192,6 +212,17 @@ def _restore(
         found = {role: ema[role] for role in averaged}
     if rest := [role for role in roles if role not in averaged]:
         found |= checkpoint.restore_params(manager, step, {role: needed[role] for role in rest})
+    return found
+
+
+def _restore_moments(
+    manager: checkpoint.Manager, step: int, run: Run, roles: list[str]
+) -> dict[str, PyTree]:
+    """Adam's moments of `roles`, with the shardings of the parameters."""
+    count = jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated(run.mesh))
+    needed = {role: run.abstract.params[role] for role in roles}
+    item = {role: {"count": count, "mu": tree, "nu": tree} for role, tree in needed.items()}
+    found: dict[str, PyTree] = checkpoint.restore_moments(manager, step, item)
     return found
 
 
@@ -225,11 +256,28 @@ def differences(theirs: ConfigDict, ours: ConfigDict) -> list[str]:
     ]
 
 
-def begin_with(state: TrainState, weights: Mapping[str, PyTree]) -> TrainState:
+def begin_with(state: TrainState, weights: Weights) -> TrainState:
     """A first state with other weights, from which the moving averages start too."""
-    copies = {role: jax.tree.map(jnp.copy, tree) for role, tree in weights.items()}
+    copies = {role: jax.tree.map(jnp.copy, tree) for role, tree in weights.params.items()}
     ema = {role: copies.get(role, tree) for role, tree in state.ema.items()}
-    return state._replace(params={**state.params, **weights}, ema=ema)
+    opt_state = dict(state.opt_state)
+    for role, moments in weights.moments.items():
+        opt_state[role] = _with_moments(opt_state[role], moments)
+    params = {**state.params, **weights.params}
+    return state._replace(params=params, ema=ema, opt_state=opt_state)
+
+
+def _with_moments(opt_state: PyTree, moments: Mapping[str, Any]) -> PyTree:
+    """The state of an optimizer with other moments of Adam; the learning rate begins anew."""
+
+    def is_adam(node: object) -> bool:
+        return isinstance(node, optax.ScaleByAdamState)
+
+    return jax.tree.map(
+        lambda node: node._replace(**moments) if is_adam(node) else node,
+        opt_state,
+        is_leaf=is_adam,
+    )
 
 
 def _on_host(leaf: jax.Array) -> np.ndarray:

@@ -11,7 +11,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import plugins
+from ddgan_jax.config.fields import flatten
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.optimizers import learning_rates
 from ddgan_jax.core.train_step import Regularize, which_regularize
 from ddgan_jax.core.types import TrainState
 from ddgan_jax.inference.outputs import outputs_of
@@ -35,6 +37,7 @@ from ddgan_jax.training.feed import feed_batches
 from ddgan_jax.training.init_from import Origin, load_weights, recorded
 from ddgan_jax.training.metrics_log import LOGS, Clock, MetricsLog, Window, progress_line
 from ddgan_jax.training.setup import Run, compiled_steps, describe, prepare
+from ddgan_jax.training.sinks import IDENTIFIER, check_sinks
 from ddgan_jax.training.stop_signal import Stopped, StopSignal
 
 EARLY = (1, 10)  # steps of this process after which there is a line in any case
@@ -74,6 +77,7 @@ def train(
     on_all_processes(lambda: check_name("--workdir", workdir))
     run = prepare(config, devices, workdir)
     config, evaluate = run.config, None
+    on_all_processes(lambda: check_sinks(config.train.sinks))
     if run.plan.eval:
         if make_evaluate is None:
             raise UserError("config.eval.every needs `make_evaluate`; 'never' is needed without it")
@@ -147,6 +151,15 @@ def _loop(
     feed, drawn = feed_batches(run, start), False
     compiled: dict[Regularize, Callable[..., Any]] = {}
 
+    roles = dict.fromkeys(phase.role for phase in run.method.phases)
+    rates = functools.partial(
+        learning_rates,
+        run.config.optim,
+        tuple(roles),
+        total_steps=plan.total,
+        steps_per_epoch=plan.epoch,
+    )
+
     def advice() -> str:
         saved = max(manager.all_steps(), default=None)
         kept = "no checkpoint yet" if saved is None else f"checkpoint {saved} is kept"
@@ -155,8 +168,9 @@ def _loop(
     with StopSignal() as stop, contextlib.closing(feed), contextlib.ExitStack() as files:
         log = send = None
         if jax.process_index() == 0:
-            folder, send = files.enter_context(spooled(workdir, *LOGS))
-            log = MetricsLog(folder, start)
+            folder, send = files.enter_context(spooled(workdir, *LOGS, IDENTIFIER))
+            sinks, name = run.config.train.sinks, workdir.name
+            log = MetricsLog(folder, start, sinks, name, flatten(run.config))
             files.callback(log.close)
         best = Best(run.config, log)
         manager.best = best.of(manager.all_steps())
@@ -208,7 +222,7 @@ def _loop(
                 scalars = window.means() | speed | {"images": step * batch_size}
                 say(progress_line(step, plan.total, scalars | {"seconds_left": left}))
                 if log:
-                    log.write(step, scalars)
+                    log.write(step, scalars, rates(step))
             if step % plan.sample == 0 or last:  # before the checkpoint, so that none is skipped
                 window.settle(advice)  # waits for the step, which is part of the training time
                 with clock.pause():

@@ -4,6 +4,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from ddgan_jax.config import plugins as plugin_code
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.train_step import which_regularize
 from ddgan_jax.core.types import Array, TrainState
@@ -58,6 +60,8 @@ class Trainer:
       seed: instead of `config.seed`.
       init_from: "FOLDER" or "FOLDER@STEP", another run folder of the same method with the first
         weights: averaged ones, where it has some (see `python -m ddgan_jax train --help`).
+      plugins: folder of the user's own modules that the config names as "module:attribute". What is
+        imported already, or defined in a notebook ("__main__:attribute"), needs none.
 
     Raises:
       UserError: an invalid config, images that are not allowed or whose range is not known, a
@@ -75,11 +79,14 @@ class Trainer:
         workdir: str | AnyPath | None = None,
         seed: int | None = None,
         init_from: str | None = None,
+        plugins: str | Path | None = None,
     ) -> None:
         if jax.process_count() > 1:
             raise UserError("Trainer is for one process; python -m ddgan_jax train is for several")
         if images is None and not (labels is None and value_range is None):
             raise UserError("labels or value_range are given without images, which are needed too")
+        if plugins is not None:
+            plugin_code.allow(plugins)
         config = complete_config(config)
         self._given = None if images is None else from_arrays(images, labels, value_range)
         if self._given:
@@ -121,7 +128,7 @@ class Trainer:
             self._origin = weights.record
         if workdir is None or not run_folder.has_checkpoint(workdir):
             state = first_state(run.create, run.abstract, run.config.seed)
-            return begin_with(state, weights.params) if weights else state, Window(self._roles)
+            return begin_with(state, weights) if weights else state, Window(self._roles)
         with checkpoint.opened(workdir, read_only=True) as manager:
             step = checkpoint.latest_step(manager)
             state, sums = checkpoint.restore_state(manager, step, run.abstract)
