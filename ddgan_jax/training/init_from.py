@@ -113,7 +113,8 @@ def recorded(workdir: AnyPath, origin: Origin | None) -> dict[str, Any]:
         return found
     same = found.get("folder") == _full(origin.folder) and found.get("weights") == origin.weights
     if not same or (isinstance(origin.step, int) and origin.step != found.get("step")):
-        began = f"{found['weights']} weights of {found['folder']}@{found['step']}" if found else ""
+        kind, folder, step = (found.get(name) for name in ("weights", "folder", "step"))
+        began = f"{kind} weights of {folder}@{step}" if found else ""
         raise UserError(
             f"--workdir={workdir} holds a run from {began or 'new weights'}, --init_from={origin} "
             "asks for another; choose another --workdir, or leave out --init_from to resume"
@@ -161,7 +162,8 @@ def _load(origin: Origin, run: Run) -> Weights:
         if origin.weights == "raw" and not set(method.ema_roles) <= set(raw):
             raise UserError("it has averaged weights only; --init_weights=ema is needed")
         averaged = method.ema_roles if origin.weights == "ema" else ()
-        roles = [role for role in run.abstract.params if role in averaged or role in raw]
+        roles = [role for role in run.abstract.params if role in (*averaged, *raw)]
+        roles = [role for role in roles if role in shapes]
         if wrong := mismatches(shapes, run.abstract.params, roles):
             raise UserError(f"{len(wrong)} arrays differ: {'; '.join(wrong)}")
         params = _restore(manager, step, run, method, local, roles, averaged)
