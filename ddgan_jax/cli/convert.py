@@ -4,8 +4,10 @@ A checkpoint of DDGAN's authors becomes a run folder (PyTorch is not needed, and
 file is executed):
   python -m ddgan_jax convert --source=ddgan --checkpoint=netG_1200.pth \
       --config=configs/ddgan_cifar10.py --workdir=runs/official
-The config has to describe the same network, with changes if need be:
-  ... --config.gen.multipliers=1,2,4 --config.data.image_size=64
+The file says width, multipliers, blocks, attention and latent of its network, not the size of its
+images and the number of steps: both are taken from a config with the same network, and have to be
+given with any other:
+  ... --config.data.image_size=64 --config.diffusion.num_steps=4
 A latent DDGAN needs its autoencoder first, and the number by which its latents were divided. Use
 the variant `released` of the configs: it has this number (105 for CIFAR-10, 6 and 60 for the
 others) and the tanh at the end of CIFAR-10's autoencoder, which has no parameters, so that its lack
@@ -121,5 +123,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError("--step=best goes with --export; the number of a step is needed here")
         file = local_path(args.checkpoint)
         step = max(args.step, 0)
-        import_checkpoint(args.source, file, config, workdir, step, args.raw, args.bands)
+        import_checkpoint(
+            args.source, file, config, workdir, step, args.raw, args.bands, args.overrides.keys()
+        )
     return 0

@@ -4,7 +4,7 @@
 that pairs names of PyTorch arrays with our parameters (`interop.names`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +17,14 @@ from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.core.types import PyTree
 from ddgan_jax.data import data_shape
 from ddgan_jax.inference import network_pickles
+from ddgan_jax.inference.described import as_described
 from ddgan_jax.inference.model import load
 from ddgan_jax.inference.sampling import ema_shapes
 from ddgan_jax.interop import diffusers, stylegan2, wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.averages import read_published
 from ddgan_jax.interop.ddgan import generator_entries
+from ddgan_jax.interop.ddgan_shapes import describe_generator
 from ddgan_jax.interop.names import (
     WRAPPER,
     Arrays,
@@ -40,7 +42,7 @@ from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.best import Step
 from ddgan_jax.io.storage import AnyPath
 from ddgan_jax.methods import build_method, complete_config, validate
-from ddgan_jax.spaces import find_space
+from ddgan_jax.spaces import build_space, find_space
 
 Say = Callable[[str], None]
 
@@ -63,6 +65,8 @@ class Source(NamedTuple):
       tables: whether files are written as `.safetensors`; both forms are read.
       reorder: (parameters, order of bands) -> parameters, between the published order of bands and
         ours, in both directions; None for a network without bands.
+      describe: (arrays, height of the network's input) -> fields of the config that the arrays
+        tell; raises a UserError if they are those of another network.
     """
 
     file: str
@@ -77,6 +81,7 @@ class Source(NamedTuple):
     settings: Callable[[Path, ConfigDict], None] = lambda file, config: None
     tables: bool = False
     reorder: Callable[[PyTree, str], PyTree] | None = None
+    describe: Callable[[Arrays, int], dict[str, Any]] = lambda arrays, height: {}
 
 
 # Values of fields that a config does not have.
@@ -105,7 +110,9 @@ _STYLEGAN2 = {
     "space.kind": ("pixels",),
 }
 
-_RESUME: dict[str, Any] = dict(inside=("netG_dict",), optimizers={"netG_dict": "optimizerG"})
+_RESUME: dict[str, Any] = dict(
+    inside=("netG_dict",), optimizers={"netG_dict": "optimizerG"}, describe=describe_generator
+)
 
 SOURCES: dict[str, Source] = {
     "ddgan": Source("netG_N.pth", "gen", generator_entries, _DDGAN, **_RESUME),
@@ -226,6 +233,7 @@ def import_checkpoint(
     step: int = 0,
     raw: bool = False,
     bands: str = "",
+    given: Collection[str] = (),
     say: Say = print,
 ) -> None:
     """Write a run folder that can be sampled from and evaluated, but not trained further.
@@ -233,12 +241,14 @@ def import_checkpoint(
     Args:
       source: a key of `SOURCES`.
       file: the PyTorch file. It is read without PyTorch, and nothing in it is executed.
-      config: config that describes the same network. None for a network pickle of StyleGAN2, which
-        describes it; of a given config, data and evaluation are used then.
+      config: config of the checkpoint. Where the file describes its network, see `as_described`.
+        None for a network pickle of StyleGAN2; of a given config, data and evaluation are used
+        then.
       workdir: the run folder to create.
       step: step to store the checkpoint under; the file does not have its own.
       raw: import the weights that the optimizer updates, where the file has averages beside them.
       bands: see `bands_of`.
+      given: fields of the config that were given on the command line.
       say: prints a line.
 
     Raises:
@@ -264,11 +274,17 @@ def import_checkpoint(
         published.settings(file, config)
         arrays, holds = read_published(file, published.inside, published.optimizers, raw=raw)
         shape = data_shape(config.data)
-    roles = ema_shapes(build_method(config, shape), config)
-    abstract, learned = roles[published.role], {}
     try:
         arrays = dict(published.names(arrays))
         arrays = {k: v for k, v in arrays.items() if not k.startswith(published.without)}
+        found = published.describe(arrays, build_space(config, shape).shape[0])
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    config, described = as_described(file, config, found, given)
+    check_network(source, validate(config))
+    roles = ema_shapes(build_method(config, shape), config)
+    abstract, learned = roles[published.role], {}
+    try:
         own = arrays
         if published.buffers:
             own, learned["styles"] = stylegan2.without_buffers(arrays)
@@ -303,6 +319,8 @@ def import_checkpoint(
             checkpoint.save_ema(manager, step, {published.role: params, **learned})
     order = f"; wavelet bands in the order of {bands}" if bands else ""
     say(f"{file}: {holds}{order}")
+    if described:
+        say(described)
     say(f"{count:,} parameters; draw samples: python -m ddgan_jax sample --workdir={workdir}")
 
 
