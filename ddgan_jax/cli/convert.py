@@ -4,8 +4,10 @@ A checkpoint of DDGAN's authors becomes a run folder (PyTorch is not needed, and
 file is executed):
   python -m ddgan_jax convert --source=ddgan --checkpoint=netG_1200.pth \
       --config=configs/ddgan_cifar10.py --workdir=runs/official
-The config has to describe the same network, with changes if need be:
-  ... --config.gen.multipliers=1,2,4 --config.data.image_size=64
+The file says width, multipliers, blocks, attention and latent of its network, not the size of its
+images and the number of steps: both are taken from a config with the same network, and have to be
+given with any other:
+  ... --config.data.image_size=64 --config.diffusion.num_steps=4
 A latent DDGAN needs its autoencoder first, and the number by which its latents were divided. Use
 the variant `released` of the configs: it has this number (105 for CIFAR-10, 6 and 60 for the
 others) and the tanh at the end of CIFAR-10's autoencoder, which has no parameters, so that its lack
@@ -32,7 +34,9 @@ are those that torch.load(FILE, weights_only=True) gives to load_state_dict:
 The published netG_N.pth hold the moving average. A content.pth, from which the published code
 resumes, can be read too: its moving averages lie in the state of its optimizer, and are used
 unless --raw asks for the weights that the optimizer updates. The run folder's info.json says what
-was read.
+was read. Of a content.pth of DDGAN or LDDGAN the run folder also keeps both networks as the
+optimizers left them, and Adam's moments: train --init_from=FOLDER --init_weights=raw begins with
+them.
 
 WDDGAN's checkpoints for CIFAR-10, STL-10 and LSUN were trained with --use_pytorch_wavelet, whose
 bands have another order than those of the others. --bands names the order of a checkpoint; the
@@ -121,5 +125,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError("--step=best goes with --export; the number of a step is needed here")
         file = local_path(args.checkpoint)
         step = max(args.step, 0)
-        import_checkpoint(args.source, file, config, workdir, step, args.raw, args.bands)
+        import_checkpoint(
+            args.source, file, config, workdir, step, args.raw, args.bands, args.overrides.keys()
+        )
     return 0

@@ -4,7 +4,7 @@
 that pairs names of PyTorch arrays with our parameters (`interop.names`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,13 +17,15 @@ from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.core.types import PyTree
 from ddgan_jax.data import data_shape
 from ddgan_jax.inference import network_pickles
+from ddgan_jax.inference.described import as_described
 from ddgan_jax.inference.model import load
-from ddgan_jax.inference.resumable import Found, Network, read_resumable
+from ddgan_jax.inference.resumable import Network, read_resumable
 from ddgan_jax.inference.sampling import ema_shapes
 from ddgan_jax.interop import diffusers, stylegan2, wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.averages import read_published
 from ddgan_jax.interop.ddgan import discriminator_entries, generator_entries
+from ddgan_jax.interop.ddgan_shapes import describe_generator
 from ddgan_jax.interop.names import (
     WRAPPER,
     Arrays,
@@ -41,7 +43,7 @@ from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.best import Step
 from ddgan_jax.io.storage import AnyPath
 from ddgan_jax.methods import build_method, complete_config, validate
-from ddgan_jax.spaces import find_space
+from ddgan_jax.spaces import build_space, find_space
 
 Say = Callable[[str], None]
 
@@ -66,6 +68,8 @@ class Source(NamedTuple):
       tables: whether files are written as `.safetensors`; both forms are read.
       reorder: (parameters, order of bands) -> parameters, between the published order of bands and
         ours, in both directions; None for a network without bands.
+      describe: (arrays, height of the network's input) -> fields of the config that the arrays
+        tell; raises a UserError if they are those of another network.
     """
 
     file: str
@@ -81,6 +85,7 @@ class Source(NamedTuple):
     trained: Mapping[str, Network] = {}
     tables: bool = False
     reorder: Callable[[PyTree, str], PyTree] | None = None
+    describe: Callable[[Arrays, int], dict[str, Any]] = lambda arrays, height: {}
 
 
 # Values of fields that a config does not have.
@@ -109,7 +114,9 @@ _STYLEGAN2 = {
     "space.kind": ("pixels",),
 }
 
-_RESUME: dict[str, Any] = dict(inside=("netG_dict",), optimizers={"netG_dict": "optimizerG"})
+_RESUME: dict[str, Any] = dict(
+    inside=("netG_dict",), optimizers={"netG_dict": "optimizerG"}, describe=describe_generator
+)
 _BOTH = {
     "gen": Network("netG_dict", "optimizerG", generator_entries),
     "disc": Network("netD_dict", "optimizerD", discriminator_entries),
@@ -234,6 +241,7 @@ def import_checkpoint(
     step: int = 0,
     raw: bool = False,
     bands: str = "",
+    given: Collection[str] = (),
     say: Say = print,
 ) -> None:
     """Write a run folder that can be sampled from and evaluated, but not trained further.
@@ -241,12 +249,14 @@ def import_checkpoint(
     Args:
       source: a key of `SOURCES`.
       file: the PyTorch file. It is read without PyTorch, and nothing in it is executed.
-      config: config that describes the same network. None for a network pickle of StyleGAN2, which
-        describes it; of a given config, data and evaluation are used then.
+      config: config of the checkpoint. Where the file describes its network, see `as_described`.
+        None for a network pickle of StyleGAN2; of a given config, data and evaluation are used
+        then.
       workdir: the run folder to create.
       step: step to store the checkpoint under; the file does not have its own.
       raw: import the weights that the optimizer updates, where the file has averages beside them.
       bands: see `bands_of`.
+      given: fields of the config that were given on the command line.
       say: prints a line.
 
     Raises:
@@ -272,12 +282,18 @@ def import_checkpoint(
         published.settings(file, config)
         arrays, holds = read_published(file, published.inside, published.optimizers, raw=raw)
         shape = data_shape(config.data)
+    try:
+        arrays = dict(published.names(arrays))
+        arrays = {k: v for k, v in arrays.items() if not k.startswith(published.without)}
+        found = published.describe(arrays, build_space(config, shape).shape[0])
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    config, described = as_described(file, config, found, given)
+    check_network(source, validate(config))
     method = build_method(config, shape)
     roles = ema_shapes(method, config)
     abstract, learned = roles[published.role], {}
     try:
-        arrays = dict(published.names(arrays))
-        arrays = {k: v for k, v in arrays.items() if not k.startswith(published.without)}
         own = arrays
         if published.buffers:
             own, learned["styles"] = stylegan2.without_buffers(arrays)
@@ -288,10 +304,7 @@ def import_checkpoint(
     if published.reorder:
         params = published.reorder(params, bands)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    resumable = Found({}, {}, [])
-    if published.trained:
-        shapes = jax.eval_shape(method.init, jax.random.key(0))
-        resumable = read_resumable(file, published.trained, shapes)
+    resumable = read_resumable(file, published.trained, method)
     with run_folder.emptied_on_failure(workdir):
         run_folder.check_writable("--workdir", workdir)
         if networks:
@@ -309,18 +322,18 @@ def import_checkpoint(
                     "weights": content_hash(arrays),
                     "holds": holds,
                     **({"bands": bands} if bands else {}),
-                    "networks": list(resumable.params),
-                    "optimizers": list(resumable.moments),
+                    **resumable.facts(),
                 },
             },
         )
         with checkpoint.opened(workdir) as manager:
-            rest = {"params": resumable.params, "moments": resumable.moments}
-            rest = {name: tree for name, tree in rest.items() if tree}
-            checkpoint.save_ema(manager, step, {published.role: params, **learned}, rest or None)
+            ema = {published.role: params, **learned}
+            checkpoint.save_ema(manager, step, ema, resumable.state())
     order = f"; wavelet bands in the order of {bands}" if bands else ""
     for line in [f"{holds}{order}", *resumable.notes]:
         say(f"{file}: {line}")
+    if described:
+        say(described)
     say(f"{count:,} parameters; draw samples: python -m ddgan_jax sample --workdir={workdir}")
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from ddgan_jax.core.errors import UserError, described
-from ddgan_jax.core.types import Params, PyTree
+from ddgan_jax.core.types import Method, PyTree
 from ddgan_jax.interop.names import Entry, Tree, to_params
 from ddgan_jax.interop.resumable import read_trained
 
@@ -38,15 +39,25 @@ class Found(NamedTuple):
     moments: dict[str, Any]
     notes: list[str]
 
+    def facts(self) -> dict[str, Any]:
+        """What info.json says of it."""
+        return {"networks": list(self.params), "optimizers": list(self.moments)}
 
-def read_resumable(file: Path, networks: Mapping[str, Network], shapes: Params) -> Found:
+    def state(self) -> dict[str, Any] | None:
+        """The part of a train state that a checkpoint keeps; None if there is none."""
+        parts = {"params": self.params, "moments": self.moments}
+        return {name: tree for name, tree in parts.items() if tree} or None
+
+
+def read_resumable(file: Path, networks: Mapping[str, Network], method: Method) -> Found:
     """Read the networks of a file and their optimizers, as far as they fit the config.
 
     Args:
       file: the published file.
       networks: by role.
-      shapes: parameters of every role, or their shapes.
+      method: the method of the config.
     """
+    shapes = jax.eval_shape(method.init, jax.random.key(0)) if networks else {}
     params, moments, notes = {}, {}, []
     for role, network in networks.items():
         try:

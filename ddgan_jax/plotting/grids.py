@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from skimage.util import montage
 
 from ddgan_jax.core.images import to_uint8
 from ddgan_jax.io.run_folder import atomically
@@ -32,11 +33,13 @@ def image_grid(images: np.ndarray, columns: int = 0, min_side: int = 64) -> np.n
     pixels = images if images.dtype == np.uint8 else to_uint8(images)
     pixels = np.broadcast_to(pixels, (count, height, width, 3 if channels == 1 else channels))
     pixels = pixels.repeat(scale, axis=1).repeat(scale, axis=2)
-    tile_h, tile_w = height * scale + gap, width * scale + gap
-    grid = np.full((rows * tile_h + gap, columns * tile_w + gap, 3), BORDER, np.uint8)
-    for i, tile in enumerate(pixels):
-        top, left = gap + i // columns * tile_h, gap + i % columns * tile_w
-        grid[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    grid: np.ndarray = montage(
+        pixels,
+        fill=[BORDER] * pixels.shape[3],
+        padding_width=gap,
+        grid_shape=(rows, columns),
+        channel_axis=3,
+    )
     return grid
 
 

@@ -21,17 +21,29 @@ def test_links_and_configs_exist():
         assert (ROOT / folder / "config.json").exists(), folder
 
 
+def test_the_site_has_every_page():
+    pages = re.findall(r"^ +- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    docs = ROOT / "docs"
+    assert sorted(pages) == sorted(str(page.relative_to(docs)) for page in docs.glob("**/*.md"))
+
+
 PLACEHOLDER = re.compile(r"\b(?:TODO|TBD|[A-Z]+_HERE|TOY\w*|[A-Z]+_CHOICE|QUICKSTART\w*)\b")
 OUTSIDE = re.compile(r"/(work|root|home|tmp)/")
 
 
 def test_no_placeholder_is_left():
-    for path in [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("configs/*.py")]:
+    for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("configs/*.py")]:
         assert not PLACEHOLDER.findall(path.read_text()), path
 
 
 def test_no_path_of_some_machine():
-    for pattern in ("ddgan_jax/**/*.py", "configs/*.py", "docs/*.md", "tests/**/*.py", "launch/*"):
+    for pattern in (
+        "ddgan_jax/**/*.py",
+        "configs/*.py",
+        "docs/**/*.md",
+        "tests/**/*.py",
+        "launch/*",
+    ):
         for path in ROOT.glob(pattern):
             if path.name != Path(__file__).name:
                 assert not OUTSIDE.search(path.read_text()), path

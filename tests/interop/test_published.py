@@ -9,15 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs as runs
+from flax import traverse_util
 from torch_writer import write_torch
 
 import ddgan_jax
 from ddgan_jax.cli import main
+from ddgan_jax.config import flatten
 from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.inference.published import SOURCES, check_network, source_of
 from ddgan_jax.interop.averages import read_published
-from ddgan_jax.interop.names import to_arrays
+from ddgan_jax.interop.names import LAYOUTS, to_arrays
 from ddgan_jax.interop.torch_file import read_torch
 from ddgan_jax.networks import GENERATORS, build_network
 
@@ -175,6 +177,57 @@ def test_compiled_networks_and_double_precision_are_read(folder, arrays, tmp_pat
         np.testing.assert_array_equal(ours, expected, strict=True)
 
 
+def test_the_network_is_that_of_the_file(folder, arrays, tmp_path, capsys):
+    """With a config of another checkpoint, where the file cannot say the rest."""
+    start = ("--source=ddgan", f"--config={CONFIG}", f"--checkpoint={folder.parent}/netG_1200.pth")
+    rest = ("--config.data.image_size=16", "--config.diffusion.num_steps=2")
+    assert convert(*start, *rest, f"--workdir={tmp_path / 'run'}") == 0
+    assert "gen.multipliers=1,2 (config: 1,2,2,2)" in capsys.readouterr().out
+    ours, expected = ddgan_jax.load(tmp_path / "run"), ddgan_jax.load(folder)
+    assert ours.config.gen == expected.config.gen and ours.config.latent_size == 4
+    assert ours.config.diffusion.num_steps == 2
+    jax.tree.map(np.testing.assert_array_equal, ours.params, expected.params)
+
+
+def test_what_the_file_does_not_say_is_said(arrays, tmp_path, capsys):
+    write_torch(tmp_path / "a.pth", arrays, stream=False)
+    imported(tmp_path / "a.pth", tmp_path / "run")
+    said = "the file does not say data.image_size=16 and diffusion.num_steps=4: as in the config"
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("ddgan_celebahq256", "ddgan"),
+        ("ddgan_cifar10", "ddgan"),
+        ("wddgan_celebahq256", "wddgan"),
+        ("wddgan_cifar10", "wddgan"),
+    ],
+)
+def test_published_networks_are_described_by_their_arrays(name, source):
+    config = load_config_file(f"{runs.ROOT}/configs/{name}.py")
+    size = config.data.image_size // (2 if source == "wddgan" else 1)
+    shape = (size, size, 12 if source == "wddgan" else 3)
+    generator = build_network(config, "gen", GENERATORS, shape)
+    inputs = (jnp.zeros((1, *shape)), jnp.zeros(1, jnp.int32), jnp.zeros((1, config.latent_size)))
+    tree = jax.eval_shape(generator.init, jax.random.key(0), *inputs)["params"]
+    tree = jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), tree)
+    published = SOURCES[source]
+    arrays = {
+        entry.name: LAYOUTS[entry.layout].theirs(traverse_util.flatten_dict(tree)[entry.path])
+        for entry in published.entries(tree)
+    }
+    flat = flatten(config)
+    found = published.describe(arrays, size)
+    assert found == {field: flat[field] for field in found} and len(found) == 8
+
+
+def test_an_array_of_another_network_is_not_described():
+    with pytest.raises(UserError, match="no arrays of a DDGAN generator"):
+        SOURCES["ddgan"].describe({"all_modules.0.weight": np.zeros((2, 2))}, 8)
+
+
 @pytest.mark.slow
 def test_import_of_export_is_the_same_run(folder, arrays, tmp_path, capsys):
     file = tmp_path / "made" / "netG.pth"
@@ -204,11 +257,20 @@ MISTAKES = {
     "no PyTorch file": ([*IMPORT, "--checkpoint=text"], ["text: not a PyTorch file"]),
     "another width": (
         [*IMPORT, *flags(SMALL), "--config.gen.width=16"],
-        ["a.pth: array 'all_modules.0.weight' is float32 (32, 8), float32 (64, 16) is needed"],
+        ["a.pth has gen.width=8 (config: 16); --config.gen.width contradicts it"],
     ),
     "more attention": (
         [*IMPORT, *flags(SMALL), "--config.gen.attention=16"],
-        ["a.pth: array 'all_modules.4.GroupNorm_0.weight' (8,) is missing"],
+        ["a.pth has gen.attention=8 (config: 16); --config.gen.attention contradicts it"],
+    ),
+    "config of another checkpoint": (
+        [*IMPORT, "--config.diffusion.num_steps=4"],
+        [
+            "latent_size=4 (config: 100), gen.width=8 (config: 128)",
+            "gen.multipliers=1,2 (config: 1,2,2,2), gen.blocks=1 (config: 2)",
+            "gen.z_width=8 (config: 256), gen.z_layers=1 (config: 4)",
+            "does not say --config.data.image_size=N, which is needed",
+        ],
     ),
     "unknown source": ([*IMPORT, "--source=ddgam"], ["'ddgam'", "ddgan, wddgan", "'ddgan'?"]),
     "config of another method": (
