@@ -53,9 +53,11 @@ class Model(NamedTuple):
 
     def __repr__(self) -> str:
         count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        kind, colon, argument = self.config.data.name.partition(":")
+        data = kind + colon + argument.rpartition("/")[2]
         return (
-            f"<Model {self.config.method} on {self.config.data.name}, step {self.step}, examples "
-            f"{self.shape}, {count:,} parameters>"
+            f"<Model {self.config.method} on {data}, step {self.step}, examples {self.shape}, "
+            f"{count:,} parameters>"
         )
 
     def sample(

@@ -19,10 +19,13 @@ def test_dir_has_the_public_names_only():
 
 
 def test_the_repr_of_a_model_is_one_line():
-    said = repr(ddgan_jax.load(SHIPPED))
+    model = ddgan_jax.load(SHIPPED)
+    said = repr(model)
     assert "\n" not in said and len(said) < 120
     for part in ("ddgan", "digits", "step 8000", "(8, 8, 1)", "parameters"):
         assert part in said
+    model.config.data.name = "npz:/a/long/path/data.npz"
+    assert " on npz:data.npz, " in repr(model)
 
 
 def test_loading_the_shipped_model_warns_of_nothing():
