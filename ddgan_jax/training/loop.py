@@ -77,7 +77,7 @@ def train(
     on_all_processes(lambda: check_name("--workdir", workdir))
     run = prepare(config, devices, workdir)
     config, evaluate = run.config, None
-    on_all_processes(lambda: check_sinks(config.train.sinks))
+    on_process_zero(lambda: check_sinks(config.train.sinks))
     if run.plan.eval:
         if make_evaluate is None:
             raise UserError("config.eval.every needs `make_evaluate`; 'never' is needed without it")
