@@ -4,6 +4,7 @@ Nothing is downloaded: the original files must lie in --source.
   mnist          the four idx files (train/t10k, images/labels), gzipped or not
   fashion_mnist  the same four files of Fashion-MNIST
   cifar10        cifar-10-batches-bin (the binary version), or the folder that holds it
+  stl10          stl10_binary (the binary version), or the folder that holds it
   folder         images, also in sub-folders, whose names become the classes; the folders train,
                  test and validation become splits
 
@@ -22,7 +23,7 @@ from ddgan_jax.core.errors import UserError
 def add_flags(parser: common.Parser) -> None:
     """Add the flags of the command."""
     add = parser.add_argument
-    kinds = ("mnist", "fashion_mnist", "cifar10", "folder")
+    kinds = ("mnist", "fashion_mnist", "cifar10", "stl10", "folder")
     add("kind", type=common.one_of(*kinds), metavar="KIND", help=", ".join(kinds))
     add("--source", default="", metavar="FOLDER", help="folder of the original files")
     add(

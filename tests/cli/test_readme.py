@@ -37,7 +37,13 @@ def test_no_placeholder_is_left():
 
 
 def test_no_path_of_some_machine():
-    for pattern in ("ddgan_jax/**/*.py", "configs/*.py", "docs/**/*.md", "tests/**/*.py", "launch/*"):
+    for pattern in (
+        "ddgan_jax/**/*.py",
+        "configs/*.py",
+        "docs/**/*.md",
+        "tests/**/*.py",
+        "launch/*",
+    ):
         for path in ROOT.glob(pattern):
             if path.name != Path(__file__).name:
                 assert not OUTSIDE.search(path.read_text()), path
