@@ -34,7 +34,9 @@ are those that torch.load(FILE, weights_only=True) gives to load_state_dict:
 The published netG_N.pth hold the moving average. A content.pth, from which the published code
 resumes, can be read too: its moving averages lie in the state of its optimizer, and are used
 unless --raw asks for the weights that the optimizer updates. The run folder's info.json says what
-was read.
+was read. Of a content.pth of DDGAN or LDDGAN the run folder also keeps both networks as the
+optimizers left them, and Adam's moments: train --init_from=FOLDER --init_weights=raw begins with
+them.
 
 WDDGAN's checkpoints for CIFAR-10, STL-10 and LSUN were trained with --use_pytorch_wavelet, whose
 bands have another order than those of the others. --bands names the order of a checkpoint; the

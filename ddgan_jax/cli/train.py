@@ -9,6 +9,8 @@ Change any field of the config:
   ... --config.optim.gen.learning_rate=1e-4 --config.train.duration="20 epochs"
 Continue it, here for longer; the run folder knows its config:
   python -m ddgan_jax train --workdir=runs/digits --config.train.duration="40 epochs"
+Start a new run from the weights of another one, or of a converted published checkpoint:
+  ... --init_from=runs/official --workdir=runs/mine     (FOLDER, FOLDER@STEP or FOLDER@best)
 With a method or network of your own, config.method="my_module:my_method":
   ... --plugins=FOLDER
 
@@ -19,6 +21,9 @@ start the same command on each.
 import argparse
 
 from ddgan_jax.cli import common, environment
+from ddgan_jax.core.errors import UserError
+
+WEIGHTS = ("ema", "raw")
 
 
 def add_flags(parser: common.Parser) -> None:
@@ -30,11 +35,28 @@ def add_flags(parser: common.Parser) -> None:
         action="store_true",
         help="print config, sizes and memory of the run, and do no more",
     )
+    parser.add_argument(
+        "--init_from",
+        default="",
+        metavar="FOLDER[@STEP]",
+        help="begin a new run, at step 0 with new optimizers, from the weights of another run "
+        "folder of the same method, at its last checkpoint, STEP or best; resuming needs it not",
+    )
+    parser.add_argument(
+        "--init_weights",
+        type=common.one_of(*WEIGHTS),
+        default=None,
+        help="with --init_from: ema, the averaged weights of the networks that have some, which "
+        "samples and published files are of, and the others as they are; or raw, all as the "
+        "optimizer left them; default: ema",
+    )
     common.add_distributed(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; returns the exit status."""
+    if args.init_weights and not args.init_from:
+        raise UserError(f"--init_weights={args.init_weights} needs --init_from=FOLDER")
     if args.dry_run:
         return _dry_run(args)
     workdir = common.workdir_of(args)
@@ -42,9 +64,13 @@ def run(args: argparse.Namespace) -> int:
     config = common.read_config(args)
     environment.join(args)
     from ddgan_jax.evaluation.evaluate import during_training
+    from ddgan_jax.training import init_from
     from ddgan_jax.training.loop import train
 
-    return train(config, workdir, make_evaluate=during_training)
+    origin = None
+    if args.init_from:
+        origin = init_from.parse(args.init_from, args.init_weights or WEIGHTS[0])
+    return train(config, workdir, make_evaluate=during_training, origin=origin)
 
 
 def _dry_run(args: argparse.Namespace) -> int:

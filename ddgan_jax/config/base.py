@@ -26,6 +26,7 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.io import best
 
 _MAX_SEED = 2**32 - 1
+_SINKS = ("tensorboard", "wandb")  # of training.sinks
 
 BASE_FIELDS: dict[str, Field] = {
     "method": text(REQUIRED, help="ddgan, gan, ..., or module:attribute from your own code"),
@@ -87,6 +88,12 @@ BASE_FIELDS: dict[str, Field] = {
             "train.sample_every": duration("1000 steps", help="duration between two sample grids"),
             "train.keep": integer(2, help="number of checkpoints kept, besides the best"),
             "train.grid": integer(64, 1, 10**6, help="images in each sample grid"),
+            "train.sinks": Field(
+                ("tensorboard",),
+                lambda value: isinstance(value, tuple | list) and set(value) <= set(_SINKS),
+                f"a tuple of {' and '.join(_SINKS)}, or ()",
+                help="where metrics, learning rates, grids and the config go besides metrics.jsonl",
+            ),
             "sample.batch_size": integer(64, 1, 10**7, help="images per compiled call"),
             "eval.every": duration(
                 "never", never=True, help="duration between two evaluations in training"
@@ -100,6 +107,13 @@ BASE_FIELDS: dict[str, Field] = {
                 best.ALLOWED,
                 help="evaluation whose checkpoint is kept besides the last ones; auto: the lowest "
                 "Fréchet distance of the first feature network",
+            ),
+            "eval.patience": integer(
+                0,
+                0,
+                10**6,
+                help="evaluations without a better one, as eval.best says, after which training "
+                "ends; 0: never",
             ),
             "eval.num_samples": integer(
                 10_000, 16, help="samples for `evaluate`; the published protocol has 50,000"

@@ -45,8 +45,29 @@ def step_of_update(update: Array, turns: int, interval: int) -> Array:
     return cycles * interval + jnp.maximum(rest - turns, 0) // turns
 
 
+def learning_rate(
+    settings: Mapping[str, Any], total_steps: int, steps_per_epoch: int
+) -> optax.Schedule:
+    """The learning rate as a function of the train step, counted from 0.
+
+    Args:
+      settings: `config.optim.<role>`.
+      total_steps, steps_per_epoch: see `cosine_per_epoch`.
+    """
+    c, k = settings, settings["lazy_interval"]
+    schedule = cosine_per_epoch(
+        c["learning_rate"], c["final_learning_rate"], total_steps, steps_per_epoch
+    )
+
+    def rate(step: Array) -> Array:
+        annealed: Array = jnp.asarray(schedule(step))
+        return k / (k + 1) * annealed if k else annealed
+
+    return rate
+
+
 def _adam(
-    schedule: optax.Schedule, settings: Mapping[str, Any], turns: int
+    rate: optax.Schedule, settings: Mapping[str, Any], turns: int
 ) -> optax.GradientTransformation:
     """Adam, made slower for a regularizer that takes a step of its own every k-th step.
 
@@ -56,11 +77,10 @@ def _adam(
     k, c = settings["lazy_interval"], settings
     share = k / (k + 1) if k else 1.0
 
-    def rate(update: Array) -> Array:
-        annealed: Array = jnp.asarray(schedule(step_of_update(update, turns, k)))
-        return share * annealed if k else annealed
+    def rate_of_update(update: Array) -> Array:
+        return jnp.asarray(rate(step_of_update(update, turns, k)))
 
-    return optax.adam(rate, b1=c["beta1"] ** share, b2=c["beta2"] ** share, eps=c["eps"])
+    return optax.adam(rate_of_update, b1=c["beta1"] ** share, b2=c["beta2"] ** share, eps=c["eps"])
 
 
 def make_optimizers(
@@ -73,11 +93,25 @@ def make_optimizers(
       roles: the role of each turn of a train step; a role may have several.
       total_steps, steps_per_epoch: see `cosine_per_epoch`.
     """
-    optimizers = {}
-    for role in dict.fromkeys(roles):
-        c = optim[role]
-        rate = cosine_per_epoch(
-            c.learning_rate, c.final_learning_rate, total_steps, steps_per_epoch
+    return {
+        role: _adam(
+            learning_rate(optim[role], total_steps, steps_per_epoch),
+            optim[role],
+            list(roles).count(role),
         )
-        optimizers[role] = _adam(rate, c, list(roles).count(role))
-    return optimizers
+        for role in dict.fromkeys(roles)
+    }
+
+
+def learning_rates(
+    optim: Mapping[str, Any],
+    roles: Sequence[str],
+    step: int,
+    total_steps: int,
+    steps_per_epoch: int,
+) -> dict[str, float]:
+    """The learning rates "<role>/learning_rate" of train step `step`, counted from 1."""
+    rates = {role: learning_rate(optim[role], total_steps, steps_per_epoch) for role in roles}
+    return {
+        f"{role}/learning_rate": float(rate(jnp.int32(step - 1))) for role, rate in rates.items()
+    }

@@ -1,9 +1,11 @@
 """Data: `load_source` finds the examples that a config names, `batches` serves them forever."""
 
+from collections.abc import Callable
 from typing import Any
 
 from ddgan_jax.config.plugins import lookup
 from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.data.arrays import from_arrays
 from ddgan_jax.data.digits import DIGITS, digits
 from ddgan_jax.data.gaussians import GAUSSIANS25, gaussians25
 from ddgan_jax.data.images import Fit, check_fit
@@ -23,11 +25,13 @@ __all__ = [
     "Source",
     "all_labels",
     "array_source",
+    "as_configured",
     "batch_at",
     "batches",
     "check_labels",
     "data_shape",
     "digits",
+    "from_arrays",
     "gaussians25",
     "load_source",
     "npz",
@@ -65,20 +69,28 @@ def load_source(data: Any) -> Source:
       UserError: an unknown name or split, data that are missing or damaged, or a field out of
         range.
     """
-    fit = check_fit(
-        Fit(
-            getattr(data, "image_size", 0),
-            getattr(data, "fit", "resize"),
-            getattr(data, "channels", 0),
-        )
-    )
     kind, argument = _find(data.name)
-    directory = getattr(data, "dir", "")
+    directory, fit = getattr(data, "dir", ""), _fit_of(data)
+    return as_configured(data, lambda split: kind.load(Request(argument, split, directory, fit)))
 
-    def load(split: str) -> Source:
-        return kind.load(Request(argument, split, directory, fit))
 
+def as_configured(data: Any, load: Callable[[str], Source]) -> Source:
+    """The split of a source that a config names, in the size that it names.
+
+    Args:
+      data: see `load_source`; its `name` and `dir` are not used.
+      load: name of a split, such as "train" -> all its examples.
+
+    Raises:
+      UserError: an unknown split, or a size that the data cannot have.
+    """
+    fit = _fit_of(data)
     return in_memory(fitted(select(getattr(data, "split", "train"), load), fit))
+
+
+def _fit_of(data: Any) -> Fit:
+    size, channels = getattr(data, "image_size", 0), getattr(data, "channels", 0)
+    return check_fit(Fit(size, getattr(data, "fit", "resize"), channels))
 
 
 def _find(name: Any) -> tuple[DataKind, str]:

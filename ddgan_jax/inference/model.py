@@ -18,6 +18,7 @@ from ddgan_jax.config.stored import read_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, Method, Params, PyTree
 from ddgan_jax.data import load_source
+from ddgan_jax.inference.labels import Labels, checked_labels
 from ddgan_jax.inference.same_run import check_content
 from ddgan_jax.inference.sampling import compiled_sampler, ema_shapes, sample_batches, truncated
 from ddgan_jax.io import checkpoint, run_folder, storage
@@ -26,8 +27,6 @@ from ddgan_jax.methods import METHODS, build_method, complete_config, validate
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.parallel.batching import in_batches
 from ddgan_jax.spaces import find_space
-
-Labels = np.ndarray | int | None  # one per example, one for all examples, or none
 
 
 class Model(NamedTuple):
@@ -51,6 +50,15 @@ class Model(NamedTuple):
     shape: tuple[int, ...]
     mesh: jax.sharding.Mesh
     frozen: PyTree
+
+    def __repr__(self) -> str:
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        kind, colon, argument = self.config.data.name.partition(":")
+        data = kind + colon + argument.rpartition("/")[2]
+        return (
+            f"<Model {self.config.method} on {data}, step {self.step}, examples {self.shape}, "
+            f"{count:,} parameters>"
+        )
 
     def sample(
         self,
@@ -298,21 +306,7 @@ class Model(NamedTuple):
 
     def _labels(self, labels: Labels, count: int) -> np.ndarray:
         """Checked labels, int32 [count]; zeros for an unconditional model."""
-        classes = self.classes
-        if labels is None and not classes:
-            return np.zeros(count, np.int32)
-        if labels is None:
-            raise UserError(f"labels are missing; classes in 0..{classes - 1} are needed")
-        given = np.asarray(labels)
-        if not classes and given.any():
-            raise UserError("labels are given; none are needed, this model is unconditional")
-        if given.dtype.kind not in "iu" or given.shape not in ((), (count,)):
-            raise UserError(
-                f"labels are {given.dtype} {given.shape}; integers [{count}] are needed"
-            )
-        if classes and (given.min() < 0 or given.max() >= classes):
-            raise UserError(f"labels are {given.min()}..{given.max()}; 0..{classes - 1} are needed")
-        return np.broadcast_to(given, (count,)).astype(np.int32)
+        return checked_labels(labels, count, self.classes)
 
     def _images(self, images: np.ndarray) -> np.ndarray:
         """The same images, with their shape checked."""

@@ -19,11 +19,12 @@ from ddgan_jax.data import data_shape
 from ddgan_jax.inference import network_pickles
 from ddgan_jax.inference.described import as_described
 from ddgan_jax.inference.model import load
+from ddgan_jax.inference.resumable import Network, read_resumable
 from ddgan_jax.inference.sampling import ema_shapes
 from ddgan_jax.interop import diffusers, stylegan2, wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.averages import read_published
-from ddgan_jax.interop.ddgan import generator_entries
+from ddgan_jax.interop.ddgan import discriminator_entries, generator_entries
 from ddgan_jax.interop.ddgan_shapes import describe_generator
 from ddgan_jax.interop.names import (
     WRAPPER,
@@ -62,6 +63,8 @@ class Source(NamedTuple):
       names: arrays of the file -> the same arrays by the names that `entries` has.
       settings: (file, config) -> None; raises a UserError if what lies beside the file describes a
         network with other settings.
+      trained: role -> where a file from which the published code resumes has the network and its
+        optimizer.
       tables: whether files are written as `.safetensors`; both forms are read.
       reorder: (parameters, order of bands) -> parameters, between the published order of bands and
         ours, in both directions; None for a network without bands.
@@ -79,6 +82,7 @@ class Source(NamedTuple):
     buffers: bool = False
     names: Callable[[Arrays], Arrays] = plain_names
     settings: Callable[[Path, ConfigDict], None] = lambda file, config: None
+    trained: Mapping[str, Network] = {}
     tables: bool = False
     reorder: Callable[[PyTree, str], PyTree] | None = None
     describe: Callable[[Arrays, int], dict[str, Any]] = lambda arrays, height: {}
@@ -113,9 +117,13 @@ _STYLEGAN2 = {
 _RESUME: dict[str, Any] = dict(
     inside=("netG_dict",), optimizers={"netG_dict": "optimizerG"}, describe=describe_generator
 )
+_BOTH = {
+    "gen": Network("netG_dict", "optimizerG", generator_entries),
+    "disc": Network("netD_dict", "optimizerD", discriminator_entries),
+}
 
 SOURCES: dict[str, Source] = {
-    "ddgan": Source("netG_N.pth", "gen", generator_entries, _DDGAN, **_RESUME),
+    "ddgan": Source("netG_N.pth", "gen", generator_entries, _DDGAN, **_RESUME, trained=_BOTH),
     "wddgan": Source(
         "netG_N.pth",
         "gen",
@@ -124,7 +132,7 @@ SOURCES: dict[str, Source] = {
         **_RESUME,
         reorder=wddgan.reorder_bands,
     ),
-    "lddgan": Source("netG_N.pth", "gen", generator_entries, _LDDGAN, **_RESUME),
+    "lddgan": Source("netG_N.pth", "gen", generator_entries, _LDDGAN, **_RESUME, trained=_BOTH),
     "ldm_autoencoder": Source(  # the file also has the networks of its loss, "loss.*"
         "model.ckpt", "autoencoder", autoencoder_entries, _LDM, ("state_dict",), ("loss.",)
     ),
@@ -282,7 +290,8 @@ def import_checkpoint(
         raise UserError(f"{file}: {error}") from error
     config, described = as_described(file, config, found, given)
     check_network(source, validate(config))
-    roles = ema_shapes(build_method(config, shape), config)
+    method = build_method(config, shape)
+    roles = ema_shapes(method, config)
     abstract, learned = roles[published.role], {}
     try:
         own = arrays
@@ -295,6 +304,7 @@ def import_checkpoint(
     if published.reorder:
         params = published.reorder(params, bands)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    resumable = read_resumable(file, published.trained, method)
     with run_folder.emptied_on_failure(workdir):
         run_folder.check_writable("--workdir", workdir)
         if networks:
@@ -312,13 +322,16 @@ def import_checkpoint(
                     "weights": content_hash(arrays),
                     "holds": holds,
                     **({"bands": bands} if bands else {}),
+                    **resumable.facts(),
                 },
             },
         )
         with checkpoint.opened(workdir) as manager:
-            checkpoint.save_ema(manager, step, {published.role: params, **learned})
+            ema = {published.role: params, **learned}
+            checkpoint.save_ema(manager, step, ema, resumable.state())
     order = f"; wavelet bands in the order of {bands}" if bands else ""
-    say(f"{file}: {holds}{order}")
+    for line in [f"{holds}{order}", *resumable.notes]:
+        say(f"{file}: {line}")
     if described:
         say(described)
     say(f"{count:,} parameters; draw samples: python -m ddgan_jax sample --workdir={workdir}")

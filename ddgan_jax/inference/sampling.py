@@ -1,5 +1,6 @@
 """Sampling in batches of one compiled size, with one random key per sample."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -100,7 +101,12 @@ def compiled_sampler(method: Method, mesh: jax.sharding.Mesh, with_labels: bool 
             "this method draws no samples; its reconstructions are shown by python -m ddgan_jax "
             "reconstruct"
         )
-    draw, same, split = method.sample, replicated(mesh), batch_sharded(mesh)
+    return _compiled(method.sample, mesh, with_labels)
+
+
+@functools.lru_cache(maxsize=16)  # so that drawing again from a model does not compile again
+def _compiled(draw: Callable[..., Array], mesh: jax.sharding.Mesh, with_labels: bool) -> Any:
+    same, split = replicated(mesh), batch_sharded(mesh)
 
     def sample(params: Params, keys: Array, frozen: PyTree, *labels: Array) -> Array:
         return draw(jax.lax.with_sharding_constraint(params, same), keys, frozen, *labels)

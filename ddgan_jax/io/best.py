@@ -66,6 +66,13 @@ def best_step(lines: Lines, saved: Collection[int], rule: str) -> int | None:
     return min(((value, step) for value, step in values if step in saved), default=(0, None))[1]
 
 
+def without_better(lines: Lines, rule: str) -> int:
+    """The number of evaluations after the best one, see `best_step`; 0 if the rule names none."""
+    steps = [int(line["step"]) for line in _comparable(lines)]
+    best = best_step(lines, steps, rule)
+    return 0 if best is None else sum(step > best for step in steps)
+
+
 def best_in(workdir: AnyPath, saved: Collection[int], rule: str) -> int:
     """The step of the best checkpoint in a run folder.
 

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import functools
 import itertools
+import logging
 import os
 import time
 import types
@@ -19,6 +20,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint._src.checkpointers import async_checkpointer
@@ -75,6 +77,7 @@ def opened(workdir: AnyPath, keep: int = 1, read_only: bool = False) -> Iterator
         check_name("--workdir", workdir)
     options = ocp.CheckpointManagerOptions(
         read_only=read_only,
+        save_interval_steps=0 if read_only else 1,
         create=not read_only,
         cleanup_tmp_directories=not read_only,  # of runs that were killed while saving
     )
@@ -83,7 +86,7 @@ def opened(workdir: AnyPath, keep: int = 1, read_only: bool = False) -> Iterator
         if read_only:  # Orbax reads some files as soon as it is opened
             check_tree(folder, workdir)
         folder = folder.resolve()  # Orbax needs an absolute path
-    with _reported(f"checkpoints cannot be kept in {folder}"):
+    with _reported(f"checkpoints cannot be kept in {folder}"), _without_note():
         manager = Manager(folder, options=options)
     manager.keep = keep
     try:
@@ -134,13 +137,22 @@ def _save(manager: Manager, step: int, items: Any) -> None:
     manager.unverified = step
 
 
-def save_ema(manager: Manager, step: int, ema: PyTree) -> None:
-    """Save a checkpoint for sampling only, without train state.
+def save_ema(manager: Manager, step: int, ema: PyTree, rest: PyTree = None) -> None:
+    """Save a checkpoint for sampling only, without a whole train state.
+
+    Args:
+      manager: see `opened`.
+      step: the step.
+      ema: what sampling needs.
+      rest: parts of a train state that are known; None: none.
 
     Raises:
       UserError: saving failed.
     """
-    _save(manager, step, args.Composite(ema=args.StandardSave(ema)))
+    items = {"ema": args.StandardSave(ema)}
+    if rest is not None:
+        items["state"] = args.StandardSave({**rest, "step": np.asarray(step, np.int32)})
+    _save(manager, step, args.Composite(**items))
 
 
 def wait(manager: Manager) -> None:
@@ -265,6 +277,16 @@ def restore_params(manager: Manager, step: int, abstract: PyTree) -> PyTree:
     return _restore_part(manager, step, {"params": abstract}, "read the raw weights of")["params"]
 
 
+def restore_moments(manager: Manager, step: int, abstract: PyTree) -> PyTree:
+    """Restore Adam's moments of a converted checkpoint, {role: {"count", "mu", "nu"}}.
+
+    Raises:
+      UserError: the checkpoint cannot be read, or has none.
+    """
+    item = {"moments": abstract}
+    return _restore_part(manager, step, item, "read the optimizers of")["moments"]
+
+
 def _restore_part(
     manager: Manager, step: int, item: PyTree, purpose: str, verify: bool = True
 ) -> Any:
@@ -314,6 +336,21 @@ def _restore(manager: Manager, step: int, items: Any, purpose: str, verify: bool
 
 def _saving(manager: Manager) -> contextlib.AbstractContextManager[None]:
     return _reported(f"a checkpoint could not be saved in {manager.directory}")
+
+
+@contextlib.contextmanager
+def _without_note() -> Iterator[None]:
+    """Drop Orbax's warning that a folder that is to be read is read only."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Given directory is read only")
+
+    logger = logging.getLogger("absl")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
 
 
 @contextlib.contextmanager

@@ -62,6 +62,10 @@ POSITIVE = Kind("a positive, finite number", lambda value: is_number(value) and 
 TEXT = Kind("a text", lambda value: isinstance(value, str))
 TABLE = Kind("a table", lambda value: isinstance(value, dict))
 TEXTS = Kind("a table of texts", _table_of(lambda value: isinstance(value, str)))
+NAMES = Kind(
+    "a list of texts",
+    lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value),
+)
 COUNTS = Kind("a table of integers >= 0", _table_of(COUNT.holds))
 # A metric may be NaN or infinite.
 NUMBERS = Kind(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.io.read_json import COUNT, COUNTS, SHAPE, TEXT, read_json
+from ddgan_jax.io.read_json import COUNT, COUNTS, NAMES, SHAPE, TEXT, read_json
 from ddgan_jax.io.storage import AnyPath, check_links, locked
 
 
@@ -129,6 +129,8 @@ def read_info(workdir: AnyPath) -> dict[str, Any]:
         "data.examples": COUNT,
         "data.hash": TEXT,
         "autoencoder": TEXT,
+        **{"init_from.folder": TEXT, "init_from.step": COUNT, "init_from.weights": TEXT},
+        **{"converted.networks": NAMES, "converted.optimizers": NAMES},
         **{f"converted.{name}": TEXT for name in ("source", "file", "weights", "holds", "bands")},
     }
     try:

@@ -96,6 +96,9 @@ def validate(config: ConfigDict) -> ConfigDict:
     batch_size, parts = config.train.batch_size, config.train.accumulate
     allowed = f"a multiple of config.train.accumulate = {parts}"
     check(config, "train.batch_size", batch_size % parts == 0, allowed)
+    evaluates = "never" not in (config.eval.every, config.eval.best)
+    allowed = "0 if config.eval.every or config.eval.best is 'never'"
+    check(config, "eval.patience", evaluates or config.eval.patience == 0, allowed)
     rampup_used = config.ema_half_life > 0 or config.ema_rampup == 0
     check(config, "ema_rampup", rampup_used, "0 without config.ema_half_life")
     if {"diffusion.beta_min", "diffusion.beta_max"} <= fields.keys():

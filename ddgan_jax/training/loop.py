@@ -2,9 +2,8 @@
 
 import contextlib
 import functools
-import os
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,38 +12,32 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config import plugins
 from ddgan_jax.config.fields import flatten
-from ddgan_jax.config.stored import read_config, save_config
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.optimizers import learning_rates
 from ddgan_jax.core.train_step import Regularize, which_regularize
-from ddgan_jax.core.types import Array, TrainState
-from ddgan_jax.data.pipeline import batches
+from ddgan_jax.core.types import TrainState
 from ddgan_jax.inference.outputs import outputs_of
-from ddgan_jax.inference.same_run import check_content
 from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.io import checkpoint, run_folder
-from ddgan_jax.io.best import best_step, resolve
 from ddgan_jax.io.read_json import read_lines
-from ddgan_jax.io.storage import AnyPath, check_name, is_remote, spooled
-from ddgan_jax.methods import complete_config
-from ddgan_jax.parallel import mesh as meshes
+from ddgan_jax.io.storage import AnyPath, check_name, spooled
 from ddgan_jax.parallel.agreement import check_agreement
-from ddgan_jax.parallel.distributed import (
-    broadcast_from_zero,
-    on_all_processes,
-    on_process_zero,
-)
+from ddgan_jax.parallel.distributed import on_all_processes, on_process_zero
 from ddgan_jax.plotting import curves
 from ddgan_jax.plotting import grids as plots
 from ddgan_jax.spaces import find_space
-from ddgan_jax.training.metrics_log import (
-    LOGS,
-    Clock,
-    MetricsLog,
-    Window,
-    evaluation_line,
-    progress_line,
+from ddgan_jax.training.beginning import (
+    changes_since,
+    first_or_restored,
+    started_with,
+    write_facts,
 )
-from ddgan_jax.training.setup import Run, compiled_steps, describe, first_state, prepare
+from ddgan_jax.training.best import Best
+from ddgan_jax.training.feed import feed_batches
+from ddgan_jax.training.init_from import Origin, load_weights, recorded
+from ddgan_jax.training.metrics_log import LOGS, Clock, MetricsLog, Window, progress_line
+from ddgan_jax.training.setup import Run, compiled_steps, describe, prepare
+from ddgan_jax.training.sinks import IDENTIFIER, check_sinks
 from ddgan_jax.training.stop_signal import Stopped, StopSignal
 
 EARLY = (1, 10)  # steps of this process after which there is a line in any case
@@ -59,6 +52,7 @@ def train(
     say: Say = print,
     devices: Sequence[jax.Device] | None = None,
     make_evaluate: Callable[[Run], Evaluate] | None = None,
+    origin: Origin | None = None,
 ) -> int:
     """Train a run in `workdir`, or resume it.
 
@@ -69,6 +63,7 @@ def train(
       devices: devices to use; all if None.
       make_evaluate: run -> the evaluation that `config.eval.every` asks for, such as
         `evaluation.evaluate.during_training`.
+      origin: where the first weights of a new run come from; None: they are drawn.
 
     Returns:
       The exit status: 0, or 128 + the signal that ended the run (after a checkpoint).
@@ -78,18 +73,24 @@ def train(
     """
     if jax.process_index() != 0:
         say = _silent
-    check_agreement(started_with(config, workdir))
+    check_agreement(started_with(config, workdir, origin))
     on_all_processes(lambda: check_name("--workdir", workdir))
     run = prepare(config, devices, workdir)
     config, evaluate = run.config, None
+    on_process_zero(lambda: check_sinks(config.train.sinks))
     if run.plan.eval:
         if make_evaluate is None:
             raise UserError("config.eval.every needs `make_evaluate`; 'never' is needed without it")
         evaluate = on_all_processes(lambda: make_evaluate(run))
     changes = on_all_processes(lambda: changes_since(workdir, config, run))
-    info = describe(run)
+    began = on_all_processes(lambda: recorded(workdir, origin))
+    weights = None
+    if origin and not began:
+        weights = on_all_processes(lambda: load_weights(origin, run))
+        began = weights.record
+    info = describe(run) | ({"init_from": began} if began else {})
     check_agreement({"the hash of the data": info["data"]["hash"]})
-    for line in _description(run, info):
+    for line in [*_description(run, info), *(weights.notes if weights else ())]:
         say(line)
     for change in [*changes, *plugins.changes(workdir, config)]:
         say(f"changed since the run began: {change}")
@@ -100,12 +101,10 @@ def train(
             if networks := find_space(config).frozen:
                 on_process_zero(lambda: networks.copy_into(config, run.frozen, workdir))
             manager = held.enter_context(checkpoint.opened(workdir, config.train.keep))
-            state, window = _start(run, manager, say)
+            state, window = first_or_restored(run, manager, say, weights)
             # After the restore: a run that cannot be resumed is left unchanged.
             if jax.process_index() == 0:
-                save_config(workdir, config)
-                plugins.save_copies(workdir, config)
-                run_folder.save_info(workdir, info)
+                write_facts(workdir, config, info)
             return _loop(run, evaluate, workdir, state, window, manager, say, keep)
         except OSError as error:  # full disk, lost permission
             raise UserError(
@@ -131,49 +130,6 @@ def _description(run: Run, info: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def started_with(config: ConfigDict, workdir: AnyPath) -> dict[str, str]:
-    """Everything that all processes of a run have to be started with, by name."""
-    values = {f"config.{name}": repr(value) for name, value in flatten(config).items()}
-    full = str(workdir) if is_remote(workdir) else os.path.abspath(workdir)
-    return {"--workdir": full, **values}
-
-
-def changes_since(workdir: AnyPath, config: ConfigDict, run: Run) -> list[str]:
-    """Changes of the config since the run in `workdir` began, as lines.
-
-    A run without a checkpoint has nothing to protect, so its config may change in any way.
-
-    Raises:
-      UserError: a change that is not allowed, so that `workdir` holds another run; or data that
-        have changed.
-    """
-    if (workdir / "config.json").exists():
-        if not run_folder.has_checkpoint(workdir):
-            return []
-        saved = complete_config(read_config(workdir))
-        networks = find_space(config).frozen
-        hashes = networks.hashes(config, workdir, run.mesh) if networks else None
-        return check_content(workdir, saved, config, lambda: run.source, hashes, always=True)
-    folder = workdir / "checkpoints"
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(
-            f"--workdir={workdir} has checkpoints but no config.json, so their run is unknown; "
-            "choose another --workdir"
-        )
-    return []
-
-
-def _start(run: Run, manager: Any, say: Say) -> tuple[TrainState, Window]:
-    """The state of the last checkpoint, or a new one."""
-    roles = tuple(phase.role for phase in run.method.phases)
-    if not manager.all_steps():
-        say("compiling the first weights ...")
-        return first_state(run.create, run.abstract, run.config.seed), Window(roles)
-    state, sums = checkpoint.restore_newest(manager, run.abstract, say)
-    say(f"resumed at step {int(state.step)}")
-    return state, Window(roles, sums)
-
-
 def _loop(
     run: Run,
     evaluate: Evaluate | None,
@@ -195,6 +151,15 @@ def _loop(
     feed, drawn = feed_batches(run, start), False
     compiled: dict[Regularize, Callable[..., Any]] = {}
 
+    roles = dict.fromkeys(phase.role for phase in run.method.phases)
+    rates = functools.partial(
+        learning_rates,
+        run.config.optim,
+        tuple(roles),
+        total_steps=plan.total,
+        steps_per_epoch=plan.epoch,
+    )
+
     def advice() -> str:
         saved = max(manager.all_steps(), default=None)
         kept = "no checkpoint yet" if saved is None else f"checkpoint {saved} is kept"
@@ -203,11 +168,15 @@ def _loop(
     with StopSignal() as stop, contextlib.closing(feed), contextlib.ExitStack() as files:
         log = send = None
         if jax.process_index() == 0:
-            folder, send = files.enter_context(spooled(workdir, *LOGS))
-            log = MetricsLog(folder, start)
+            folder, send = files.enter_context(spooled(workdir, *LOGS, IDENTIFIER))
+            sinks, name = run.config.train.sinks, workdir.name
+            log = MetricsLog(folder, start, sinks, name, flatten(run.config))
             files.callback(log.close)
-        best = _Best(run.config, log)
+        best = Best(run.config, log)
         manager.best = best.of(manager.all_steps())
+        if early := best.ended():
+            say(f"nothing to do: ended at step {start}: {early}")
+            return 0
         clock = Clock(start, plan.total, batch_size, log.seconds if log else 0.0)
 
         def save(state: TrainState) -> None:
@@ -245,7 +214,7 @@ def _loop(
                 window.settle(advice)
                 say(progress_line(step, plan.total, window.means_so_far() | clock.so_far(step)))
             last, stopping = step == plan.total, stop.requested(manager, step)
-            improved = False
+            improved, early = False, ""
             if step % plan.log == 0 or last:
                 window.settle(advice)
                 rate, left = clock.read(step)
@@ -253,7 +222,7 @@ def _loop(
                 scalars = window.means() | speed | {"images": step * batch_size}
                 say(progress_line(step, plan.total, scalars | {"seconds_left": left}))
                 if log:
-                    log.write(step, scalars)
+                    log.write(step, scalars, rates(step))
             if step % plan.sample == 0 or last:  # before the checkpoint, so that none is skipped
                 window.settle(advice)  # waits for the step, which is part of the training time
                 with clock.pause():
@@ -277,12 +246,17 @@ def _loop(
                         curves.draw(folder / "evaluation.png", line, "images")
                     improved = best.of([*manager.all_steps(), step]) == step
                     say(best.line(step, found, improved))
-            if step % plan.checkpoint == 0 or last or stopping or improved:
+                    early = best.ended()
+            if step % plan.checkpoint == 0 or last or stopping or improved or early:
                 window.settle(advice)  # waits for the step, which is part of the training time
                 with clock.pause():
                     save(state)
                     if improved:  # the earlier best is deleted after this save was verified
                         manager.best = step
+            if early and not last:
+                checkpoint.wait(manager)
+                say(f"ended at step {step}: {early}")
+                return 0
             if stopping and not last:
                 checkpoint.wait(manager)
                 say(_stopped(step, start))
@@ -290,35 +264,6 @@ def _loop(
         checkpoint.wait(manager)
     say(f"done: {plan.total} steps; checkpoint, metrics and samples are in {workdir}")
     return 0
-
-
-class _Best:
-    """Which of the saved steps has the best evaluation, the same on all processes.
-
-    Args:
-      config: complete config.
-      log: the log of process 0, None on the others.
-    """
-
-    def __init__(self, config: ConfigDict, log: MetricsLog | None) -> None:
-        self._rule, self._log = config.eval.best, log
-
-    def of(self, steps: Sequence[int]) -> int | None:
-        """The best of the steps; None if none was evaluated (collective)."""
-        steps = sorted(set(steps))
-        lines = read_lines(self._log.evaluations) if self._log else []
-        found = best_step(lines, steps, self._rule)
-        index = broadcast_from_zero(-1 if found is None else steps.index(found))
-        return None if index < 0 else steps[int(index)]
-
-    def line(self, step: int, found: Mapping[str, float], improved: bool) -> str:
-        """The line of an evaluation, with what it means for the best checkpoint."""
-        line = evaluation_line(step, found)
-        if improved:
-            return f"{line}  (best so far, kept)"
-        if self._rule in ("auto", "never") or resolve(self._rule, found):
-            return line
-        return f"{line}  (warning: config.eval.best={self._rule!r} is none of these numbers)"
 
 
 def _compile(step_fn: Any, *inputs: Any) -> Callable[..., Any]:
@@ -333,27 +278,6 @@ def _stopped(step: int, start: int) -> str:
     return (
         "stopped while compiling, before there was anything to save; the same command begins again"
     )
-
-
-def feed_batches(run: Run, start: int) -> Generator[dict[str, Array]]:
-    """Yield global batches on the devices from step `start` on, one of them ahead in transfer."""
-    config, mesh = run.config, run.mesh
-    threads = os.cpu_count() or 2  # for decoding on demand
-    local = batches(
-        run.feed,
-        config.train.batch_size,
-        seed=config.seed,
-        start=start,
-        flip=config.data.flip and run.feed is run.source,  # latents include mirrored images
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        prefetch=max(4, threads),
-        threads=threads,
-    )
-    ahead = meshes.shard_batch(next(local), mesh)
-    for batch in local:
-        ready, ahead = ahead, meshes.shard_batch(batch, mesh)
-        yield ready
 
 
 def grid_sampler(run: Run) -> Callable[[TrainState], np.ndarray]:

@@ -1,14 +1,13 @@
-"""Metrics of training as JSONL files, TensorBoard events and progress lines.
+"""Metrics of training as JSONL files, progress lines, and what goes to the sinks.
 
-A resumed run continues the JSONL files as if it had not been interrupted, except for timings, and
-adds a TensorBoard events file.
+A resumed run continues the JSONL files as if it had not been interrupted, except for timings.
 """
 
 import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +18,7 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array
 from ddgan_jax.io.read_json import MAX_BYTES_OF_LINES, read_lines, read_text
 from ddgan_jax.io.run_folder import write_atomically
+from ddgan_jax.training.sinks import SINKS, Sink
 
 LOGS = ("metrics.jsonl", "evaluation.jsonl")
 
@@ -26,18 +26,17 @@ Metrics = Mapping[str, Array]
 
 
 class MetricsLog:
-    """Writer of `metrics.jsonl`, `evaluation.jsonl` and TensorBoard events of a run folder.
+    """Writer of `metrics.jsonl`, `evaluation.jsonl` and the sinks of a run.
 
-    Creates the folders `tensorboard/` and `samples/`, and deletes the lines after step `start`,
-    which a killed run wrote after its last checkpoint.
-
-    Every method flushes to the operating system before it returns, so write errors are raised in
-    the caller. (tensorboardX's own writer thread dies on a full disk, and the training loop then
-    blocks.)
+    Creates the folder `samples/`, and deletes the lines after step `start`, which a killed run
+    wrote after its last checkpoint.
 
     Args:
-      workdir: the run folder.
+      workdir: the run folder, on a disk.
       start: step at which the run begins or resumes.
+      sinks: `config.train.sinks`.
+      name: of the run, for sinks.
+      config: fields of the config by dotted name, for sinks.
 
     Attributes:
       path: path of `metrics.jsonl`.
@@ -46,58 +45,60 @@ class MetricsLog:
 
     Raises:
       OSError: a file cannot be written; raised by every method.
+      UserError: a sink cannot be opened.
     """
 
-    def __init__(self, workdir: Path, start: int):
-        from tensorboardX.event_file_writer import EventsWriter
-        from tensorboardX.proto.event_pb2 import Event, SessionLog
-
+    def __init__(
+        self,
+        workdir: Path,
+        start: int,
+        sinks: Sequence[str] = ("tensorboard",),
+        name: str = "",
+        config: Mapping[str, Any] | None = None,
+    ):
         self.path, self.evaluations = (workdir / name for name in LOGS)
         for path in (self.path, self.evaluations):
             _drop_after(path, start)
         self.seconds = _seconds_at(self.path, start)
-        for folder in ("tensorboard", "samples"):
-            (workdir / folder).mkdir(exist_ok=True)
+        (workdir / "samples").mkdir(exist_ok=True)
+        self._sinks: list[Sink] = []
         with contextlib.ExitStack() as files:
             self._file = files.enter_context(append(self.path))
-            self._board = EventsWriter(str(workdir / "tensorboard" / "events"), f".{start}")
-            files.callback(self._board.close)
-            # TensorBoard then hides the points that a killed run wrote after its last checkpoint.
-            self._event(Event(session_log=SessionLog(status=SessionLog.START)), start + 1)
+            for kind in sinks:
+                self._sinks.append(SINKS[kind](workdir, start, name, config or {}))
+                files.callback(self._sinks[-1].close)
             self._close = files.pop_all().close
 
-    def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Write a line to `metrics.jsonl`, with 6 significant digits, and TensorBoard points."""
+    def write(
+        self, step: int, scalars: Mapping[str, float], rates: Mapping[str, float] | None = None
+    ) -> None:
+        """Write a line to `metrics.jsonl`, with 6 significant digits, and points to the sinks.
+
+        Args:
+          step: the step.
+          scalars: numbers by name.
+          rates: learning rates by name, for the sinks alone: they follow from the config.
+        """
         self._file.write(_line(step, scalars))
-        self._points(step, scalars)
+        self._points(step, {**scalars, **(rates or {})})
 
     def evaluation(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Write a line to `evaluation.jsonl`, and TensorBoard points named "eval/<name>"."""
+        """Write a line to `evaluation.jsonl`, and points named "eval/<name>" to the sinks."""
         with append(self.evaluations) as file:
             file.write(_line(step, scalars))
         self._points(step, {f"eval/{name}": value for name, value in scalars.items()})
 
     def _points(self, step: int, scalars: Mapping[str, float]) -> None:
-        from tensorboardX.proto.event_pb2 import Event
-        from tensorboardX.proto.summary_pb2 import Summary
-
-        points = [Summary.Value(tag=k, simple_value=v) for k, v in scalars.items()]
-        self._event(Event(summary=Summary(value=points)), step)
+        for sink in self._sinks:
+            sink.points(step, scalars)
 
     def image(self, name: str, step: int, picture: np.ndarray) -> None:
-        """Write a uint8 [H, W, 3] picture to TensorBoard."""
-        from tensorboardX import summary
-        from tensorboardX.proto.event_pb2 import Event
-
-        self._event(Event(summary=summary.image(name, picture, dataformats="HWC")), step)
-
-    def _event(self, event: Any, step: int) -> None:
-        event.wall_time, event.step = time.time(), step
-        self._board.write_event(event)
-        self._board.flush()
+        """Write a uint8 [H, W, 3] picture to the sinks."""
+        for sink in self._sinks:
+            sink.image(name, step, picture)
 
     def close(self) -> None:
-        """Close both files."""
+        """Close the files and the sinks."""
         self._close()
 
 

@@ -127,7 +127,10 @@ class Run(NamedTuple):
 
 
 def prepare(
-    config: ConfigDict, devices: Sequence[jax.Device] | None = None, workdir: AnyPath | None = None
+    config: ConfigDict,
+    devices: Sequence[jax.Device] | None = None,
+    workdir: AnyPath | None = None,
+    load: Callable[[ConfigDict], Source] = load_source,
 ) -> Run:
     """Check the config, load the data and build what the training loop needs.
 
@@ -138,13 +141,14 @@ def prepare(
       config: config of the run.
       devices: devices to use; None: all.
       workdir: the run folder, which may have copies of frozen networks.
+      load: `config.data` -> the training data.
 
     Raises:
       UserError: an invalid config or invalid data.
     """
     mesh = meshes.make_mesh(devices)
     config, source, plan, local, assembled, of_losses = on_all_processes(
-        lambda: _checked(config, mesh, workdir)
+        lambda: _checked(config, mesh, workdir, load)
     )
     method, optimizers, create, shapes = assembled
     abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
@@ -156,14 +160,17 @@ def prepare(
 
 
 def _checked(
-    config: ConfigDict, mesh: jax.sharding.Mesh, workdir: AnyPath | None
+    config: ConfigDict,
+    mesh: jax.sharding.Mesh,
+    workdir: AnyPath | None,
+    load: Callable[[ConfigDict], Source],
 ) -> tuple[ConfigDict, Source, Plan, ConfigDict, Assembled, dict[str, PyTree]]:
     """Config, data, plan, config with the local copy of networks, method, loss networks."""
     config = validate(config)
     batch_size, parts = config.train.batch_size, config.train.accumulate
     meshes.check_divides("train.batch_size", batch_size, mesh)
     meshes.check_divides("train.batch_size / accumulate", batch_size // parts, mesh)
-    source = load_source(config.data)
+    source = load(config.data)
     plan = make_plan(config, source.size)
     is_image = len(source.shape) == 3
     check(config, "data.flip", is_image or not config.data.flip, f"false with {source.name}")

@@ -1,0 +1,271 @@
+"""`Trainer`: training step by step in Python, on images in memory, by the functions of `train`."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddgan_jax.config import plugins as plugin_code
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.train_step import which_regularize
+from ddgan_jax.core.types import Array, TrainState
+from ddgan_jax.data import as_configured, from_arrays, load_source
+from ddgan_jax.data.arrays import NAME
+from ddgan_jax.data.source import Source
+from ddgan_jax.data.splits import check_split
+from ddgan_jax.inference.labels import Labels
+from ddgan_jax.inference.model import Model
+from ddgan_jax.inference.same_run import fingerprint
+from ddgan_jax.interop.weight_files import write_npz
+from ddgan_jax.io import checkpoint, run_folder
+from ddgan_jax.io.best import best_step
+from ddgan_jax.io.read_json import read_lines
+from ddgan_jax.io.storage import AnyPath, as_path, check_name, is_remote
+from ddgan_jax.methods import complete_config
+from ddgan_jax.spaces import find_space
+from ddgan_jax.training.beginning import changes_since, write_facts
+from ddgan_jax.training.feed import feed_batches
+from ddgan_jax.training.init_from import Origin, begin_with, load_weights, parse, recorded
+from ddgan_jax.training.metrics_log import Window
+from ddgan_jax.training.setup import compiled_steps, describe, first_state, prepare
+
+DATA = "data.npz"  # in a run folder: the images that the Trainer was given
+
+
+class Trainer:
+    """A run that is trained step by step, in a process of its own, such as a notebook.
+
+    Batches and steps are those of `python -m ddgan_jax train` with the same config and data, bit
+    for bit on the same devices. Nothing is logged or written but by `save`: evaluations, sample
+    grids and checkpoints that the config asks for are made by the command only.
+
+    Args:
+      config: config of the run, such as a preset returns it.
+      images: the data, a numpy or JAX array: images [N, H, W, C] or [N, H, W] with C 1 or 3, uint8
+        or floats, or float points [N, D]. Images of floats are rounded to 8 bits; their range is
+        [-1, 1] if the smallest value is below -0.5, and [0, 1] if it is 0. `config.data.split`,
+        `image_size`, `fit`, `channels` and `flip` apply to them. None: the data that `config.data`
+        names.
+      labels: integers [N], which need `config.classes`; None: none.
+      value_range: (-1, 1) or (0, 1), the range of images of floats that do not tell it themselves.
+      workdir: a run folder, where `save` writes. Training goes on from its last checkpoint, if it
+        has one.
+      seed: instead of `config.seed`.
+      init_from: "FOLDER" or "FOLDER@STEP", another run folder of the same method with the first
+        weights: averaged ones, where it has some (see `python -m ddgan_jax train --help`).
+      plugins: folder of the user's own modules that the config names as "module:attribute". What is
+        imported already, or defined in a notebook ("__main__:attribute"), needs none.
+
+    Raises:
+      UserError: an invalid config, images that are not allowed or whose range is not known, a
+        `workdir` that holds another run, an `init_from` without such weights, or a run of several
+        processes.
+    """
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        images: Any = None,
+        labels: Any = None,
+        *,
+        value_range: tuple[float, float] | None = None,
+        workdir: str | AnyPath | None = None,
+        seed: int | None = None,
+        init_from: str | None = None,
+        plugins: str | Path | None = None,
+    ) -> None:
+        if jax.process_count() > 1:
+            raise UserError("Trainer is for one process; python -m ddgan_jax train is for several")
+        if images is None and not (labels is None and value_range is None):
+            raise UserError("labels or value_range are given without images, which are needed too")
+        if plugins is not None:
+            plugin_code.allow(plugins)
+        config = complete_config(config)
+        self._given = None if images is None else from_arrays(images, labels, value_range)
+        if self._given:
+            config.data.name, config.data.dir = NAME, ""
+        if seed is not None:
+            config.seed = seed
+        self._workdir = None if workdir is None else as_path(workdir)
+        self._run = run = prepare(config, workdir=self._workdir, load=self._load)
+        self._roles = tuple(phase.role for phase in run.method.phases)
+        self._step_fn = compiled_steps(
+            run.method, run.optimizers, run.config, run.mesh, run.abstract
+        )
+        self._origin: dict[str, Any] = {}
+        self._state, self._window = self._first(parse(init_from) if init_from else None)
+        self._feed: Generator[dict[str, Array]] | None = None
+        for note in run.source.notes:
+            warnings.warn(note, stacklevel=2)
+
+    def _load(self, data: ConfigDict) -> Source:
+        """The data of the run."""
+        given = self._given
+        if given is None:
+            return load_source(data)
+
+        def load(split: str) -> Source:
+            check_split(split, ("train",))
+            return given
+
+        return as_configured(data, load)
+
+    def _first(self, origin: Origin | None) -> tuple[TrainState, Window]:
+        """The state of the last checkpoint in the run folder, or a new one."""
+        run, workdir, weights = self._run, self._workdir, None
+        if workdir is not None:
+            changes_since(workdir, run.config, run)
+            self._origin = recorded(workdir, origin)
+        if origin and not self._origin:
+            weights = load_weights(origin, run)
+            self._origin = weights.record
+        if workdir is None or not run_folder.has_checkpoint(workdir):
+            state = first_state(run.create, run.abstract, run.config.seed)
+            return begin_with(state, weights) if weights else state, Window(self._roles)
+        with checkpoint.opened(workdir, read_only=True) as manager:
+            step = checkpoint.latest_step(manager)
+            state, sums = checkpoint.restore_state(manager, step, run.abstract)
+        return state, Window(self._roles, sums)
+
+    def __repr__(self) -> str:
+        run = self._run
+        return (
+            f"<Trainer {run.config.method} on {run.source.size:,} examples {run.source.shape}, "
+            f"step {int(self._state.step)} of {run.plan.total}>"
+        )
+
+    @property
+    def config(self) -> ConfigDict:
+        """A copy of the complete config."""
+        return ConfigDict(self._run.config.to_dict())
+
+    @property
+    def state(self) -> TrainState:
+        """A copy of the train state, which later steps leave as it is."""
+        copy: TrainState = jax.tree.map(jnp.copy, self._state)
+        return copy
+
+    @property
+    def model(self) -> Model:
+        """The model with a copy of the averaged weights, as `ddgan_jax.load` returns it."""
+        run, step = self._run, int(self._state.step)
+        params = jax.tree.map(jnp.copy, self._state.ema)
+        shape = run.source.shape
+        return Model(run.config, run.method, params, step, shape, run.mesh, run.frozen)
+
+    def step(self, n: int = 1) -> dict[str, float]:
+        """Take `n` train steps; the first call compiles.
+
+        Returns:
+          Means over these steps, by name: "<role>/loss", "<role>/grad_norm", ...
+
+        Raises:
+          UserError: `n` is below 1 or above the steps that `config.train.duration` has left; or a
+            loss or norm is not finite, with the step and the phase.
+        """
+        run, done = self._run, int(self._state.step)
+        if not 1 <= n <= run.plan.total - done:
+            raise UserError(
+                f"n is {n}; 1..{run.plan.total - done} is needed: {done} of {run.plan.total} steps "
+                "of config.train.duration are done"
+            )
+        means = Window(self._roles)
+        try:
+            self._feed = self._feed or feed_batches(run, done)
+            for step in range(done + 1, done + n + 1):
+                step_fn = self._step_fn(which_regularize(run.method, step - 1))
+                self._state, metrics = step_fn(self._state, next(self._feed), run.frozen)
+                self._window.add(step, metrics)
+                means.add(step, metrics)
+                if step % run.plan.log == 0 or step == done + n:
+                    self._window.settle(_advice)
+                    means.settle(_advice)
+                if step % run.plan.log == 0:
+                    self._window.means()  # the window of a log line of `train` ends here
+        except BaseException:  # an interrupt ends the generator, which begins again at any step
+            self._feed = None
+            raise
+        return means.means()
+
+    def sample(self, n: int, labels: Labels = None, seed: int = 0) -> np.ndarray:
+        """Draw samples with the averaged weights, see `Model.sample`.
+
+        Args:
+          n: number of samples.
+          labels: classes for a class-conditional model.
+          seed: sample i depends on (seed, i, labels[i]) only.
+
+        Returns:
+          float32 [n, *shape]; images are in [-1, 1].
+
+        Raises:
+          UserError: see `Model.sample`.
+        """
+        return self.model.sample(jax.random.key(seed), n, labels=labels)
+
+    def save(self, path: str | AnyPath | None = None) -> AnyPath:
+        """Save a checkpoint in a run folder, and images that the Trainer was given as `data.npz`.
+
+        Args:
+          path: the run folder; None: `workdir`. It is made if it does not exist, or holds this run.
+
+        Returns:
+          The run folder, for `ddgan_jax.load`, `Trainer(workdir=...)` and all commands.
+
+        Raises:
+          UserError: the folder holds another run or other data, or cannot be written to; or the
+            last steps were not finite.
+        """
+        folder = self._workdir if path is None else as_path(path)
+        if folder is None:
+            raise UserError("path is missing; save(path) is needed, this Trainer has no workdir")
+        if self._given and is_remote(folder):
+            raise UserError(f"path is {folder}; a folder on a disk is needed for images in memory")
+        check_name("path", folder)
+        self._window.settle(_advice)
+        run, config = self._run, self.config
+        if self._given:
+            config.data.name = f"npz:{os.path.abspath(folder / DATA)}"
+        changes_since(folder, config, run)
+        try:
+            with run_folder.claimed(folder), contextlib.ExitStack() as held:
+                manager = held.enter_context(checkpoint.opened(folder, config.train.keep))
+                done = int(self._state.step)
+                if later := [step for step in manager.all_steps() if step > done]:
+                    raise UserError(
+                        f"{folder} has steps {later}; a folder without steps after {done} is needed"
+                    )
+                lines = read_lines(folder / "evaluation.jsonl", folder)
+                manager.best = best_step(lines, manager.all_steps(), config.eval.best)
+                if networks := find_space(config).frozen:
+                    networks.copy_into(config, run.frozen, folder)
+                if self._given:
+                    self._save_data(folder, config)
+                origin = {"init_from": self._origin} if self._origin else {}
+                write_facts(folder, config, describe(run) | origin)
+                checkpoint.save(manager, self._state, self._window.sums())
+        except OSError as error:
+            raise UserError(f"{folder} cannot be written to: {error.strerror or error}") from error
+        return folder
+
+    def _save_data(self, folder: AnyPath, config: ConfigDict) -> None:
+        """Write the images to a run folder, unless it has them."""
+        given, file = self._given, folder / DATA
+        assert given is not None
+        if not file.exists():
+            arrays = given.take(np.arange(given.size))
+            labels = {"labels": arrays["label"]} if given.labeled else {}
+            write_npz(file, {"images": arrays["image"], **labels})
+        elif fingerprint(load_source(config.data)) != fingerprint(self._run.source):
+            raise UserError(f"{file} has other data; a folder without it is needed")
+
+
+def _advice() -> str:
+    return "a Trainer that begins again, with a lower learning rate, may help"
