@@ -36,6 +36,7 @@ from ddgan_jax.parallel.distributed import (
 from ddgan_jax.plotting import curves
 from ddgan_jax.plotting import grids as plots
 from ddgan_jax.spaces import find_space
+from ddgan_jax.training.few_images import few_images_note
 from ddgan_jax.training.metrics_log import (
     LOGS,
     Clock,
@@ -44,6 +45,7 @@ from ddgan_jax.training.metrics_log import (
     evaluation_line,
     progress_line,
 )
+from ddgan_jax.training.reals import save_reals
 from ddgan_jax.training.setup import Run, compiled_steps, describe, first_state, prepare
 from ddgan_jax.training.stop_signal import Stopped, StopSignal
 
@@ -124,6 +126,7 @@ def _description(run: Run, info: Mapping[str, Any]) -> list[str]:
         *(f"parameters of {role}: {count:,}" for role, count in info["parameters"].items()),
         f"data: {source.name}, {source.size:,} examples of shape {source.shape}",
         *source.notes,
+        *few_images_note(run.config, source),
         f"{plan.total:,} steps of {run.config.train.batch_size} on {len(kinds)} x {kinds[0]}, "
         f"{plan.epoch:,} steps an epoch",
         f"each device: {batch:,} of a batch, {state:,.1f} MiB of state; python -m ddgan_jax "
@@ -206,6 +209,7 @@ def _loop(
             folder, send = files.enter_context(spooled(workdir, *LOGS))
             log = MetricsLog(folder, start)
             files.callback(log.close)
+            save_reals(run.source, run.config.train.grid, workdir, folder)
         best = _Best(run.config, log)
         manager.best = best.of(manager.all_steps())
         clock = Clock(start, plan.total, batch_size, log.seconds if log else 0.0)

@@ -133,6 +133,7 @@ def test_a_folder_that_changed_since_the_run_began(tmp_path, capfd):
     runs.ok(*args, workdir)
     out = capfd.readouterr().out
     assert "20 images read" in out and "there is no folder test" in out
+    assert out.count("20 images are few") == 1
     moved = (tmp_path / "photos").rename(tmp_path / "moved")
     args[-2] = f"--config.data.name=folder:{moved}"
     runs.ok(*args, workdir, "--config.train.duration=9 steps")
