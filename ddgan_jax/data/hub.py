@@ -45,11 +45,12 @@ def hub_source(name: str, split: str, how: Fit) -> Source:
     if key is None:
         raise UserError(f"{field}; it has no column of images: {', '.join(table.features)}")
     label = _column(table.features, datasets.ClassLabel, "label", field)
-    table = table.cast_column(key, datasets.Image(decode=False))
     classes = tuple(map(str, table.features[label].names)) if label else ()
     labels = np.array(table[label] if label else [0] * len(table), np.int64)
     if not len(labels):
         raise UserError(f"{field}; split {split!r} has no examples")
+
+    table = table.select_columns([key]).cast_column(key, datasets.Image(decode=False))
 
     def opened(index: int) -> BinaryIO:
         content = table[index][key]["bytes"]

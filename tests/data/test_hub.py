@@ -28,6 +28,9 @@ class Table:
     def __len__(self):
         return 3
 
+    def select_columns(self, names):
+        return Table({name: self.features[name] for name in names}, self.missing)
+
     def cast_column(self, name, feature):
         return Table({**self.features, name: feature}, self.missing)
 
