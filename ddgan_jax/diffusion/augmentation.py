@@ -83,7 +83,8 @@ def _recolored(x: Array, draws: Array) -> Array:
     gray = jnp.mean(x, axis=3, keepdims=True)
     x = gray + (1 + s) * (x - gray)
     mean = jnp.mean(x, axis=(1, 2, 3), keepdims=True)
-    return mean + (1 + k / 2) * (x - mean)
+    result: Array = mean + (1 + k / 2) * (x - mean)
+    return result
 
 
 def _shifted(x: Array, shifts: tuple[Array, ...], most: tuple[int, ...]) -> Array:
