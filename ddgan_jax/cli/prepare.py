@@ -6,7 +6,8 @@ Nothing is downloaded: the original files must lie in --source.
   cifar10        cifar-10-batches-bin (the binary version), or the folder that holds it
   stl10          stl10_binary (the binary version), or the folder that holds it
   folder         images, also in sub-folders, whose names become the classes; the folders train,
-                 test and validation become splits
+                 test and validation become splits; config.data.name=folder:PATH reads such
+                 a folder without this command
 
 Examples:
   python -m ddgan_jax prepare mnist --source=~/Downloads/mnist
