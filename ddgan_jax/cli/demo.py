@@ -36,7 +36,7 @@ def add_flags(parser: common.Parser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve the page until the command is stopped; returns the exit status."""
     shipped = Path(ddgan_jax.__file__).parent / SHIPPED
-    workdir = common.workdir_of(args) if args.workdir else shipped
+    workdir = common.run_of(args) if args.workdir else shipped
     from ddgan_jax.demo.server import check_address, import_gradio, serve
 
     check_address(args.host, args.port)

@@ -70,7 +70,7 @@ def draw(path: Path, runs: Mapping[str, Lines], axis: str) -> None:
         # A label that begins with "_" would be left out, so the texts are set afterwards.
         labels = [str(i) for i in range(len(drawn))]
         legend = figure.legend(
-            list(drawn.values()), labels, loc="outside lower center", ncols=per_row, fontsize=9
+            list(drawn.values()), labels, loc="outside lower left", ncols=per_row, fontsize=9
         )
         for text, run in zip(legend.get_texts(), drawn, strict=True):
             text.set_parse_math(False)
