@@ -54,7 +54,12 @@ class Answers(NamedTuple):
         return markup.picture(pixels, "samples", note)
 
     def inverted(
-        self, drawing: Mapping[str, Any] | None, file: Any, swap: bool, label: str, steps: Any
+        self,
+        drawing: Mapping[str, Any] | None,
+        file: Any,
+        swap: bool = False,
+        label: str = FIND,
+        steps: Any = 0,
     ) -> tuple[str, actions.Inverted | None]:
         """What inversion makes of a drawing or a file, and the result for the other buttons."""
         found: list[actions.Inverted] = []

@@ -60,9 +60,9 @@ def _add_samples(gradio: Any, answers: Answers) -> None:
 def _add_inversion(gradio: Any, answers: Answers) -> None:
     """Two images with their inversion, and what can be made of one or both."""
     can = answers.abilities
-    refinement = gradio.Slider(
-        0, 500, 100 if can.refines else 0, step=10, label="Refinement", visible=can.refines
-    )
+    refinement = None
+    if can.refines:
+        refinement = gradio.Slider(0, 500, 100, step=10, label="Steps of refinement")
     with gradio.Row():
         with gradio.Column():
             first = _add_image(gradio, answers, "First image", refinement)
@@ -93,12 +93,19 @@ def _add_image(gradio: Any, answers: Answers, name: str, refinement: Any) -> Any
         sources=[],
         transforms=[],
     )
-    file = gradio.File(label=f"{name}: or choose a file", type="filepath", height=110)
-    swap = gradio.Checkbox(False, label="Exchange light and dark of the file")
-    label = gradio.Dropdown(
-        [FIND, *can.classes], value=FIND, label="Class", visible=bool(can.classes)
-    )
+    controls = {
+        "drawing": drawing,
+        "file": gradio.File(label=f"{name}: or choose a file", type="filepath", height=110),
+        "swap": gradio.Checkbox(False, label="Exchange light and dark of the file"),
+    }
+    if can.classes:
+        controls["label"] = gradio.Dropdown([FIND, *can.classes], value=FIND, label="Class")
+    if refinement is not None:
+        controls["steps"] = refinement
     button, shown = gradio.Button("Invert", variant="primary"), gradio.HTML()
-    inputs = [drawing, file, swap, label, refinement]
-    button.click(answers.inverted, inputs, [shown, result], api_visibility="private")
+
+    def inverted(*values: Any) -> Any:
+        return answers.inverted(**dict(zip(controls, values, strict=True)))
+
+    button.click(inverted, list(controls.values()), [shown, result], api_visibility="private")
     return result
