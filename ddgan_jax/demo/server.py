@@ -1,7 +1,9 @@
 """gradio, which serves a page on this machine until the process is told to stop."""
 
+import importlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -75,33 +77,43 @@ def serve(gradio: Any, page: Any, host: str, port: int, say: Callable[[str], Non
       say: prints a line.
 
     Raises:
-      UserError: see `check_address`.
+      UserError: see `check_address`; or the server ends by itself.
     """
+    fastapi, uvicorn = (importlib.import_module(name) for name in ("fastapi", "uvicorn"))
     port = check_address(host, port)
+    page.queue(default_concurrency_limit=1)  # one computation at a time
+    app = gradio.mount_gradio_app(
+        fastapi.FastAPI(openapi_url=None),
+        page,
+        path="/",
+        server_name=host,
+        server_port=port,
+        footer_links=[],
+        ssr_mode=False,
+        show_error=False,
+        max_file_size=LARGEST_UPLOAD,
+        # Fonts of the machine, so that nothing is fetched from elsewhere.
+        theme=gradio.themes.Default(font=FONTS, font_mono=["monospace"]),
+    )
+    # `gradio.launch` gives up on a machine that needs more than seconds to start.
+    settings = {"log_config": None, "timeout_graceful_shutdown": 1}
+    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, **settings))
+    thread = threading.Thread(target=server.run, daemon=True, name="page")
+    thread.start()
     try:
-        page.queue(default_concurrency_limit=1)  # one computation at a time
-        page.launch(
-            server_name=host,
-            server_port=port,
-            share=False,
-            inbrowser=False,
-            quiet=True,
-            footer_links=[],
-            ssr_mode=False,
-            # Fonts of the machine, so that nothing is fetched from elsewhere.
-            theme=gradio.themes.Default(font=FONTS, font_mono=["monospace"]),
-            prevent_thread_lock=True,
-            max_file_size=LARGEST_UPLOAD,
-            show_error=False,
-        )
-        shown = f"[{host}]" if ":" in host else host
-        say(f"http://{shown}:{port} has the page; ^C ends it")
-        if not _is_loopback(host):
-            say(f"warning: everybody who reaches {host} can use the page")
-        while True:
-            time.sleep(3600)
+        while thread.is_alive() and not server.started:
+            time.sleep(0.1)
+        if server.started:
+            shown = f"[{host}]" if ":" in host else host
+            say(f"http://{shown}:{port} has the page; ^C ends it")
+            if not _is_loopback(host):
+                say(f"warning: everybody who reaches {host} can use the page")
+        while thread.is_alive():
+            time.sleep(1)
     finally:
-        page.close(verbose=False)
+        server.should_exit = True
+        thread.join(timeout=5)
+    raise UserError(f"the server at --host={host} --port={port} has ended by itself")
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,5 +1,6 @@
 """A stand-in for gradio that remembers the components of a page and what its buttons do."""
 
+import time
 import types
 
 
@@ -40,11 +41,28 @@ class Page(Component):
     def queue(self, **kwargs):
         self.queued = kwargs
 
-    def launch(self, **kwargs):
-        self.launched = kwargs
 
-    def close(self, **kwargs):
-        self.closed = True
+class Server:
+    """A server of uvicorn, which runs until it is told to end."""
+
+    made: list = []
+
+    def __init__(self, config):
+        self.config, self.started, self.should_exit = config, False, False
+        Server.made.append(self)
+
+    def run(self):
+        self.started = True
+        while not self.should_exit:
+            time.sleep(0.01)
+
+
+def serving():
+    """Stand-ins for fastapi and uvicorn, and the list of servers that are made."""
+    Server.made = []
+    uvicorn = types.SimpleNamespace(Server=Server, Config=lambda app, **kwargs: (app, kwargs))
+    fastapi = types.SimpleNamespace(FastAPI=lambda **kwargs: kwargs)
+    return {"fastapi": fastapi, "uvicorn": uvicorn}, Server.made
 
 
 def gradio():
@@ -56,5 +74,6 @@ def gradio():
     for name in names:
         setattr(module, name, type(name, (Component,), {}))
     module.Blocks = type("Blocks", (Page,), {})
+    module.mount_gradio_app = lambda app, page, **kwargs: {"page": page, **app, **kwargs}
     module.themes = types.SimpleNamespace(Default=lambda **kwargs: kwargs)
     return module, Component.made

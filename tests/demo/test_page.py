@@ -1,6 +1,8 @@
 """The page: its wiring, with a stand-in for gradio, and what it answers."""
 
 import sys
+import threading
+import types
 
 import jax
 import numpy as np
@@ -13,7 +15,7 @@ from ddgan_jax.core.images import to_uint8
 from ddgan_jax.demo import server
 from ddgan_jax.demo.page import build_page
 from tests.demo.a_model import answers, inverting
-from tests.demo.stand_in import gradio
+from tests.demo.stand_in import gradio, serving
 
 
 def page_of(found):
@@ -120,38 +122,48 @@ def test_only_what_the_model_can_is_there():
 
 @pytest.fixture
 def stopped(monkeypatch):
-    """The command with the stand-in; ^C comes as soon as it waits."""
+    """The command with stand-ins; ^C comes when it waits the second time. (components, servers)."""
     module, made = gradio()
+    modules, servers = serving()
+    for name, each in {"gradio": module, **modules}.items():
+        monkeypatch.setitem(sys.modules, name, each)
 
-    def stop(seconds):
-        raise KeyboardInterrupt
+    def sleep(seconds):
+        if seconds == 1:
+            raise KeyboardInterrupt
+        threading.Event().wait(0.01)
 
-    monkeypatch.setitem(sys.modules, "gradio", module)
-    monkeypatch.setattr(server.time, "sleep", stop)
-    return made
+    monkeypatch.setattr(server, "time", types.SimpleNamespace(sleep=sleep))
+    return made, servers
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_command_serves_this_machine_until_it_is_stopped(stopped, capfd, monkeypatch):
     for name in ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         monkeypatch.delenv(name, raising=False)
+    made, servers = stopped
     assert runs.main(["demo", "--port=0"]) == 130
     out, err = capfd.readouterr()
-    page = next(c for c in stopped if c.kind == "Blocks")
-    launched = page.launched
-    assert launched["server_name"] == "127.0.0.1" and launched["share"] is False
-    assert f"http://127.0.0.1:{launched['server_port']} has the page; ^C ends it" in out
-    assert err == "stopped by SIGINT\n" and page.closed and "warning" not in out
-    assert page.kwargs["analytics_enabled"] is False
+    [ran] = servers
+    app, where = ran.config
+    assert where["host"] == "127.0.0.1" and app["path"] == "/" and app["ssr_mode"] is False
+    assert f"http://127.0.0.1:{where['port']} has the page; ^C ends it" in out
+    assert err == "stopped by SIGINT\n" and ran.should_exit and "warning" not in out
+    page = app["page"]
+    assert page.kwargs == {"analytics_enabled": False, "title": "ddgan_digits"}  # the shipped run
+    assert page.queued == {"default_concurrency_limit": 1}
     assert server.os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
-    assert page.kwargs["title"] == "ddgan_digits"  # the run that the package ships
-    labels = [c.label for c in stopped]
+    labels = [c.label for c in made]
     assert "Draw" in labels and "Invert" not in labels
 
 
 def test_a_page_for_other_machines_says_so(stopped, capfd):
     assert runs.main(["demo", "--port=0", "--host=0.0.0.0"]) == 130
     assert "everybody who reaches 0.0.0.0 can use the page" in capfd.readouterr().out
+
+
+def test_a_server_that_ends_is_one_line(stopped, capfd, monkeypatch):
+    monkeypatch.setattr(sys.modules["uvicorn"].Server, "run", lambda self: None)
+    runs.fails(capfd, ["demo", "--port=0"], "has ended by itself")
 
 
 def test_gradio_is_missing(monkeypatch, capfd):
