@@ -15,6 +15,11 @@ from ddgan_jax.plotting.grids import picture
 MOST_IMAGES = 256  # on the page at once
 
 
+def usual_count(classes: int) -> int:
+    """How many samples a page shows at first: 64, or whole rows with a column for each class."""
+    return 64 // classes * classes if 0 < classes <= MOST_COLUMNS else 64
+
+
 def sample_picture(model: Model, wanted: Wanted) -> np.ndarray:
     """A picture of samples, those that the command `sample` draws with the same numbers.
 

@@ -4,7 +4,7 @@ import html
 from typing import Any
 
 from ddgan_jax.demo import actions, markup
-from ddgan_jax.demo.answers import FIND, IN_TURN, LARGEST_SEED, Answers
+from ddgan_jax.demo.answers import FIND, IN_TURN, Answers
 
 CANVAS = (280, 280)  # pixels of the drawing pad
 _BRUSH = 20
@@ -38,8 +38,9 @@ def _add_samples(gradio: Any, answers: Answers) -> None:
     """Controls of samples, and their picture."""
     can = answers.abilities
     with gradio.Row():
-        seed = gradio.Number(0, label="Seed", precision=0, minimum=0, maximum=LARGEST_SEED)
-        count = gradio.Slider(1, actions.MOST_IMAGES, 64, step=1, label="Number of images")
+        seed = gradio.Number(0, label="Seed")  # `answers` checks it
+        many = actions.usual_count(len(can.classes))
+        count = gradio.Slider(1, actions.MOST_IMAGES, many, step=1, label="Number of images")
         controls = {"seed": seed, "count": count}
         if can.classes:
             choices = [IN_TURN, *can.classes]
@@ -84,7 +85,7 @@ def _add_image(gradio: Any, answers: Answers, name: str, refinement: Any) -> Any
     can = answers.abilities
     result = gradio.State()
     drawing = gradio.Sketchpad(
-        label=f"{name}: draw it",
+        label=f"{name}: take the brush and draw",
         type="numpy",
         image_mode="RGBA",
         canvas_size=CANVAS,

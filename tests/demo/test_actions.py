@@ -45,6 +45,7 @@ def test_samples_are_those_of_the_command():
     tile = shown[gap : gap + 64, gap : gap + 64, 0]
     np.testing.assert_array_equal(tile[::scale, ::scale], first)
     assert shown.shape[1] > shown.shape[0]  # a column for each of the four classes
+    assert [actions.usual_count(n) for n in (0, 4, 10, 32, 33)] == [64, 64, 60, 64, 64]
     with pytest.raises(UserError, match="at most 256"):
         actions.sample_picture(model, Wanted(count=257))
 
