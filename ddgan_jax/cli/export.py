@@ -18,8 +18,8 @@ from pathlib import Path
 
 from ddgan_jax.cli import common
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.io.hub import HUB, check_license, parse_address
-from ddgan_jax.io.storage import AnyPath
+from ddgan_jax.io.hub import check_license, parse_address
+from ddgan_jax.io.storage import HUB, AnyPath
 
 
 def add_flags(parser: common.Parser) -> None:

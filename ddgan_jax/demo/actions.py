@@ -173,5 +173,6 @@ def between(model: Model, first: Inverted, second: Inverted, steps: int) -> np.n
 
 def _as_each(model: Model, latents: np.ndarray, classes: Sequence[int]) -> np.ndarray:
     """Decode latents [K, ...] as each class: uint8 [rows, K, H, W, C]."""
-    labels = [np.full(len(latents), label, np.int32) for label in classes] or [None]
+    labels: list[np.ndarray | None] = [np.full(len(latents), c, np.int32) for c in classes]
+    labels = labels or [None]
     return to_uint8(np.stack([model.decode(latents, each) for each in labels]))
