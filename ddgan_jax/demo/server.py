@@ -1,6 +1,7 @@
 """gradio, which serves a page on this machine until the process is told to stop."""
 
 import importlib
+import logging
 import os
 import socket
 import threading
@@ -96,8 +97,8 @@ def serve(gradio: Any, page: Any, host: str, port: int, say: Callable[[str], Non
         theme=gradio.themes.Default(font=FONTS, font_mono=["monospace"]),
     )
     # `gradio.launch` gives up on a machine that needs more than seconds to start.
-    settings = {"log_config": None, "timeout_graceful_shutdown": 1}
-    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, **settings))
+    settings = uvicorn.Config(app, host=host, port=port, log_config=None, log_level="error")
+    server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, daemon=True, name="page")
     thread.start()
     try:
@@ -111,7 +112,9 @@ def serve(gradio: Any, page: Any, host: str, port: int, say: Callable[[str], Non
         while thread.is_alive():
             time.sleep(1)
     finally:
-        server.should_exit = True
+        for name in ("uvicorn.error", "asyncio"):  # pages that are open are no errors
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        server.should_exit = server.force_exit = True
         thread.join(timeout=5)
     raise UserError(f"the server at --host={host} --port={port} has ended by itself")
 

@@ -147,7 +147,9 @@ def test_the_command_serves_this_machine_until_it_is_stopped(stopped, capfd, mon
     app, where = ran.config
     assert where["host"] == "127.0.0.1" and app["path"] == "/" and app["ssr_mode"] is False
     assert f"http://127.0.0.1:{where['port']} has the page; ^C ends it" in out
-    assert err == "stopped by SIGINT\n" and ran.should_exit and "warning" not in out
+    assert (
+        err == "stopped by SIGINT\n" and ran.should_exit and ran.force_exit and "warning" not in out
+    )
     page = app["page"]
     assert page.kwargs == {"analytics_enabled": False, "title": "ddgan_digits"}  # the shipped run
     assert page.queued == {"default_concurrency_limit": 1}
