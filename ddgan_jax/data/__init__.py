@@ -31,6 +31,7 @@ __all__ = [
     "batch_at",
     "batches",
     "check_labels",
+    "class_names",
     "data_shape",
     "digits",
     "from_arrays",
@@ -126,3 +127,23 @@ def data_shape(data: Any) -> tuple[int, ...]:
     if data.image_size and data.channels:
         return (data.image_size, data.image_size, data.channels)
     return load_source(data).shape
+
+
+def class_names(data: Any) -> tuple[str, ...]:
+    """The names of the classes that the `data` section of a config names, without its images.
+
+    Args:
+      data: see `load_source`.
+
+    Returns:
+      The names in the order of the labels; empty if the data do not name them.
+
+    Raises:
+      UserError: an unknown name or split, or data that are missing or damaged.
+    """
+    kind, argument = _find(data.name)
+
+    def load(split: str) -> Source:
+        return kind.load(Request(argument, split, getattr(data, "dir", "")))
+
+    return select(getattr(data, "split", "train"), load).classes
