@@ -36,6 +36,7 @@ COMMANDS = _commands(
     statistics="write the reference statistics of a data set, for evaluate --reference",
     compare="several evaluated runs on one page",
     reconstruct="encode real images and decode them again",
+    demo="a page in the browser: draw samples, invert and edit images",
     export="copy what sampling needs from a run folder",
     convert="published PyTorch checkpoints into run folders, and back",
     prepare="write MNIST, CIFAR-10 or a folder of images as a TFDS dataset",

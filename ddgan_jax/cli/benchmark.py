@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from ddgan_jax.cli import common, environment
+from ddgan_jax.cli.several_configs import read_several
 from ddgan_jax.core.errors import UserError
 
 _SIDE_BY_SIDE = ("image_size", "batch_size", "trials", "autoencoder")
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from ddgan_jax.profiling.sampling_cost import compare_sampling
 
     with tempfile.TemporaryDirectory() as folder:
-        configs = common.read_several(args.configs, overrides, args.autoencoder or "", Path(folder))
+        configs = read_several(args.configs, overrides, args.autoencoder or "", Path(folder))
         trials = 5 if args.trials is None else args.trials
         compare_sampling(
             configs, args.batch_size or 4, trials, say=lambda line: print(line, flush=True)

@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,6 +13,7 @@ from ddgan_jax.config.base import BASE_FIELDS, adam_fields
 from ddgan_jax.config.overrides import load_config_file, meant, override
 from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.io.best import BEST, Step
+from ddgan_jax.io.hub import is_hub, run_path
 from ddgan_jax.io.storage import AnyPath, as_path, local_path
 
 LARGEST_SEED = 2**32 - 1
@@ -310,6 +311,17 @@ def workdir_of(args: argparse.Namespace) -> AnyPath:
     return as_path(args.workdir)
 
 
+def run_of(args: argparse.Namespace) -> AnyPath:
+    """The run folder of a command that only reads it; one of the hub is downloaded.
+
+    Raises:
+      UserError: --workdir is missing, or see `io.hub.run_path`.
+    """
+    if is_hub(args.workdir) and not getattr(args, "out", "something"):
+        raise UserError(f"{args.command} of --workdir={args.workdir} needs --out=FOLDER")
+    return run_path(args.workdir) if args.workdir else workdir_of(args)
+
+
 def out_of(args: argparse.Namespace, inside: str = "") -> Path:
     """The output folder: --out, or the folder called `inside` in the run folder.
 
@@ -353,7 +365,7 @@ def read_config(args: argparse.Namespace) -> ConfigDict:
     if args.config:
         config = load_config_file(args.config)
     elif getattr(args, "workdir", ""):
-        config = read_stored(as_path(args.workdir))
+        config = read_stored(run_path(args.workdir))
     else:
         raise UserError(
             "--config=FILE is needed, for example --config=ddgan_digits; python -m ddgan_jax "
@@ -365,34 +377,3 @@ def read_config(args: argparse.Namespace) -> ConfigDict:
 def read_changes(args: argparse.Namespace) -> ConfigDict | None:
     """As `read_config`; None if the flags leave the config of the run folder as it is."""
     return read_config(args) if args.config or args.overrides else None
-
-
-def read_several(
-    files: Iterable[str], overrides: Mapping[str, str], autoencoder: str, folder: Path
-) -> dict[str, ConfigDict]:
-    """Configs by their files, for commands that put several side by side.
-
-    Args:
-      files: config files.
-      overrides: {FIELD: VALUE}, of all of them.
-      autoencoder: config file of the autoencoder for those that work in latents, or "".
-      folder: where its run folder without weights is written.
-
-    Raises:
-      UserError: something is wrong with one of them.
-    """
-    from ddgan_jax.data import data_shape
-    from ddgan_jax.methods import complete_config
-    from ddgan_jax.spaces import find_space
-    from ddgan_jax.spaces.autoencoder_folder import untrained
-
-    configs: dict[str, ConfigDict] = {}
-    for name in files:
-        config = override(complete_config(load_config_file(name)), overrides)
-        if autoencoder and find_space(config).frozen:
-            own = folder / str(len(configs))
-            own.mkdir()
-            theirs = complete_config(load_config_file(autoencoder))
-            config = untrained(config, theirs, data_shape(config.data), own)
-        configs[name] = config
-    return configs

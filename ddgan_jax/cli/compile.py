@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from ddgan_jax.cli import common
+from ddgan_jax.cli.several_configs import read_several
 from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.io.storage import local_path
 
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
             )
     out = common.out_of(args) if args.out else None
     with tempfile.TemporaryDirectory() as folder:
-        configs = common.read_several(files, args.overrides, args.autoencoder, Path(folder))
+        configs = read_several(files, args.overrides, args.autoencoder, Path(folder))
         fits = compile_configs(
             configs, targets, names, out, say=lambda line: print(line, flush=True)
         )

@@ -99,7 +99,7 @@ def add_flags(parser: common.Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import or export; returns the exit status."""
-    workdir = common.workdir_of(args)
+    workdir = common.run_of(args) if args.export else common.workdir_of(args)
     described = args.source == "stylegan2"  # by the file
     for flag in ("checkpoint", "source") if described else ("checkpoint", "config", "source"):
         if not args.export and not getattr(args, flag):

@@ -45,7 +45,7 @@ def add_flags(parser: common.Parser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure; returns the exit status."""
     if not args.samples:
-        workdir = common.workdir_of(args)
+        workdir = common.run_of(args)
         if args.samples_split:
             raise UserError(f"--samples_split={args.samples_split} needs --samples=DATA")
     elif not args.out:

@@ -4,8 +4,10 @@ Nothing is downloaded: the original files must lie in --source.
   mnist          the four idx files (train/t10k, images/labels), gzipped or not
   fashion_mnist  the same four files of Fashion-MNIST
   cifar10        cifar-10-batches-bin (the binary version), or the folder that holds it
+  stl10          stl10_binary (the binary version), or the folder that holds it
   folder         images, also in sub-folders, whose names become the classes; the folders train,
-                 test and validation become splits
+                 test and validation become splits; config.data.name=folder:PATH reads such
+                 a folder without this command
 
 Examples:
   python -m ddgan_jax prepare mnist --source=~/Downloads/mnist
@@ -22,7 +24,7 @@ from ddgan_jax.core.errors import UserError
 def add_flags(parser: common.Parser) -> None:
     """Add the flags of the command."""
     add = parser.add_argument
-    kinds = ("mnist", "fashion_mnist", "cifar10", "folder")
+    kinds = ("mnist", "fashion_mnist", "cifar10", "stl10", "folder")
     add("kind", type=common.one_of(*kinds), metavar="KIND", help=", ".join(kinds))
     add("--source", default="", metavar="FOLDER", help="folder of the original files")
     add(

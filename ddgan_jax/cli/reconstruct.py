@@ -39,7 +39,7 @@ def add_flags(parser: common.Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and draw; returns the exit status."""
-    workdir, out = common.workdir_of(args), common.out_of(args, "reconstructions")
+    workdir, out = common.run_of(args), common.out_of(args, "reconstructions")
     common.check_distributed(args)
     config = common.read_changes(args)
     environment.join(args)

@@ -76,7 +76,7 @@ def add_flags(parser: common.Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the samples; returns the exit status."""
-    workdir, out = common.workdir_of(args), common.out_of(args, "samples")
+    workdir, out = common.run_of(args), common.out_of(args, "samples")
     common.check_distributed(args)
     config = common.read_changes(args)
     environment.join(args)

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from ddgan_jax.cli import common
+from ddgan_jax.cli.several_configs import read_several
 from ddgan_jax.core.errors import UserError, nearest
 
 
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
             )
     files = args.configs or [args.config]
     with tempfile.TemporaryDirectory() as folder:
-        configs = common.read_several(files, args.overrides, args.autoencoder, Path(folder))
+        configs = read_several(files, args.overrides, args.autoencoder, Path(folder))
         if args.configs:
             scaling_model.side_by_side(configs, kinds)
         elif args.measure:

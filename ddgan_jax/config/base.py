@@ -54,8 +54,8 @@ BASE_FIELDS: dict[str, Field] = {
     ),
     "data.name": text(
         "digits",
-        help="digits, gaussians25, stacked_mnist, stacked_mnist_balanced, npz:FILE, "
-        "tfds:NAME[/CONFIG]",
+        help="folder:PATH (images, or a zip file of them), npz:FILE, tfds:NAME[/CONFIG], "
+        "hf:NAME[:CONFIG], digits, gaussians25, stacked_mnist, stacked_mnist_balanced",
     ),
     "data.split": text("train", help="split: train, test, or a part such as train[:90%]"),
     **changeable(

@@ -353,12 +353,15 @@ class Space(NamedTuple):
       decode: (x [B, *shape], frozen) -> float32 [B, *data] in the data's own range.
       draw: (key, data, frozen) -> a draw of the distribution that the data have in the space, whose
         mean is `encode`; None: the space is deterministic.
+      as_images: (x -> images in [-1, 1], images -> x), linear and inverse to each other; None: x is
+        no linear function of images.
     """
 
     shape: Shape
     encode: Callable[[Array, PyTree], Array]
     decode: Callable[[Array, PyTree], Array]
     draw: Callable[[Array, Array, PyTree], Array] | None = None
+    as_images: tuple[Callable[[Array], Array], Callable[[Array], Array]] | None = None
 
     def training_batch(self, context: Context) -> Array:
         """The batch in the space, [B, *shape]; drawn from `context.key` in a space with `draw`.

@@ -7,7 +7,9 @@ from ddgan_jax.config.plugins import lookup
 from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.data.arrays import from_arrays
 from ddgan_jax.data.digits import DIGITS, digits
+from ddgan_jax.data.folder import FOLDER
 from ddgan_jax.data.gaussians import GAUSSIANS25, gaussians25
+from ddgan_jax.data.hub import HUB
 from ddgan_jax.data.images import Fit, check_fit
 from ddgan_jax.data.labels import all_labels, check_labels
 from ddgan_jax.data.npz import NPZ, npz
@@ -29,6 +31,7 @@ __all__ = [
     "batch_at",
     "batches",
     "check_labels",
+    "class_names",
     "data_shape",
     "digits",
     "from_arrays",
@@ -42,6 +45,8 @@ DATA = {
     "gaussians25": GAUSSIANS25,
     "stacked_mnist": STACKED_MNIST,
     "stacked_mnist_balanced": STACKED_MNIST_BALANCED,
+    "folder": FOLDER,
+    "hf": HUB,
     "npz": NPZ,
     "tfds": TFDS,
 }
@@ -54,10 +59,11 @@ def load_source(data: Any) -> Source:
       data: an object with the attributes
         `name`: `digits`, `gaussians25`, `stacked_mnist` or
           `stacked_mnist_balanced` (which need a prepared `tfds:mnist`),
-          `npz:FILE`, `tfds:NAME` or `tfds:NAME/CONFIG`, or `module:attribute`, a `DataKind` of the
-          user's own code (`module:attribute:ARGUMENT` if it takes an argument);
+          `folder:PATH`, `hf:NAME`, `npz:FILE`, `tfds:NAME` or `tfds:NAME/CONFIG`, or
+          `module:attribute`, a `DataKind` of the user's own code (`module:attribute:ARGUMENT` if it
+          takes an argument);
         `split`: `train`, `test`, a part such as `train[:90%]`, or a sum of those; an npz file has
-          only `train`. Default: `train`;
+          only `train`, and so has a folder without folders named like splits. Default: `train`;
         `dir`: the folder of prepared TFDS data sets. Default: "", which stands for $TFDS_DATA_DIR
           or ~/tensorflow_datasets;
         `image_size`: height and width of the images. Default: 0, as stored;
@@ -121,3 +127,23 @@ def data_shape(data: Any) -> tuple[int, ...]:
     if data.image_size and data.channels:
         return (data.image_size, data.image_size, data.channels)
     return load_source(data).shape
+
+
+def class_names(data: Any) -> tuple[str, ...]:
+    """The names of the classes that the `data` section of a config names, without its images.
+
+    Args:
+      data: see `load_source`.
+
+    Returns:
+      The names in the order of the labels; empty if the data do not name them.
+
+    Raises:
+      UserError: an unknown name or split, or data that are missing or damaged.
+    """
+    kind, argument = _find(data.name)
+
+    def load(split: str) -> Source:
+        return kind.load(Request(argument, split, getattr(data, "dir", "")))
+
+    return select(getattr(data, "split", "train"), load).classes

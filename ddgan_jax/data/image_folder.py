@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ class Folder(NamedTuple):
     """The images below a folder.
 
     Attributes:
-      root: the folder.
+      root: the folder, or the archive of one.
       splits: name of each split to its images, as (path relative to `root`, index of the class).
       classes: names of the classes; empty if there are no class folders.
       skipped: what was left out and how often, such as {".txt": 2, "hidden": 1}.
@@ -61,28 +61,49 @@ def _count(number: int, plural: str, singular: str = "") -> str:
     return f"{number:,} {plural if number != 1 else singular or plural.removesuffix('s')}"
 
 
-def scan_folder(root: Path) -> Folder:
-    """Find the images below a folder.
+def scan_folder(root: Path, field: str = "", *, inside: bool = False) -> Folder:
+    """Find the images below a folder, see `arranged`.
 
-    The folders directly below `root` are classes; images may lie deeper in them. If all of them
-    are named like splits (train, test, validation, ...), they are splits, and the folders in them
-    are classes. Symbolic links are followed. Hidden files and folders and files without the suffix
-    of an image are skipped and counted.
+    Symbolic links are followed. Hidden files and folders and files without the suffix of an image
+    are skipped and counted.
+
+    Args:
+      root: the folder.
+      field: start of messages; default: "--source is ROOT".
+      inside: refuse links that lead out of the folder.
 
     Raises:
-      UserError: no such folder, no images in it, a loop of symbolic links, two folders for one
-        split, or names that cannot be stored.
+      UserError: no such folder, no images in it, a loop of symbolic links, a link out of it, two
+        folders for one split, or names that cannot be stored.
     """
+    field = field or f"--source is {printable(root)}"
     if not root.is_dir():
-        raise UserError(f"--source is {root}; there is no such folder")
+        raise UserError(f"{field}; there is no such folder")
     skipped: Counter[str] = Counter()
-    images = sorted(_images(root, Path(), (), skipped))
+    within = Path(os.path.realpath(root)) if inside else None
+    return arranged(root, list(_images(root, Path(), (), skipped, within)), skipped, field)
+
+
+def arranged(root: Path, paths: Iterable[Path], skipped: Counter[str], field: str) -> Folder:
+    """Splits and classes of images, in the order of their sorted paths.
+
+    The folders at the top are classes; images may lie deeper in them. If all of them are named like
+    splits (train, test, validation, ...), they are splits, and the folders in them are classes.
+
+    Args:
+      root: the folder or archive, for messages.
+      paths: images, relative to `root`.
+      skipped: what was left out and how often.
+      field: start of messages, such as "--source is photos".
+
+    Raises:
+      UserError: no images, two folders for one split, or names that cannot be stored.
+    """
+    images = sorted(_storable(root, path, field) for path in paths)
     if not images:
         left_out = "".join(f"; {count:,} {kind}" for kind, count in skipped.most_common(3))
-        raise UserError(
-            f"--source is {root}; images ({' '.join(SUFFIXES)}) are needed below it{left_out}"
-        )
-    splits = _splits(root, images)
+        raise UserError(f"{field}; images ({' '.join(SUFFIXES)}) are needed below it{left_out}")
+    splits = _splits(images, field)
     depth = 0 if set(splits) == {None} else 1  # folders above the classes
     has_classes = any(len(path.parts) > depth + 1 for path in images)
     names = {_class_name(path, depth) for path in images} if has_classes else set()
@@ -97,10 +118,22 @@ def scan_folder(root: Path) -> Folder:
     return Folder(root, found, tuple(classes), skipped)
 
 
+def split_of(folder: str) -> str | None:
+    """The split that a folder of this name holds; None: it is no name of a split."""
+    return _SPLITS.get(folder.lower())
+
+
 def _images(
-    root: Path, folder: Path, above: tuple[tuple[int, int], ...], skipped: Counter[str]
+    root: Path,
+    folder: Path,
+    above: tuple[tuple[int, int], ...],
+    skipped: Counter[str],
+    within: Path | None,
 ) -> Iterator[Path]:
-    """Images below `root / folder`, relative to `root`; `above` identifies the folders above."""
+    """Images below `root / folder`, relative to `root`.
+
+    `above` identifies the folders above; links have to stay within `within`, if it is not None.
+    """
     try:
         status = (root / folder).stat()
         entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
@@ -116,17 +149,33 @@ def _images(
         path = folder / entry.name
         if entry.name.startswith("."):
             skipped["hidden"] += 1
-        elif entry.is_dir():
-            yield from _images(root, path, (*above, identity), skipped)
+            continue
+        if within and entry.is_symlink():
+            _check_inside(root / path, within)
+        if entry.is_dir():
+            yield from _images(root, path, (*above, identity), skipped, within)
         elif not entry.is_file():
             skipped["broken links" if entry.is_symlink() else "special files"] += 1
         elif path.suffix.lower() in SUFFIXES:
-            yield _storable(root, path)
+            yield path
         else:
             skipped[printable(path.suffix.lower()) or "without suffix"] += 1
 
 
-def _storable(root: Path, path: Path) -> Path:
+def _check_inside(link: Path, folder: Path) -> None:
+    """Check that a link does not lead out of a folder, given by its real path.
+
+    Raises:
+      UserError: it does.
+    """
+    if not Path(os.path.realpath(link)).is_relative_to(folder):
+        raise UserError(
+            f"{printable(link)} is a link out of its folder, which is not followed; a file or "
+            "folder inside is needed"
+        )
+
+
+def _storable(root: Path, path: Path, field: str) -> Path:
     """The path, if its names can be stored as UTF-8 text of one line."""
     try:
         path.as_posix().encode("utf-8")
@@ -137,17 +186,17 @@ def _storable(root: Path, path: Path) -> Path:
     for name in path.parts[:-1]:
         if name != name.strip() or not name.isprintable():
             raise UserError(
-                f"--source has a folder {name!r}; names without line breaks and without spaces at "
-                "their ends are needed"
+                f"{field}, which has a folder {name!r}; names without line breaks and without "
+                "spaces at their ends are needed"
             )
     return path
 
 
-def _splits(root: Path, images: list[Path]) -> dict[str | None, list[Path]]:
+def _splits(images: list[Path], field: str) -> dict[str | None, list[Path]]:
     """Name of each split to its images; the only name is None if the folders are no splits."""
     folders = {path.parts[0] for path in images if len(path.parts) > 1}
     loose = any(len(path.parts) == 1 for path in images)
-    names = {folder: _SPLITS.get(folder.lower()) for folder in folders}
+    names = {folder: split_of(folder) for folder in folders}
     if loose or not folders or None in names.values():
         return {None: images}
     splits: dict[str | None, list[Path]] = {}
@@ -157,8 +206,8 @@ def _splits(root: Path, images: list[Path]) -> dict[str | None, list[Path]]:
         split = names[folder]
         if owner.setdefault(split, folder) != folder:
             raise UserError(
-                f"--source is {root}, where {owner[split]} and {folder} both name the split "
-                f"{split}; one of them is needed"
+                f"{field}, where {owner[split]} and {folder} both name the split {split}; one of "
+                "them is needed"
             )
         splits.setdefault(split, []).append(path)
     return splits

@@ -151,6 +151,27 @@ def fit_image(image: Image.Image, how: Fit) -> np.ndarray:
     return padded
 
 
+def read_upright(file: BinaryIO, what: str, how: Fit) -> np.ndarray:
+    """Decode a photo as the camera was held, uint8 `[H, W, C]`; of an animation the first frame.
+
+    JPEG files are decoded at a fraction of their size if that is at least twice the final size.
+
+    Args:
+      file: an open file.
+      what: how to call the image in messages.
+      how: the final shape.
+
+    Raises:
+      UserError: see `open_image` and `fit_image`.
+    """
+    from PIL import ImageOps
+
+    with open_image(file, what) as image:
+        if how.size and how.fit == "resize":
+            image.draft(None, (2 * how.size, 2 * how.size))
+        return fit_image(ImageOps.exif_transpose(image), how)
+
+
 def _opaque(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     """The image without its alpha channel or transparent color, composited on `background`."""
     from PIL import Image

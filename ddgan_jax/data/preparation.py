@@ -17,6 +17,7 @@ KINDS = {
     "mnist": "the four idx files (train/t10k, images/labels), gzipped or not",
     "fashion_mnist": "the same four files of Fashion-MNIST",
     "cifar10": "cifar-10-batches-bin (the binary version), or the folder that holds it",
+    "stl10": "stl10_binary (the binary version), or the folder that holds it",
     "folder": "images, also in sub-folders, whose names become classes (and splits: train, test)",
 }
 """Kinds of original files, each with what it needs in `source`."""
@@ -66,6 +67,7 @@ def write_dataset(
         "mnist": tfds_builders.Mnist,
         "fashion_mnist": tfds_builders.FashionMnist,
         "cifar10": tfds_builders.Cifar10,
+        "stl10": tfds_builders.Stl10,
     }[kind]
     return f"tfds:{kind}", _write(builder, where, root)
 

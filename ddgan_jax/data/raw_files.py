@@ -1,8 +1,9 @@
-"""Readers of the original files of MNIST, Fashion-MNIST (idx) and CIFAR-10 (binary version)."""
+"""Readers of the original files of MNIST, Fashion-MNIST (idx), CIFAR-10 and STL-10 (binary)."""
 
 import gzip
 import math
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,11 @@ CIFAR10_CLASSES = (
     *("dog", "frog", "horse", "ship", "truck"),
 )
 _CIFAR10_RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the red, green and blue planes
+STL10_CLASSES = (
+    *("airplane", "bird", "car", "cat", "deer"),
+    *("dog", "horse", "monkey", "ship", "truck"),
+)
+_STL10_IMAGE = 3 * 96 * 96  # bytes: the red, green and blue planes, each column by column
 _MOST_GZIP = 1100  # upper bound on the bytes that one gzip byte expands to (deflate: 1032)
 
 
@@ -121,6 +127,54 @@ def read_cifar10(directory: Path, names: list[str]) -> tuple[np.ndarray, np.ndar
     _check_ten_classes(records[:, 0], directory)
     planes = records[:, 1:].reshape(-1, 3, 32, 32)
     return planes.transpose(0, 2, 3, 1), records[:, 0]
+
+
+def count_stl10(directory: Path, name: str) -> int:
+    """The number of images in a file of the binary version of STL-10.
+
+    Args:
+      directory: `stl10_binary`, or the folder that holds it.
+      name: such as "unlabeled_X.bin".
+
+    Raises:
+      UserError: the file is missing or truncated.
+    """
+    path = _stl10(directory, name)
+    size = path.stat().st_size
+    if size % _STL10_IMAGE or not size:
+        raise UserError(
+            f"{path} has {size} bytes; a multiple of {_STL10_IMAGE}, those of an image, is needed"
+        )
+    return size // _STL10_IMAGE
+
+
+def read_stl10(directory: Path, name: str) -> Iterator[np.ndarray]:
+    """Yield the images of a file of STL-10, uint8 `[96, 96, 3]`; see `count_stl10`."""
+    with open_regular(_stl10(directory, name)) as file:
+        while data := file.read(_STL10_IMAGE):
+            yield np.frombuffer(data, np.uint8).reshape(3, 96, 96).transpose(2, 1, 0)
+
+
+def read_stl10_labels(directory: Path, name: str, count: int) -> np.ndarray:
+    """The labels of a file of STL-10, such as "train_y.bin", uint8 `[count]` in 0..9.
+
+    Raises:
+      UserError: the file is missing, or has other labels than 1..10, or another number of them.
+    """
+    path = _stl10(directory, name)
+    with open_regular(path) as file:
+        labels = np.frombuffer(file.read(count + 1), np.uint8)
+    if labels.size != count or not ((labels >= 1) & (labels <= 10)).all():
+        raise UserError(f"{path} does not have {count} labels from 1 to 10; it is damaged")
+    return labels - 1
+
+
+def _stl10(directory: Path, name: str) -> Path:
+    inner = directory / "stl10_binary"
+    path = (inner if inner.is_dir() else directory) / name
+    if not path.exists():
+        raise UserError(f"--source is {path.parent}; {name} of the binary version is needed in it")
+    return path
 
 
 def _check_ten_classes(labels: np.ndarray, where: Path) -> None:

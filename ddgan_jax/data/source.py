@@ -28,6 +28,8 @@ class Source(NamedTuple):
         None, `labels.all_labels` reads them with `take`.
       in_memory: whether `take` only copies from arrays in memory.
       notes: what the user should know about how the data were read, one line each.
+      contents: a hash of names and sizes of the files that `take` reads; "" if it reads none, or
+        if they are known by other means.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Source(NamedTuple):
     labels: Callable[[], np.ndarray] | None = None
     in_memory: bool = False
     notes: tuple[str, ...] = ()
+    contents: str = ""
 
 
 class Request(NamedTuple):

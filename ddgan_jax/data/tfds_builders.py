@@ -17,7 +17,15 @@ from PIL import Image, ImageOps
 from ddgan_jax.data.files import open_regular
 from ddgan_jax.data.image_folder import Folder
 from ddgan_jax.data.images import WHITE, Fit, enlarges, fit_image, open_image
-from ddgan_jax.data.raw_files import CIFAR10_CLASSES, read_cifar10, read_mnist
+from ddgan_jax.data.raw_files import (
+    CIFAR10_CLASSES,
+    STL10_CLASSES,
+    count_stl10,
+    read_cifar10,
+    read_mnist,
+    read_stl10,
+    read_stl10_labels,
+)
 
 Examples = Iterator[tuple[int | str, dict[str, object]]]
 
@@ -111,6 +119,47 @@ class Cifar10(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for index, (image, label) in enumerate(zip(images, labels, strict=True)):
             key = f"{split}_{index:05d}"
             yield key, {"id": key, "image": _png(image), "label": int(label)}
+
+
+class Stl10(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """STL-10, from the files of its binary version; unlabelled images have the label -1."""
+
+    name = "stl10"
+    VERSION = tfds.core.Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Put the binary version there."
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(96, 96, 3)),
+                "label": tfds.features.ClassLabel(names=list(STL10_CLASSES)),
+            }
+        )
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="96x96 color images of ten classes, most of them unlabelled.",
+            features=features,
+            supervised_keys=("image", "label"),
+            homepage="https://cs.stanford.edu/~acoates/stl10/",
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
+        source = Path(dl_manager.manual_dir)
+        # All files are checked before the first example is written.
+        labels = {}
+        for split in ("train", "test"):
+            count = count_stl10(source, f"{split}_X.bin")
+            labels[split] = read_stl10_labels(source, f"{split}_y.bin", count).astype(np.int64)
+        labels["unlabelled"] = np.full(count_stl10(source, "unlabeled_X.bin"), -1)
+        files = {"train": "train_X.bin", "test": "test_X.bin", "unlabelled": "unlabeled_X.bin"}
+        return {
+            split: self._generate_examples(read_stl10(source, file), labels[split])
+            for split, file in files.items()
+        }
+
+    def _generate_examples(self, images: Iterator[np.ndarray], labels: np.ndarray) -> Examples:
+        for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+            yield index, {"image": _png(image), "label": int(label)}
 
 
 @dataclasses.dataclass(eq=False)

@@ -28,6 +28,7 @@ _PREPARE = {
     "mnist": "mnist --source=DIR",
     "fashion_mnist": "fashion_mnist --source=DIR",
     "cifar10": "cifar10 --source=DIR",
+    "stl10": "stl10 --source=DIR",
     "image_folder": "folder --source=DIR --name=NAME --size=64",
 }
 _COMMAND = "python -m ddgan_jax prepare"

@@ -135,7 +135,7 @@ def in_memory(source: Source) -> Source:
 
 def _read_all(take: Callable[[np.ndarray], Batch], size: int) -> tuple[np.ndarray, np.ndarray]:
     """All images and labels, read by several threads."""
-    chunks = np.array_split(np.arange(size), max(1, size // 256))
+    chunks = np.array_split(np.arange(size), max(1, size // 32))
     with ThreadPoolExecutor() as pool:
         parts = list(pool.map(take, chunks))
     images, labels = ([part[key] for part in parts] for key in ("image", "label"))

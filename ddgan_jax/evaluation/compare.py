@@ -6,19 +6,17 @@ metrics of all runs after equal numbers of images and after equal time, and the 
 in which the evaluations differ.
 """
 
-import base64
-import html
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any, NamedTuple
 
 from ddgan_jax.config.stored import read_config
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.evaluation import pictures
+from ddgan_jax.evaluation import markdown, pictures
 from ddgan_jax.evaluation.convergence import converged
+from ddgan_jax.evaluation.page import html_page, picture_of
+from ddgan_jax.evaluation.ranking import Cells, Table, best_cells
 from ddgan_jax.io import run_folder
 from ddgan_jax.io.read_json import COUNT, NUMBER, NUMBERS, TABLE, TEXT, read_json, read_lines
 from ddgan_jax.io.storage import check_inside
@@ -28,7 +26,12 @@ from ddgan_jax.training.metrics_log import duration
 # Keys of the protocol that must agree for numbers to be comparable.
 PROTOCOL = ("samples", "reference", "extractors", "digits_read_by", "weights", "rounding")
 
-Table = Sequence[Sequence[str]]  # rows of cells, the header first
+# Of the tables of the page.
+HEADINGS = (
+    *("Runs", "Quality", "Over seeds", "After equally many images", "After equal time"),
+    "When the runs converged",
+)
+_OF_THE_RUN = 6  # first columns of the main table, and its last one, which are no metrics
 
 
 class RunSummary(NamedTuple):
@@ -80,9 +83,9 @@ def read_summary(workdir: Path) -> RunSummary:
     grid = grids[-1] if grids else made if made.exists() else None
     if grid:
         check_inside(grid, workdir)
-        _picture(grid)
+        picture_of(grid)
     return RunSummary(
-        _text(workdir.resolve().name),
+        markdown.printable(workdir.resolve().name),
         report,
         run_folder.read_info(workdir),
         [line for line in read_lines(workdir / "evaluation.jsonl", workdir) if _has_axes(line)],
@@ -93,27 +96,6 @@ def read_summary(workdir: Path) -> RunSummary:
 
 def _has_axes(line: Mapping[str, float]) -> bool:
     return all(0 <= line.get(axis, -1) < 1e15 for axis in curves.AXES)
-
-
-def _text(value: str) -> str:
-    """A name that can be printed: control characters and bytes that are not UTF-8 become "?"."""
-    return "".join(c if c.isprintable() else "?" for c in value)
-
-
-def _picture(path: Path) -> bytes:
-    """The content of a PNG file.
-
-    Raises:
-      UserError: not a regular file, not a PNG, or larger than 32 MiB.
-    """
-    try:
-        status = path.stat()
-        content = path.read_bytes() if S_ISREG(status.st_mode) and status.st_size < 2**25 else b""
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise UserError(f"{path} cannot be read: a PNG file of at most 32 MiB is needed")
-    return content
 
 
 def rows_of(runs: Sequence[RunSummary]) -> tuple[list[str], list[list[str]]]:
@@ -260,19 +242,29 @@ def compare(workdirs: Sequence[Path], out: Path, say: Callable[[str], None] = pr
     further.append(converged({run.name: run.curve for run in runs}, examples))
     tables = [[header, *rows], *filter(None, further)]
     warnings = differences(runs)
+    best = no_cells if warnings else best_cells  # numbers that do not compare have no best one
+    on_page = dict(zip(HEADINGS, [*_split(header, rows), *further], strict=True))
     try:
         figures = _figures(runs, out)
         grids = pictures.draw_samples(out, {run.name: run.grid for run in runs if run.grid})
         run_folder.write_atomically(  # the page has the grids themselves
-            out / "comparison.md", _markdown(runs, tables, warnings, {**figures, **grids})
+            out / "comparison.md",
+            _markdown(runs, [(t, best(t)) for t in tables], warnings, {**figures, **grids}),
         )
-        run_folder.write_atomically(out / "index.html", _page(runs, tables, warnings, figures))
+        page = html_page(
+            {run.name: run.grid for run in runs if run.grid},
+            {heading: (table, best(table)) for heading, table in on_page.items() if table},
+            warnings,
+            figures,
+            {run.name: run.report["protocol"] for run in runs},
+        )
+        run_folder.write_atomically(out / "index.html", page)
     except OSError as error:
         raise UserError(f"--out={out} cannot be written to: {error.strerror}") from error
     for table in tables:
-        say(_text_table(table))
+        say(markdown.text_table(table))
     for warning in warnings:
-        say(_text(warning))
+        say(markdown.printable(warning))
     say(f"page: {out / 'index.html'}")
 
 
@@ -291,88 +283,29 @@ def _figures(runs: Sequence[RunSummary], out: Path) -> dict[str, Path]:
     }
 
 
-def _markdown_table(table: Table) -> str:
-    header, *rows = table
-    lines = [list(map(_escaped, header)), ["---"] * len(header), *(map(_escaped, r) for r in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def _split(header: list[str], rows: list[list[str]]) -> tuple[Table, Table]:
+    """The main table as two narrower ones: what the runs are, and their metrics."""
+    whole = [header, *rows]
+    runs = [[*row[:_OF_THE_RUN], row[-1]] for row in whole]
+    return runs, [[row[0], *row[_OF_THE_RUN:-1]] for row in whole]
 
 
-def _text_table(table: Table) -> str:
-    """The same table for the terminal."""
-    return "\n".join("| " + " | ".join(map(_text, line)) + " |" for line in table)
-
-
-def _escaped(text: str) -> str:
-    """Text for Markdown: no HTML, no link, no end of a cell."""
-    shown = html.escape(_text(text), quote=False)
-    return "".join(f"\\{c}" if c in "|`[]*$\\" else c for c in shown)
-
-
-def _code(text: str) -> str:
-    """Text as code in Markdown, whatever backticks it has."""
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * (longest + 1)
-    return f"{fence} {text} {fence}" if longest else f"`{text}`"
+def no_cells(table: Table) -> Cells:
+    """No cell of a table."""
+    del table
+    return frozenset()
 
 
 def _markdown(
     runs: Sequence[RunSummary],
-    tables: Sequence[Table],
+    tables: Sequence[tuple[Table, Cells]],
     warnings: Sequence[str],
     figures: dict[str, Path],
 ) -> str:
-    parts = ["# Comparison", *map(_markdown_table, tables), *map(_escaped, warnings)]
+    parts = ["# Comparison", *(markdown.table(*pair) for pair in tables)]
+    parts += map(markdown.escaped, warnings)
     for run in runs:
-        parts.append(f"{_code(run.name)}: {_code(json.dumps(run.report['protocol']))}")
+        protocol = markdown.code(json.dumps(run.report["protocol"]))
+        parts.append(f"{markdown.code(run.name)}: {protocol}")
     parts += [f"![{caption}]({path.name})" for caption, path in figures.items()]
     return "\n\n".join(parts) + "\n"
-
-
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem;
-       color: #222; background: #fff }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .35rem .8rem; border-bottom: 1px solid #ddd; text-align: right }
-th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left }
-.wide { overflow-x: auto }
-.grids { display: flex; flex-wrap: wrap; gap: 1.5rem }
-figure { margin: 0 } img { max-width: 100% } .grids img { width: 360px; image-rendering: pixelated }
-.warning { background: #fff3cd; padding: .5rem 1rem } pre { white-space: pre-wrap; font-size: 12px }
-"""
-
-
-def _page(
-    runs: Sequence[RunSummary],
-    tables: Sequence[Table],
-    warnings: Sequence[str],
-    figures: dict[str, Path],
-) -> str:
-    def cells(tag: str, values: Sequence[str]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(v)}</{tag}>" for v in values) + "</tr>"
-
-    def picture(path: Path, caption: str) -> str:
-        data = base64.b64encode(_picture(path)).decode()
-        shown = html.escape(caption)
-        return (
-            f'<figure><img src="data:image/png;base64,{data}" alt="{shown}">'
-            f"<figcaption>{shown}</figcaption></figure>"
-        )
-
-    body = ["<h1>Comparison</h1>"]
-    for header, *rows in tables:
-        body += ['<div class="wide"><table>', cells("th", header)]
-        body += [*(cells("td", row) for row in rows), "</table></div>"]
-    body += [f'<p class="warning">{html.escape(text)}</p>' for text in warnings]
-    for caption, path in figures.items():
-        body += [f"<h2>{html.escape(caption)}</h2>", picture(path, caption)]
-    body += ["<h2>Samples</h2>", '<div class="grids">']
-    body += [picture(run.grid, run.name) for run in runs if run.grid]
-    body += ["</div>", "<h2>Protocol</h2>"]
-    for run in runs:
-        text = html.escape(json.dumps(run.report["protocol"], indent=1))
-        body.append(f"<h3>{html.escape(run.name)}</h3><pre>{text}</pre>")
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width"><title>Comparison</title>'
-        f"<style>{STYLE}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n"
-    )

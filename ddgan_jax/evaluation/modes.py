@@ -16,6 +16,11 @@ from ddgan_jax.metrics.modes import TRIPLES, mode_coverage, stacked_modes
 # samples -> (metrics by name, details for the protocol of a report)
 Count = Callable[[np.ndarray], tuple[dict[str, float], dict[str, str]]]
 
+BETTER = {  # as `Metric.better`
+    **{"modes_covered": "higher", "modes_balance": "higher"},
+    **{"modes_kl": "lower", "modes_kl_bias": ""},
+}
+
 
 def stacked_labels(images: np.ndarray, classifier: Extractor, batch_size: int = 500) -> np.ndarray:
     """Classify the digit in each channel of images.

@@ -21,7 +21,7 @@ from ddgan_jax.data import load_source
 from ddgan_jax.inference.labels import Labels, checked_labels
 from ddgan_jax.inference.same_run import check_content
 from ddgan_jax.inference.sampling import compiled_sampler, ema_shapes, sample_batches, truncated
-from ddgan_jax.io import checkpoint, run_folder, storage
+from ddgan_jax.io import checkpoint, hub, run_folder, storage
 from ddgan_jax.io.best import BEST, Step, best_in
 from ddgan_jax.methods import METHODS, build_method, complete_config, validate
 from ddgan_jax.parallel import mesh as meshes
@@ -349,7 +349,7 @@ def load(
     """Restore the moving-average weights of a run folder.
 
     Args:
-      workdir: a folder that training made, also gs://....
+      workdir: a folder that training made, also gs://... or (downloaded) hf://USER/NAME@REVISION.
       step: checkpoint step; None for the latest, "best" for the one that `config.eval.best` chose
         during training.
       config: a config to use instead of the folder's; must describe the same model.
@@ -362,7 +362,7 @@ def load(
     Raises:
       UserError: no such folder or checkpoint, a damaged one, or one of another config.
     """
-    workdir = storage.as_path(workdir)
+    workdir = hub.run_path(workdir)
     if plugins is not None:
         plugin_code.allow(plugins)
     saved = complete_config(read_config(workdir))

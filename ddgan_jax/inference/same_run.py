@@ -22,11 +22,15 @@ SOME = 256  # examples that are hashed of other data
 def fingerprint(source: Source) -> str:
     """A hash of number, shape, pixels and labels of a source, 16 hexadecimal digits.
 
-    Of data that are not in memory, or larger than 1 GiB, evenly spaced examples are hashed.
+    Of data that are not in memory, or larger than 1 GiB, evenly spaced examples are hashed, and
+    names and sizes of the files where they are known.
     """
     digest = hashlib.sha256(str((source.size, source.shape)).encode())
     size = source.size * int(np.prod(source.shape))
-    count = source.size if source.in_memory and size <= WHOLE else min(SOME, source.size)
+    whole = source.in_memory and size <= WHOLE
+    count = source.size if whole else min(SOME, source.size)
+    if not whole:
+        digest.update(source.contents.encode())
     indices = np.linspace(0, source.size - 1, count).round().astype(int)
     for start in range(0, count, SOME):
         batch = source.take(indices[start : start + SOME])

@@ -87,7 +87,7 @@ def sample_to_folder(
         run_folder.check_writable("--out", out)  # before the long computation
         say("compiling the sampler ...")
     start = time.perf_counter()
-    found = _draw(model, wanted)
+    found = draw(model, wanted)
     if not first:
         return
     seconds = time.perf_counter() - start
@@ -105,8 +105,19 @@ def sample_to_folder(
     )
 
 
-def _draw(model: Model, wanted: Wanted) -> dict[str, Any]:
-    """The contents of the npz."""
+def draw(model: Model, wanted: Wanted) -> dict[str, Any]:
+    """Draw samples.
+
+    Args:
+      model: a model that samples.
+      wanted: which samples.
+
+    Returns:
+      What the npz of `sample_to_folder` has.
+
+    Raises:
+      UserError: see `Model.sample`.
+    """
     count = len(wanted.seeds) or wanted.count
     turn = np.asarray(wanted.seeds or range(count), np.int64)
     labels = None if wanted.label is None else np.full(count, wanted.label, np.int32)

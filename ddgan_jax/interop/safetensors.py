@@ -112,15 +112,16 @@ def _counts(value: Any) -> tuple[int, ...] | None:
     return tuple(value) if good else None
 
 
-def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray], kind: str = "pt") -> None:
     """Write a file; an existing one is replaced once the new one is complete.
 
     Args:
       path: the file to write.
       arrays: arrays by name, with a dtype that the format has.
+      kind: the library whose layouts the arrays have, "pt" or "flax".
     """
     names = {dtype: name for name, dtype in _DTYPES.items() if name != "BF16"}
-    table: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    table: dict[str, Any] = {"__metadata__": {"format": kind}}
     plain, position = [], 0
     for name, array in arrays.items():
         array = np.require(array, array.dtype.newbyteorder("<"), "C")

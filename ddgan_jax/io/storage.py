@@ -21,6 +21,7 @@ AnyPath: TypeAlias = Path | epath.Path
 _PATTERN_CHARACTERS = "*?[]\\"
 
 
+HUB = "hf://"  # see io.hub
 _STORES = {"gs": "gcsfs", "s3": "s3fs"}  # scheme -> the package that reads and writes it
 
 
@@ -33,6 +34,11 @@ def as_path(name: str | AnyPath) -> AnyPath:
     scheme, separator, rest = str(name).partition("://")
     if not separator:
         return local_path(name)
+    if str(name).startswith(HUB):
+        raise UserError(
+            f"{printable(name)}: a run of the hub is only read, as by sample or export; a path "
+            "on a disk, gs:// or s3://, is needed here"
+        )
     if scheme not in _STORES:
         raise UserError(
             f"{printable(name)}: a path on a disk, or one that begins with "

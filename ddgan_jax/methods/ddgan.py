@@ -36,6 +36,8 @@ from ddgan_jax.core.types import (
     Space,
 )
 from ddgan_jax.diffusion import processes, schedules
+from ddgan_jax.methods import augmentation
+from ddgan_jax.methods.augmentation import FAKE, REAL, Augment
 from ddgan_jax.methods.conditioning import append_class, draw_labels, select_class
 from ddgan_jax.methods.entry import (
     ADVERSARIAL_FIELDS,
@@ -60,6 +62,7 @@ class DDGAN(NamedTuple):
       latent_size: nz, numbers in z.
       classes: labels are 0..classes-1; 0: unconditional.
       loss: the adversarial loss.
+      augment: changes the pairs that the discriminator is shown.
     """
 
     generator: Generator
@@ -69,6 +72,7 @@ class DDGAN(NamedTuple):
     latent_size: int
     classes: int = 0
     loss: AdversarialLoss = ADVERSARIAL_LOSSES["nonsaturating"]
+    augment: Augment = augmentation.unchanged
 
 
 def init(parts: DDGAN, key: Array) -> dict[str, PyTree]:
@@ -111,9 +115,13 @@ def fake_pair(
 
 
 def logits(
-    parts: DDGAN, params: Params, context: Context, x_t: Array, t: Array, x_next: Array
+    parts: DDGAN, params: Params, context: Context, use: int, x_t: Array, t: Array, x_next: Array
 ) -> Array:
-    """D(x_t, t, x_{t+1}) for the class of each sample, [B]."""
+    """D(x_t, t, x_{t+1}) of the augmented pair, for the class of each sample, [B].
+
+    `use` is `REAL` or `FAKE`, so that real and fake pairs are changed independently.
+    """
+    x_t, x_next = parts.augment(context, use, x_t, x_next)
     out = parts.discriminator.apply({"params": params["disc"]}, x_t, t, x_next)
     return select_class(out, context.batch["label"])
 
@@ -122,8 +130,8 @@ def disc_loss(parts: DDGAN, params: Params, context: Context) -> tuple[Array, Au
     """The discriminator's adversarial loss on the real and the fake pair."""
     x_t, x_next, t = real_pair(parts, context)
     fake = jax.lax.stop_gradient(fake_pair(parts, params, context, x_next, t)[0])
-    d_real = logits(parts, params, context, x_t, t, x_next)
-    d_fake = logits(parts, params, context, fake, t, x_next)
+    d_real = logits(parts, params, context, REAL, x_t, t, x_next)
+    d_fake = logits(parts, params, context, FAKE, fake, t, x_next)
     metrics = {"real": jnp.mean(d_real), "fake": jnp.mean(d_fake)}
     return parts.loss.disc(d_real, d_fake), Aux(metrics)
 
@@ -131,21 +139,24 @@ def disc_loss(parts: DDGAN, params: Params, context: Context) -> tuple[Array, Au
 def gradient_penalties(
     parts: DDGAN, penalties: Penalties, params: Params, context: Context
 ) -> tuple[Array, Aux]:
-    """R1 and R2: gamma/2 E||d D / d x_t||^2 at the real and at the fake pair."""
+    """R1 and R2: gamma/2 E||d D / d x_t||^2 at the real and at the fake pair.
+
+    The gradient is that at the pair before its augmentation.
+    """
     x_t, x_next, t = real_pair(parts, context)
 
-    def discriminate(x: Array) -> Array:
-        return logits(parts, params, context, x, t, x_next)
+    def discriminate(use: int, x: Array) -> Array:
+        return logits(parts, params, context, use, x, t, x_next)
+
+    def r1() -> Array:
+        return losses.gradient_penalty(partial(discriminate, REAL), x_t)
 
     def r2() -> Array:
         fake = jax.lax.stop_gradient(fake_pair(parts, params, context, x_next, t)[0])
-        return losses.gradient_penalty(discriminate, fake)
+        return losses.gradient_penalty(partial(discriminate, FAKE), fake)
 
     total, found = losses.weighted_penalties(
-        {
-            "r1": (penalties.r1_gamma, lambda: losses.gradient_penalty(discriminate, x_t)),
-            "r2": (penalties.r2_gamma, r2),
-        }
+        {"r1": (penalties.r1_gamma, r1), "r2": (penalties.r2_gamma, r2)}
     )
     return total, Aux(found)
 
@@ -159,10 +170,10 @@ def gen_loss(
     """The generator's adversarial loss, plus lambda(step) L1(x_0, x_0') with `reconstruction`."""
     x_t, x_next, t = real_pair(parts, context)
     fake, fake_x_0 = fake_pair(parts, params, context, x_next, t)
-    d_fake = logits(parts, params, context, fake, t, x_next)
+    d_fake = logits(parts, params, context, FAKE, fake, t, x_next)
     d_real = None
     if parts.loss.gen_sees_real:
-        d_real = logits(parts, params, context, x_t, t, x_next)
+        d_real = logits(parts, params, context, REAL, x_t, t, x_next)
     loss = parts.loss.gen(d_real, d_fake)
     if reconstruction is None:
         return loss, Aux()
@@ -285,6 +296,7 @@ def parts_from_config(config: ConfigDict, shape: Shape) -> DDGAN:
         latent_size=config.latent_size,
         classes=config.classes,
         loss=ADVERSARIAL_LOSSES[config.adversarial.loss],
+        augment=augmentation.from_config(config, space),
     )
 
 

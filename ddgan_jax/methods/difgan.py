@@ -39,6 +39,8 @@ from ddgan_jax.core.types import (
     Shape,
     Space,
 )
+from ddgan_jax.methods import augmentation
+from ddgan_jax.methods.augmentation import FAKE, REAL, Augment
 from ddgan_jax.methods.conditioning import (
     append_class,
     constant_latent,
@@ -73,6 +75,7 @@ def make_difgan(
     penalties: Penalties,
     classes: int = 0,
     loss: AdversarialLoss = ADVERSARIAL_LOSSES["nonsaturating"],
+    augment: Augment = augmentation.unchanged,
 ) -> Method:
     """DifGAN over any space; T is the number of weights.
 
@@ -84,6 +87,7 @@ def make_difgan(
       penalties: R1 at real images, R2 at the samples x_0.
       classes: labels are 0..classes-1; 0: unconditional.
       loss: the adversarial loss of every step.
+      augment: changes the images that the discriminator is shown, those of each x_k independently.
     """
     num_steps = len(weights_gen)
     eta_disc, eta_gen = normalized(weights_disc), normalized(weights_gen)
@@ -108,14 +112,16 @@ def make_difgan(
             return generator.apply({"params": gen}, x, times, z)
         return generator.apply({"params": gen}, x, times, z, True, rngs={"dropout": dropout})
 
-    def logits(params: Params, context: Context, x: Array) -> Array:
+    def logits(params: Params, context: Context, use: int | Array, x: Array) -> Array:
+        (x,) = augment(context, use, x)
         times = jnp.zeros(x.shape[0], jnp.int32)
         out = single_image_logits(discriminator, params, x, times)
         return select_class(out, context.batch["label"])
 
     def chain_logits(params: Params, context: Context, chain: Array) -> Array:
         """[T, B]; each x_k is a batch of its own, also for the minibatch deviation."""
-        return jax.vmap(lambda x: logits(params, context, x))(chain)
+        uses = FAKE + jnp.arange(num_steps)
+        return jax.vmap(lambda use, x: logits(params, context, use, x))(uses, chain)
 
     def real_images(context: Context) -> Array:
         return space.training_batch(context)
@@ -132,7 +138,7 @@ def make_difgan(
         return jnp.stack(made[::-1])
 
     def disc_loss(params: Params, context: Context) -> tuple[Array, Aux]:
-        d_real = logits(params, context, real_images(context))
+        d_real = logits(params, context, REAL, real_images(context))
         d_fake = chain_logits(params, context, jax.lax.stop_gradient(fake_chain(params, context)))
         of_step = jax.vmap(lambda fake: loss.disc(d_real, fake))(d_fake)
         metrics = {"real": jnp.mean(d_real), "fake": jnp.mean(d_fake[0])}
@@ -141,22 +147,23 @@ def make_difgan(
     def gradient_penalties(params: Params, context: Context) -> tuple[Array, Aux]:
         discriminate = partial(logits, params, context)
 
+        def r1() -> Array:
+            return losses.gradient_penalty(partial(discriminate, REAL), real_images(context))
+
         def r2() -> Array:
             fake = jax.lax.stop_gradient(fake_chain(params, context)[0])
-            return losses.gradient_penalty(discriminate, fake)
+            return losses.gradient_penalty(partial(discriminate, FAKE), fake)
 
-        real = real_images(context)
         total, found = losses.weighted_penalties(
-            {
-                "r1": (penalties.r1_gamma, lambda: losses.gradient_penalty(discriminate, real)),
-                "r2": (penalties.r2_gamma, r2),
-            }
+            {"r1": (penalties.r1_gamma, r1), "r2": (penalties.r2_gamma, r2)}
         )
         return total, Aux(found)
 
     def gen_loss(params: Params, context: Context) -> tuple[Array, Aux]:
         d_fake = chain_logits(params, context, fake_chain(params, context))
-        d_real = logits(params, context, real_images(context)) if loss.gen_sees_real else None
+        d_real = None
+        if loss.gen_sees_real:
+            d_real = logits(params, context, REAL, real_images(context))
         of_step = jax.vmap(lambda fake: loss.gen(d_real, fake))(d_fake)
         return jnp.sum(eta_gen * of_step), Aux()
 
@@ -237,6 +244,7 @@ def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
         penalties=Penalties.from_config(config),
         classes=config.classes,
         loss=ADVERSARIAL_LOSSES[name],
+        augment=augmentation.from_config(config, space),
     )
 
 

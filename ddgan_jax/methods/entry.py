@@ -18,6 +18,7 @@ from ddgan_jax.core.types import (
     Phase,
     Shape,
 )
+from ddgan_jax.methods import augmentation
 
 
 class Length(NamedTuple):
@@ -140,6 +141,7 @@ R1_FIELDS: dict[str, Field] = {
 }
 ADVERSARIAL_FIELDS: dict[str, Field] = {
     **R1_FIELDS,
+    **augmentation.FIELDS,
     "adversarial.loss": choice(
         "nonsaturating", *ADVERSARIAL_LOSSES, help="relativistic with R1 and R2 is R3GAN's"
     ),

@@ -46,7 +46,8 @@ from ddgan_jax.core.types import (
     Shape,
     Space,
 )
-from ddgan_jax.methods import styles
+from ddgan_jax.methods import augmentation, styles
+from ddgan_jax.methods.augmentation import FAKE, REAL, Augment
 from ddgan_jax.methods.conditioning import (
     append_class,
     constant_latent,
@@ -76,7 +77,6 @@ from ddgan_jax.networks import (
 from ddgan_jax.spaces import build_space
 
 View = Callable[[Carry, Array, Array], tuple[Array, Array]]
-REAL, FAKE = 1, 2  # keys of the view's noise for real and for fake images
 
 
 def identity_view(carry: Carry, key: Array, x: Array) -> tuple[Array, Array]:
@@ -95,6 +95,7 @@ class GAN(NamedTuple):
       latent_size: numbers in z; None: high-dimensional noise.
       classes: labels are 0..classes-1; 0: unconditional.
       loss: the adversarial loss.
+      augment: changes images before the view.
       view: (carry, key, images [B, ...]) -> (what the discriminator sees, t int32 [B]).
       styles: a generator of styles; `Carry.shared` is {"styles": `StyleState`, ...} then.
     """
@@ -105,6 +106,7 @@ class GAN(NamedTuple):
     latent_size: int | None
     classes: int = 0
     loss: AdversarialLoss = ADVERSARIAL_LOSSES["nonsaturating"]
+    augment: Augment = augmentation.unchanged
     view: View = identity_view
     styles: StyleParts | None = None
 
@@ -162,7 +164,8 @@ def fake_images(parts: GAN, params: Params, context: Context) -> tuple[Array, di
 
 
 def logits(parts: GAN, params: Params, context: Context, use: int, x: Array) -> Array:
-    """D of the view of x, for the class of each sample, [B]; `use` is `REAL` or `FAKE`."""
+    """D of the view of x, augmented, for the class of each sample, [B]; `use`: `REAL` or `FAKE`."""
+    (x,) = parts.augment(context, use, x)
     seen, t = parts.view(context.carry, jax.random.fold_in(context.key, use), x)
     out = single_image_logits(parts.discriminator, params, seen, t)
     return select_class(out, context.batch["label"])
@@ -338,6 +341,7 @@ def parts_from_config(config: ConfigDict, shape: Shape, view: View = identity_vi
         latent_size=config.latent_size if config.noise == "latent" else None,
         classes=config.classes,
         loss=ADVERSARIAL_LOSSES[config.adversarial.loss],
+        augment=augmentation.from_config(config, space),
         view=view,
         styles=of_styles,
     )

@@ -72,4 +72,5 @@ CLASSES = Metric(
     needs_logits=True,
     without_logits="the weights of the feature network do not include the classifier layer",
     conditional=_conditional,
+    better={"class_balance": "higher", "label_accuracy": "higher"},
 )

@@ -57,4 +57,4 @@ def _compute(comparison: Comparison) -> dict[str, float]:
     return {comparison.network.distance: distance}
 
 
-FRECHET = Metric(_compute)
+FRECHET = Metric(_compute, better={"fid": "lower", "frechet": "lower"})

@@ -71,4 +71,5 @@ INCEPTION_SCORE = Metric(
     needs_logits=True,
     without_logits="the weights file of Inception does not include the classifier layer "
     "(fc.weight); that of pt_inception-2015-12-05-6726825d.pth does",
+    better={"inception_score": "higher"},
 )

@@ -86,4 +86,4 @@ def _compute(comparison: Comparison) -> dict[str, float]:
     return {f"kid{suffix}": found.mean, f"kid_std{suffix}": found.std}
 
 
-KID = Metric(_compute)
+KID = Metric(_compute, better={"kid": "lower"})

@@ -1,6 +1,6 @@
 """The contract of a metric: the features it compares, and the entry that registers it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -72,6 +72,8 @@ class Metric(NamedTuple):
       without_logits: what to tell a user who asks for the metric with weights that have no logits.
       conditional: (logits [N, K], labels int [N] that were asked for, network) -> further numbers
         of class-conditional samples; None if the metric has none.
+      better: first words of the names of its numbers -> "lower" or "higher"; comparisons mark the
+        best of several numbers whose names begin so.
     """
 
     compute: Callable[[Comparison], dict[str, float]]
@@ -79,3 +81,4 @@ class Metric(NamedTuple):
     needs_logits: bool = False
     without_logits: str = ""
     conditional: Callable[[np.ndarray, np.ndarray, FeatureNetwork], dict[str, float]] | None = None
+    better: Mapping[str, str] = {}

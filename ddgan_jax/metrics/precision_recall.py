@@ -187,4 +187,4 @@ def _compute(comparison: Comparison) -> dict[str, float]:
     return {f"precision{suffix}": found.precision, f"recall{suffix}": found.recall}
 
 
-PRECISION_RECALL = Metric(_compute)
+PRECISION_RECALL = Metric(_compute, better={"precision": "higher", "recall": "higher"})

@@ -14,6 +14,7 @@ from ddgan_jax.core.errors import UserError
 DATA_RANGE = 2.0
 SIGMA, GAUSSIAN_WINDOW = 1.5, 11  # scikit-image uses a window of 11 pixels for this sigma
 UNIFORM_WINDOW = 7
+BETTER = {"psnr": "higher", "ssim": "higher", "lpips": "lower"}  # as `Metric.better`
 
 Pairs = Iterable[tuple[np.ndarray, np.ndarray]]
 Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]

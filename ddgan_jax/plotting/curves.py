@@ -11,6 +11,9 @@ from ddgan_jax.io.run_folder import atomically
 Lines = Sequence[Mapping[str, float]]  # of a JSONL file, name -> value
 AXES = {"images": "training images", "seconds": "seconds of training"}
 MOST_PANELS, MOST_CURVES = 30, 40
+_CHARACTERS = 50  # of a legend, in the width of a panel
+_SYMBOL = 7  # characters that the symbol of a name takes
+_ROW_OF_LEGEND = 0.22  # inches
 NOT_METRICS = ("step", "images", "seconds", "images_per_second", "samples")
 
 
@@ -23,8 +26,8 @@ def metrics_of(lines: Lines) -> list[str]:
 def draw(path: Path, runs: Mapping[str, Lines], axis: str) -> None:
     """Write a PNG with a panel per metric and, in each panel, a curve per run.
 
-    Names are drawn as they are, also if they look like TeX. Of more than `MOST_PANELS` metrics or
-    `MOST_CURVES` runs, the first are drawn.
+    One legend below the panels belongs to all of them. Names are drawn as they are, also if they
+    look like TeX. Of more than `MOST_PANELS` metrics or `MOST_CURVES` runs, the first are drawn.
 
     Args:
       path: path of the PNG.
@@ -43,7 +46,11 @@ def draw(path: Path, runs: Mapping[str, Lines], axis: str) -> None:
     names = names[:MOST_PANELS]
     columns = min(3, max(len(names), 1))
     rows = -(-len(names) // columns) or 1
-    figure = Figure(figsize=(4.2 * columns, 3.1 * rows), layout="constrained")
+    named = [short(run) for run in runs] if len(runs) > 1 else []
+    widest = max(map(len, named), default=1) + _SYMBOL
+    per_row = max(min(int(_CHARACTERS * columns / widest), len(named)), 1)
+    height = 3.1 * rows + _ROW_OF_LEGEND * -(-len(named) // per_row)
+    figure = Figure(figsize=(4.2 * columns, height), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels[len(names) :]:
@@ -62,7 +69,9 @@ def draw(path: Path, runs: Mapping[str, Lines], axis: str) -> None:
     if len(runs) > 1 and names:
         # A label that begins with "_" would be left out, so the texts are set afterwards.
         labels = [str(i) for i in range(len(drawn))]
-        legend = panels[0].legend(list(drawn.values()), labels, fontsize=8)
+        legend = figure.legend(
+            list(drawn.values()), labels, loc="outside lower left", ncols=per_row, fontsize=9
+        )
         for text, run in zip(legend.get_texts(), drawn, strict=True):
             text.set_parse_math(False)
             text.set_text(short(run))

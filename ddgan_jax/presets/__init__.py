@@ -29,6 +29,7 @@ from ddgan_jax.presets.published import (
     DDDG_MNIST,
     DDGAN_AT_256,
     LDDGAN_AT_256,
+    STL10_AT_32,
     TABLE_9,
     UVIT,
     WDDGAN_AT_256,
@@ -37,6 +38,7 @@ from ddgan_jax.presets.published import (
     check_variant,
     lddgan_as_released,
     on_cifar10,
+    on_stl10,
 )
 from ddgan_jax.presets.stylegan2 import (
     CIFAR,
@@ -59,6 +61,7 @@ __all__ = [
     "LDDGAN_AT_256",
     "MNIST",
     "PAPER256",
+    "STL10_AT_32",
     "STYLEGAN2",
     "TABLE_9",
     "UVIT",
@@ -82,5 +85,6 @@ __all__ = [
     "on_gaussians",
     "on_mnist",
     "on_square_images",
+    "on_stl10",
     "wddgan",
 ]

@@ -28,7 +28,10 @@ def pixels(shape: Shape) -> Space:
         del frozen
         return x
 
-    return Space(shape, encode, decode)
+    def same(x: Array) -> Array:
+        return x
+
+    return Space(shape, encode, decode, as_images=(same, same) if len(shape) == 3 else None)
 
 
 def _from_config(config: ConfigDict, shape: Shape) -> Space:

@@ -38,13 +38,20 @@ def wavelet(shape: Shape, levels: int) -> Space:
         )
     images = pixels(shape)
 
+    def to_bands(x: Array) -> Array:
+        return dwt(x, levels) * 0.5**levels
+
+    def to_images(x: Array) -> Array:
+        return idwt(x, levels) * 2.0**levels
+
     def encode(data: Array, frozen: PyTree) -> Array:
-        return dwt(images.encode(data, frozen), levels) * 0.5**levels
+        return to_bands(images.encode(data, frozen))
 
     def decode(x: Array, frozen: PyTree) -> Array:
-        return images.decode(jnp.clip(idwt(x, levels) * 2.0**levels, -1, 1), frozen)
+        return images.decode(jnp.clip(to_images(x), -1, 1), frozen)
 
-    return Space((height // block, width // block, channels * 4**levels), encode, decode)
+    bands = (height // block, width // block, channels * 4**levels)
+    return Space(bands, encode, decode, as_images=(to_images, to_bands))
 
 
 def _from_config(config: ConfigDict, shape: Shape) -> Space:

@@ -34,8 +34,10 @@ from ddgan_jax.training.beginning import (
 )
 from ddgan_jax.training.best import Best
 from ddgan_jax.training.feed import feed_batches
+from ddgan_jax.training.few_images import few_images_note
 from ddgan_jax.training.init_from import Origin, load_weights, recorded
 from ddgan_jax.training.metrics_log import LOGS, Clock, MetricsLog, Window, progress_line
+from ddgan_jax.training.reals import save_reals
 from ddgan_jax.training.setup import Run, compiled_steps, describe, prepare
 from ddgan_jax.training.sinks import IDENTIFIER, check_sinks
 from ddgan_jax.training.stop_signal import Stopped, StopSignal
@@ -123,6 +125,7 @@ def _description(run: Run, info: Mapping[str, Any]) -> list[str]:
         *(f"parameters of {role}: {count:,}" for role, count in info["parameters"].items()),
         f"data: {source.name}, {source.size:,} examples of shape {source.shape}",
         *source.notes,
+        *few_images_note(run.config, source),
         f"{plan.total:,} steps of {run.config.train.batch_size} on {len(kinds)} x {kinds[0]}, "
         f"{plan.epoch:,} steps an epoch",
         f"each device: {batch:,} of a batch, {state:,.1f} MiB of state; python -m ddgan_jax "
@@ -172,6 +175,7 @@ def _loop(
             sinks, name = run.config.train.sinks, workdir.name
             log = MetricsLog(folder, start, sinks, name, flatten(run.config))
             files.callback(log.close)
+            save_reals(run.source, run.config.train.grid, workdir, folder)
         best = Best(run.config, log)
         manager.best = best.of(manager.all_steps())
         if early := best.ended():

@@ -135,6 +135,36 @@ def test_cifar10(tmp_path, capsys, monkeypatch):
         assert by_content(data["image"], data["label"]) == by_content(images[part], labels[part])
 
 
+def test_stl10(tmp_path, capsys):
+    """Planes column by column, labels from 1, and -1 for images without one."""
+    raw, root = tmp_path / "stl10_binary", tmp_path / "tfds"
+    raw.mkdir()
+    random = np.random.default_rng(0)
+    images = random.integers(256, size=(6, 96, 96, 3), dtype=np.uint8)
+    parts = {"train": slice(2), "test": slice(2, 3), "unlabeled": slice(3, None)}
+    for split, part in parts.items():
+        (raw / f"{split}_X.bin").write_bytes(images[part].transpose(0, 3, 2, 1).tobytes())
+    args = ["stl10", f"--source={tmp_path}", f"--data_dir={root}"]
+    fails(capsys, args, "train_y.bin of the binary version is needed")
+    (raw / "train_y.bin").write_bytes(bytes([0, 10]))
+    fails(capsys, args, "train_y.bin does not have 2 labels from 1 to 10")
+    (raw / "train_y.bin").write_bytes(bytes([1, 10]))
+    (raw / "test_y.bin").write_bytes(bytes([3, 3]))
+    fails(capsys, args, "test_y.bin does not have 1 labels")
+    (raw / "test_y.bin").write_bytes(bytes([3]))
+    whole = (raw / "unlabeled_X.bin").read_bytes()
+    (raw / "unlabeled_X.bin").write_bytes(whole[:-1])
+    fails(capsys, args, "unlabeled_X.bin has 82943 bytes; a multiple of 27648")
+    (raw / "unlabeled_X.bin").write_bytes(whole)
+    assert not (root / "stl10").exists()
+
+    assert main(["prepare", *args]) == 0
+    labels = {"train": [0, 9], "test": [2], "unlabelled": [-1, -1, -1]}
+    for (split, expected), part in zip(labels.items(), parts.values(), strict=True):
+        data = everything(load("tfds:stl10", root, split=split))
+        assert by_content(data["image"], data["label"]) == by_content(images[part], expected)
+
+
 def test_image_folder(tmp_path, capsys):
     photos, root = tmp_path / "photos", tmp_path / "tfds"
     args = ["folder", f"--source={photos}", f"--data_dir={root}", "--name=mine", "--size=8"]

@@ -37,9 +37,10 @@ def module(tmp_path, monkeypatch):
 
 def test_every_kind_describes_itself():
     stacked = ["stacked_mnist", "stacked_mnist_balanced"]
-    assert list(DATA) == ["digits", "gaussians25", *stacked, "npz", "tfds"]
+    assert list(DATA) == ["digits", "gaussians25", *stacked, "folder", "hf", "npz", "tfds"]
     for kind in DATA.values():
         assert isinstance(kind, DataKind) and kind.about
+    assert DATA["folder"].argument == "PATH"
     assert DATA["npz"].argument == "FILE" and DATA["tfds"].argument == "NAME[/CONFIG]"
 
 

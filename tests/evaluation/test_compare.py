@@ -1,6 +1,7 @@
 """`--mode=compare`: the page, and the tables of its runs."""
 
 import json
+import re
 
 import pytest
 import tiny_runs as runs
@@ -8,6 +9,7 @@ import tiny_runs as runs
 from ddgan_jax.evaluation.compare import (
     RunSummary,
     at_equal,
+    compare,
     differences,
     over_seeds,
     read_summary,
@@ -49,8 +51,48 @@ def test_comparison_page(two_runs, tmp_path, capfd):
     for name in [*names, "quality_over_time", "samples_side_by_side"]:
         assert (out / f"{name}.png").stat().st_size > 5000
         assert f"({name}.png)" in text
+    assert page.index("<h2>Samples</h2>") < page.index("<h2>Runs</h2>") < page.index("<h2>Quality")
     assert "| within 5% of the best |" in text and "| two | frechet digits classifier |" in text
     assert "differ" not in printed  # only the seed does
+
+
+def summary(name, metrics, **protocol):
+    return RunSummary(name, {"metrics": metrics, "protocol": protocol}, {}, [], [], None)
+
+
+def test_the_best_value_of_a_column_is_marked(tmp_path, monkeypatch):
+    """In bold in comparison.md and by a class on the page; not if protocols differ."""
+    found = {"a": summary("a", {"fid": 2.5, "recall": 0.25}, samples=9)}
+    found["b"] = summary("b", {"fid": 4.5, "recall": 0.75}, samples=9)
+    for each in found.values():
+        each.info["data"] = {}
+    monkeypatch.setattr("ddgan_jax.evaluation.compare.read_summary", lambda path: found[path.name])
+
+    def written():
+        compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page", lambda text: None)
+        page = (tmp_path / "page" / "index.html").read_text()
+        marked = re.findall(r'<td class="best">([^<]*)</td>', page)
+        return marked, (tmp_path / "page" / "comparison.md").read_text()
+
+    marked, text = written()
+    assert marked == ["2.5", "0.75"] and "| **2.5** | 0.25 |" in text
+    found["b"].report["protocol"]["samples"] = 10
+    marked, text = written()
+    assert marked == [] and "**" not in text
+
+
+def test_wide_tables_and_figures_scroll_in_their_own_box(two_runs, tmp_path):
+    compare([two_runs / "one", two_runs / "two"], tmp_path / "page", lambda text: None)
+    page = (tmp_path / "page" / "index.html").read_text()
+    body = page.partition("<body>")[2]
+    boxes = re.findall(r'<div class="wide" tabindex="0".*?</div>', body, re.DOTALL)
+    assert len(boxes) == body.count("<table>") + 4  # figures
+    assert all(box.count("<table>") + box.count("<img") == 1 for box in boxes)
+    outside = body
+    for box in boxes:
+        outside = outside.replace(box, "")
+    assert "<table" not in outside and outside.count("<img") == 2  # the grids
+    assert ".wide { overflow-x: auto" in page and "min-width" not in outside
 
 
 def test_where_runs_were_when_the_shortest_ended(two_runs):
@@ -100,18 +142,14 @@ def test_comparison_says_where_protocols_differ(two_runs):
 
 
 def test_means_over_seeds():
-    def summary(name, **metrics):
-        return RunSummary(name, {"metrics": metrics, "protocol": {}}, {}, [], [], None)
-
     once = [
-        summary("gan_seed0", fid=3.0),
-        summary("ddgan", fid=1.0),
-        summary("ddgan_seedling", fid=5.0),
+        summary("gan_seed0", {"fid": 3.0}),
+        summary("ddgan", {"fid": 1.0}),
+        summary("ddgan_seedling", {"fid": 5.0}),
     ]
     assert over_seeds(once) == []
-    assert over_seeds(
-        [*once, summary("gan_seed1", fid=4.0, recall=0.5), summary("a_seed0", fid=2.0)]
-    ) == [
+    more = [summary("gan_seed1", {"fid": 4.0, "recall": 0.5}), summary("a_seed0", {"fid": 2.0})]
+    assert over_seeds([*once, *more]) == [
         ["over seeds", "runs", "fid", "recall"],
         ["gan", "2", "3.5 (3 to 4)", "0.5"],
         ["a", "1", "2", ""],
@@ -136,8 +174,7 @@ def test_runs_that_cannot_be_compared(two_runs, tmp_path, capfd):
 
 def test_standard_deviations_stand_beside_their_metric():
     metrics = {"kid_x_classifier": 2.0, "kid_std_x_classifier": 0.25, "kid": 1.0, "a_std": 9.0}
-    summary = RunSummary("one", {"metrics": metrics, "protocol": {}}, {}, [], [], None)
-    header, (row,) = rows_of([summary])
+    header, (row,) = rows_of([summary("one", metrics)])
     cells = dict(zip(header, row, strict=True))
     assert cells["kid x classifier"] == "2 ± 0.25" and cells["kid"] == "1"
     assert not any("std" in name for name in header)

@@ -81,6 +81,7 @@ _NEEDED = {  # command -> arguments that let a flag be reached
     "vgg16": ("--source=weights.pth", "--out=out/v.npz"),
     "metrics_cost": ("--count=8", "--features=4", "--part=kid"),
 }
+_SERVES = ("demo",)  # it ends by a signal only
 _SEEDS = ("run", "other", "dddg", "published", "photos", "samples.npz", "points.npz", "weights.pth")
 
 
@@ -90,6 +91,8 @@ def flags(rng: Random, seeds: Seeds) -> Iterator[Case]:
 
     options = []
     for command in COMMANDS:
+        if command in _SERVES:
+            continue
         needed = _NEEDED[command]
         for action in parser_of(command)._actions:
             name = (action.option_strings or [action.dest])[-1]
@@ -182,7 +185,7 @@ def command_lines(rng: Random, seeds: Seeds) -> Iterator[Case]:
         "@file",
         "--out",
     )
-    for command, word in shuffled(rng, COMMANDS, words):
+    for command, word in shuffled(rng, [c for c in COMMANDS if c not in _SERVES], words):
         if command == "metrics_cost" and word in ("--config.", "-"):
             continue
         args = (command, *_NEEDED[command], word)

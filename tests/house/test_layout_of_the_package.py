@@ -10,7 +10,7 @@ PACKAGE = Path(ddgan_jax.__file__).parent
 ORDER = (
     *("core", "diffusion", "parallel", "io", "config", "plotting", "data", "networks", "interop"),
     *("metrics", "features", "spaces", "methods", "presets", "inference", "training", "profiling"),
-    *("evaluation", "cli"),
+    *("evaluation", "demo", "cli"),
 )
 # Earlier names of commands; a run folder; a link to the folder of config files.
 ALIASES = ("convert", "pretrained", "configs")

@@ -1,8 +1,11 @@
-"""Image grids: positions, borders, value ranges."""
+"""Image grids: positions, borders, value ranges; the legend of curves."""
 
 import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
 
 from ddgan_jax.core.images import to_uint8
+from ddgan_jax.plotting import curves
 from ddgan_jax.plotting import grids as plots
 
 
@@ -42,3 +45,23 @@ def test_scatter_darkens_where_points_are():
 def test_picture_chooses_by_rank():
     assert plots.picture(np.zeros((4, 8, 8, 1), np.float32)).shape == (140, 140, 3)
     assert plots.picture(np.zeros((4, 2), np.float32)).shape == (640, 640, 3)
+
+
+def test_curves_have_one_legend_for_all_panels(tmp_path, monkeypatch):
+    """Below the panels, with every run that has a curve; one run needs none."""
+    shown = []
+    original = Figure.savefig
+
+    def saved(figure, *args, **kwargs):
+        shown.append([text.get_text() for legend in figure.legends for text in legend.get_texts()])
+        original(figure, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", saved)
+    lines = [{"step": s, "images": s, "seconds": s, "fid": 1 / s, "kid": s} for s in (1, 2)]
+    sizes = {}
+    for names in (("one",), ("one", "_two"), tuple(f"run {i} {'x' * 50}" for i in range(9))):
+        curves.draw(tmp_path / "a.png", dict.fromkeys(names, lines), "images")
+        with Image.open(tmp_path / "a.png") as picture:
+            sizes[len(names)] = picture.size
+    assert shown[0] == [] and shown[1] == ["one", "_two"] and len(shown[2]) == 9
+    assert sizes[1][1] < sizes[2][1] < sizes[9][1] and sizes[1][0] == sizes[9][0]
