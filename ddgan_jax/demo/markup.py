@@ -9,11 +9,13 @@ import numpy as np
 from PIL import Image
 
 STYLE = """<style>
-.row-of-images { display: flex; flex-wrap: wrap; gap: .6rem; align-items: flex-end }
-.row-of-images figure { margin: 0; text-align: center }
+.row-of-images { display: flex; flex-wrap: wrap; gap: .6rem; align-items: flex-start }
+.row-of-images figure { width: 84px; text-align: center }
+.row-of-images figure, .row-of-images img { margin: 0 !important }
 .row-of-images img, .picture img { image-rendering: pixelated; max-width: 100%; display: block }
 .row-of-images img { width: 84px }
-.row-of-images figcaption { font-size: .8rem; line-height: 1.3; padding-top: .2rem }
+.row-of-images figcaption { font-size: .8rem; line-height: 1.3; padding-top: .2rem;
+                            margin: 0 !important }
 .row-name { margin: .6rem 0 .3rem }
 .mistake { border-left: 4px solid #b3261e; padding: .4rem .8rem; overflow-wrap: anywhere }
 </style>"""
