@@ -15,7 +15,7 @@ import ddgan_jax
 from ddgan_jax.cli import common
 from ddgan_jax.cli.exit_status import bug_line
 
-SHIPPED = Path("pretrained", "ddgan_digits")  # in the package
+SHIPPED = Path("pretrained", "dddg_mnist28")  # in the package
 
 
 def add_flags(parser: common.Parser) -> None:

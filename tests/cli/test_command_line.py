@@ -219,13 +219,14 @@ def test_export_is_smaller_and_samples_the_same(run, tmp_path, capsys):
     assert "cannot train on" in capsys.readouterr().err
 
 
-def test_pretrained_folder_samples(tmp_path):
-    """What README promises: a picture from the folder that the package ships."""
-    folder = runs.ROOT / "ddgan_jax" / "pretrained" / "ddgan_digits"
+@pytest.mark.parametrize(("name", "side"), [("ddgan_digits", 8), ("dddg_mnist28", 28)])
+def test_pretrained_folder_samples(tmp_path, name, side):
+    """What README promises: a picture from the folders that the package ships."""
+    folder = runs.ROOT / "ddgan_jax" / "pretrained" / name
     runs.ok("--mode=sample", f"--workdir={folder}", f"--out={tmp_path}", "--num_images=16")
     with np.load(tmp_path / "samples.npz") as file:
         images = file["images"]
-    assert images.shape == (16, 8, 8, 1) and images.std() > 50
+    assert images.shape == (16, side, side, 1) and images.std() > 50
     assert sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) < 5 * 2**20
 
 

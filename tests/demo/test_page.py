@@ -151,7 +151,7 @@ def test_the_command_serves_this_machine_until_it_is_stopped(stopped, capfd, mon
         err == "stopped by SIGINT\n" and ran.should_exit and ran.force_exit and "warning" not in out
     )
     page = app["page"]
-    assert page.kwargs == {"analytics_enabled": False, "title": "ddgan_digits"}  # the shipped run
+    assert page.kwargs == {"analytics_enabled": False, "title": "dddg_mnist28"}  # the shipped run
     assert page.queued == {"default_concurrency_limit": 1}
     assert server.os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
     labels = [c.label for c in made]
