@@ -8,8 +8,8 @@ Time:      photos:cpu takes 0.20 s of CPU time a step (steps 10 to 200 on 500 im
            CIFAR-10, a core shared with other programs), by which its 3,000 steps are about ten
            minutes of a core of its own; start and compiling took 115 s of CPU time before that.
            photos:32 and photos:64: not measured
-Expected:  not measured: none of the three has been trained to its end. After 250 steps of photos:cpu
-           samples were noise with faint light and dark shapes
+Expected:  not measured: none of the three has been trained to its end. After 250 steps of
+           photos:cpu samples were noise with faint light and dark shapes
 Source:    networks and settings ours; augmentation of Zhao et al. 2020, arXiv 2006.10738
 
   64   the default: NCSN++ at 64x64
