@@ -4,12 +4,12 @@ Command:   python -m ddgan_jax train --config=photos:64 --config.data.name=folde
            --workdir=runs/photos (or --config=configs/photos.py:64)
 Data:      images below the folder PATH, or in a zip file of one; nothing to prepare
 Hardware:  photos:32 and photos:64 one GPU; photos:cpu one core of a CPU
-Time:      photos:cpu takes 0.20 s of CPU time a step (steps 10 to 100 on 500 images of cars from
+Time:      photos:cpu takes 0.20 s of CPU time a step (steps 10 to 200 on 500 images of cars from
            CIFAR-10, a core shared with other programs), by which its 3,000 steps are about ten
            minutes of a core of its own; start and compiling took 115 s of CPU time before that.
            photos:32 and photos:64: not measured
-Expected:  not measured: none of the three has been trained to its end. With a few hundred photos
-           expect pictures close to some of them
+Expected:  not measured: none of the three has been trained to its end. After 250 steps of
+           photos:cpu samples were noise with faint light and dark shapes
 Source:    networks and settings ours; augmentation of Zhao et al. 2020, arXiv 2006.10738
 
   64   the default: NCSN++ at 64x64
