@@ -85,7 +85,7 @@ def _add_image(gradio: Any, answers: Answers, name: str, refinement: Any) -> Any
     can = answers.abilities
     result = gradio.State()
     drawing = gradio.Sketchpad(
-        label=f"{name}: take the brush and draw",
+        label=f"{name}: draw it",
         type="numpy",
         image_mode="RGBA",
         canvas_size=CANVAS,
