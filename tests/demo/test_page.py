@@ -155,7 +155,7 @@ def test_the_command_serves_this_machine_until_it_is_stopped(stopped, capfd, mon
     assert page.queued == {"default_concurrency_limit": 1}
     assert server.os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
     labels = [c.label for c in made]
-    assert "Draw" in labels and "Invert" not in labels
+    assert "Draw" in labels and "Invert" in labels
 
 
 def test_a_page_for_other_machines_says_so(stopped, capfd):
