@@ -20,8 +20,9 @@ _NOTES = (
     "Given directory is read only=",
     "Metadata file does not exist: ",
 )
-# The reasons that several threads of a failed save have in common.
-_REASONS = (*map(os.strerror, errno.errorcode), "Checkpoint directory does not exist")
+# The reasons that several threads of a failed save have in common, and three names of one of them.
+_VANISHED = ("Checkpoint directory does not exist", "NOT_FOUND", os.strerror(errno.ENOENT))
+_REASONS = (*map(os.strerror, errno.errorcode), *_VANISHED)
 
 
 def use_compilation_cache() -> None:
@@ -131,6 +132,8 @@ class HeldRecords(logging.Filter):
             link = link.__cause__ or link.__context__
         told = " ".join(map(described, chain))
         reasons = [reason for reason in _REASONS if reason in told]
+        if any(reason in _VANISHED for reason in reasons):
+            reasons.extend(_VANISHED)
 
         self.drop_if(lambda e: e in chain or any(reason in described(e) for reason in reasons))
 

@@ -41,6 +41,7 @@ def test_threads_of_a_save_into_a_folder_that_vanished(logged):
 
     def run():
         log(orbax_record("a", ValueError(missing + "state")))
+        log(orbax_record("b", ValueError('NOT_FOUND: Error writing "key/0" in OCDBT database')))
         raise UserError(f"a checkpoint could not be saved: {missing}ema")
 
     assert run_command(run) == 1 and logged == []

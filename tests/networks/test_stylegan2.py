@@ -20,7 +20,10 @@ from ddgan_jax.networks.stylegan2_generator import StyleGAN2Generator
 from ddgan_jax.networks.stylegan2_layers import modulated_conv
 
 RTOL = {"float64": 1e-9, "float32": 1e-4}
-EACH = {"float64": 1e-9, "float32": 5e-4}  # gradients of single arrays, of which some are small
+EACH = {"float64": 1e-9, "float32": 5e-4}  # gradients of single arrays
+# Single numbers, such as the strength of the noise, have a gradient that is a sum over an image of
+# terms of both signs, and the order of a float32 sum depends on the CPU.
+NUMBER = {"float64": 1e-9, "float32": 5e-3}
 
 
 def relative(ours, theirs) -> float:
@@ -194,7 +197,8 @@ def test_networks_losses_and_gradients_are_the_published_ones(golden, dtype):
             if size < 1e-12:  # noise and biases do not change path lengths
                 assert np.abs(arrays[name]).max() < 1e-5, name
             else:
-                assert relative(arrays[name], theirs) < EACH[dtype], (group, name)
+                bound = (EACH if theirs.ndim else NUMBER)[dtype]
+                assert relative(arrays[name], theirs) < bound, (group, name)
         whole = [
             np.concatenate([d[k].ravel() for k in golden.groups[group]])
             for d in (arrays, golden.groups[group])
