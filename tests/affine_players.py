@@ -5,9 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddgan_jax.core.types import Context
+from ddgan_jax.methods.entry import Penalties
 
 SHAPE = (2, 2, 1)
 BATCH = 6
+R1 = Penalties(r1_gamma=0.2, every=1)
+MLP = dict(
+    gen=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=True),
+    disc=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, group=4),
+    lr_gen=1e-3,
+    lr_disc=1e-3,
+    r1_gamma=0.0,
+    r1_every=1,
+)
 
 
 class Affine:

@@ -4,24 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from affine_players import BATCH, SHAPE, Affine, as_floats, softplus, start
+from affine_players import BATCH, MLP, R1, SHAPE, Affine, as_floats, softplus, start
 
 from ddgan_jax.core.losses import ADVERSARIAL_LOSSES
 from ddgan_jax.core.random import sample_keys
 from ddgan_jax.methods.difgan import make_difgan, normalized
-from ddgan_jax.methods.entry import Penalties
 from ddgan_jax.presets import difgan
 from ddgan_jax.spaces.pixels import pixels
 
-R1 = Penalties(r1_gamma=0.2, every=1)
-MLP = dict(
-    gen=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=True),
-    disc=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, group=4),
-    lr_gen=1e-3,
-    lr_disc=1e-3,
-    r1_gamma=0.0,
-    r1_every=1,
-)
 WEIGHTS = (0.5, 0.3, 0.2)
 DIFGAN = dict(
     generator=Affine(),

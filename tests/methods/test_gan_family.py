@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_methods as tiny
-from affine_players import BATCH, SHAPE, Affine, as_floats, softplus, start
+from affine_players import BATCH, MLP, R1, SHAPE, Affine, as_floats, softplus, start
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.optimizers import make_optimizers
@@ -25,15 +25,6 @@ from ddgan_jax.spaces.pixels import pixels
 
 PARTS = GAN(Affine(), Affine(), pixels(SHAPE), latent_size=3)
 HIGHDIM = PARTS._replace(latent_size=None)
-R1 = Penalties(r1_gamma=0.2, every=1)
-MLP = dict(
-    gen=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=True),
-    disc=dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, group=4),
-    lr_gen=1e-3,
-    lr_disc=1e-3,
-    r1_gamma=0.0,
-    r1_every=1,
-)
 
 
 def test_low_dimensional_noise_is_a_latent_on_one_canvas():
