@@ -34,6 +34,7 @@ def get_config():
     )
     for role in ("autoencoder", "disc"):
         config.optim[role].final_learning_rate = 1e-4
+    config.ema_warmup = False  # as in the measured runs
     config.ema_decay = 0.99
     config.data.name = "digits"
     config.train.batch_size = 64

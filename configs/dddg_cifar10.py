@@ -41,6 +41,7 @@ def get_config():
             equalized=True,
         ),
     )
+    config.ema_warmup = False  # the published runs have none
     config.data.name = "tfds:cifar10"
     config.data.image_size = 32
     config.data.channels = 3

@@ -28,6 +28,7 @@ GENERATORS = {
 
 def get_config(generator="ncsnpp"):
     config = dddg(**DDDG_MNIST | dict(gen=GENERATORS[generator]))
+    config.ema_warmup = False  # the published runs have none
     config.data.name = "tfds:mnist"
     config.data.image_size = 32
     config.data.fit = "pad"

@@ -47,6 +47,7 @@ def get_config():
     config.r1.every = 4
     config.encoder.weight = 0.3
     config.encoder.variance_decay = 0.98
+    config.ema_warmup = False  # as in the measured run
     config.data.name = "tfds:mnist"
     config.data.image_size = 28
     config.data.channels = 1

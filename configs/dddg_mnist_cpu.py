@@ -31,6 +31,7 @@ def get_config():
     config.encoder.weight = 0.1
     config.encoder.per_class = True
     config.encoder.variance_decay = 0.98
+    config.ema_warmup = False  # as in the measured runs
     config.data.name = "tfds:mnist"
     config.data.image_size = 14
     config.data.channels = 1

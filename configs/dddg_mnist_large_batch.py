@@ -23,6 +23,7 @@ def get_config():
     for role, rate in (("gen", 6e-3), ("disc", 1.2e-2)):
         config.optim[role].learning_rate = rate
         config.optim[role].final_learning_rate = 1e-4
+    config.ema_warmup = False  # as in dddg_mnist
     config.data.name = "tfds:mnist"
     config.data.image_size = 32
     config.data.fit = "pad"

@@ -24,6 +24,7 @@ def get_config():
         r1_gamma=0.05,
         r1_every=15,
     )
+    config.ema_warmup = False  # the published runs have none
     config.data.name = "stacked_mnist"
     config.data.image_size = 32
     config.data.channels = 3

@@ -33,6 +33,7 @@ def get_config():
     # Constant rates, since annealed ones end training too early (docs/results.md).
     for role in ("gen", "disc"):
         config.optim[role].final_learning_rate = config.optim[role].learning_rate
+    config.ema_warmup = False  # as in the measured runs
     config.data.name = "gaussians25"
     config.ema_decay = 0.999
     config.train.batch_size = 256

@@ -51,6 +51,7 @@ def get_config(variant="mlp"):
     # The largest latent is four standard deviations from 0. Divided by it, latents are four times
     # smaller than the noise, and the discriminator learns next to nothing (docs/results.md).
     config.space.unit = "deviation"
+    config.ema_warmup = False  # as in the measured runs
     config.data.name = "digits"
     config.train.batch_size = 128
     config.train.duration = "6000 steps"

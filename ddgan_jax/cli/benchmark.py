@@ -4,6 +4,8 @@ A config in detail:
   python -m ddgan_jax benchmark --config=configs/ddgan_cifar10.py
 What sampling costs for several DDGANs, whatever space they work in, side by side:
   python -m ddgan_jax benchmark configs/ddgan_cifar10.py configs/wddgan_cifar10.py --batch_size=4
+Whether data, logs and checkpoints of this machine keep up with an accelerator's step of 37 ms:
+  python -m ddgan_jax benchmark --config=configs/ddgan_cifar10.py --step_ms=37
 
 FLOPs are those of the program before optimization, as XLA counts them: the work that the method
 needs, whatever kernels run it. MFU is FLOPs over time and the peak of the devices.
@@ -39,6 +41,8 @@ def add_flags(parser: common.Parser) -> None:
         metavar="CONFIG",
         help=f"{also}config of the autoencoder for those in latents; no weights are needed",
     )
+    add("--step_ms", type=common.number(0, 1e6), help="train with a step that only takes so long")
+    add("--steps", type=common.integer(20), help="steps of such a training; default: 400")
     common.add_distributed(parser)
 
 
@@ -52,10 +56,19 @@ def run(args: argparse.Namespace) -> int:
                 raise UserError(f"--{flag} needs config files to compare: benchmark CONFIG CONFIG")
         config = common.read_config(args)
         environment.join(args)
+        if args.step_ms is not None:
+            from ddgan_jax.profiling.host import host
+
+            host(config, args.step_ms / 1e3, args.steps or 400)
+            return 0
+        if args.steps is not None:
+            raise UserError("--steps needs --step_ms")
         from ddgan_jax.profiling.benchmark import benchmark
 
         benchmark(config)
         return 0
+    if args.step_ms is not None or args.steps is not None:
+        raise UserError("--step_ms and --steps need --config=FILE")
     if args.config or args.workdir:
         raise UserError("either --config=FILE or config files to compare are needed")
     overrides = dict(args.overrides)

@@ -46,6 +46,11 @@ BASE_FIELDS: dict[str, Field] = {
         open_high=True,
         help="decay per step of the averaged weights, which sampling uses",
     ),
+    "ema_warmup": flag(
+        True,
+        help="the decay of step k is at most k / (k + 9), so that averages of short runs hold no "
+        "initial weights; without effect with ema_half_life",
+    ),
     "ema_half_life": number(
         0.0, help="half-life of the averaged weights in images, instead of ema_decay; 0: ema_decay"
     ),

@@ -29,10 +29,29 @@ def half_life_decay(half_life: float, rampup: float, batch_size: int) -> Callabl
     return schedule
 
 
+def warmed_up_decay(decay: float) -> Callable[[Array], Array]:
+    """The decay per step of an average that forgets the initial weights at once.
+
+    A schedule: step int32 -> float32 min(decay, (1 + step) / (10 + step)), with the number of steps
+    before. The averaged weights of step k are about the last k / 9, until that reaches
+    1 / (1 - decay). An average with a constant decay still holds a share decay^k of the initial
+    weights, which are noise.
+
+    Args:
+      decay: the decay per step after many steps.
+    """
+
+    def schedule(step: Array) -> Array:
+        steps = step.astype(jnp.float32)
+        return jnp.minimum(decay, (1 + steps) / (10 + steps))
+
+    return schedule
+
+
 def ema_decay(config: Mapping[str, Any]) -> float | Callable[[Array], Array]:
     """The decay per step that a complete config describes, see `train_step`."""
     if config["ema_half_life"] == 0:
         decay: float = config["ema_decay"]
-        return decay
+        return warmed_up_decay(decay) if config["ema_warmup"] else decay
     batch_size = config["train"]["batch_size"]
     return half_life_decay(config["ema_half_life"], config["ema_rampup"], batch_size)

@@ -147,7 +147,7 @@ def _weights(model: Model, config: ConfigDict, workdir: Path) -> dict[str, Any]:
     if facts := converted(workdir):
         source = f"imported from {facts.get('file')} ({facts.get('source')})"
         return {"weights": f"{source}: {facts.get('holds', 'as in the file')}"}
-    decay = f"decay {config.ema_decay}"
+    decay = f"decay {config.ema_decay}{', with warm-up' if config.ema_warmup else ''}"
     if config.ema_half_life:
         decay = f"half-life {config.ema_half_life:g} images"
     averaged = f"moving average, {decay}"

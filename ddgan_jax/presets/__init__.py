@@ -16,10 +16,12 @@ from ddgan_jax.presets.comparison import (
     DIGITS,
     GAUSSIANS,
     MNIST,
+    MNIST28,
     ddgan_on_small_mnist,
     on_digits,
     on_gaussians,
     on_mnist,
+    on_mnist28,
 )
 from ddgan_jax.presets.published import (
     AUTOENCODER_AT_256,
@@ -60,6 +62,7 @@ __all__ = [
     "GAUSSIANS",
     "LDDGAN_AT_256",
     "MNIST",
+    "MNIST28",
     "PAPER256",
     "STL10_AT_32",
     "STYLEGAN2",
@@ -84,6 +87,7 @@ __all__ = [
     "on_digits",
     "on_gaussians",
     "on_mnist",
+    "on_mnist28",
     "on_square_images",
     "on_stl10",
     "wddgan",

@@ -270,3 +270,4 @@ def _color_images(config: ConfigDict, data: str, size: int) -> None:
     config.data.image_size = size
     config.data.channels = 3
     config.data.flip = True
+    config.ema_warmup = False  # the published runs have none

@@ -55,6 +55,7 @@ def train(
     devices: Sequence[jax.Device] | None = None,
     make_evaluate: Callable[[Run], Evaluate] | None = None,
     origin: Origin | None = None,
+    make_steps: Callable[..., Callable[[Regularize], Any]] = compiled_steps,
 ) -> int:
     """Train a run in `workdir`, or resume it.
 
@@ -66,6 +67,7 @@ def train(
       make_evaluate: run -> the evaluation that `config.eval.every` asks for, such as
         `evaluation.evaluate.during_training`.
       origin: where the first weights of a new run come from; None: they are drawn.
+      make_steps: makes the train steps; another function than `compiled_steps` measures the host.
 
     Returns:
       The exit status: 0, or 128 + the signal that ended the run (after a checkpoint).
@@ -107,7 +109,7 @@ def train(
             # After the restore: a run that cannot be resumed is left unchanged.
             if jax.process_index() == 0:
                 write_facts(workdir, config, info)
-            return _loop(run, evaluate, workdir, state, window, manager, say, keep)
+            return _loop(run, make_steps, evaluate, workdir, state, window, manager, say, keep)
         except OSError as error:  # full disk, lost permission
             raise UserError(
                 f"--workdir={workdir} cannot be written to: {error.strerror or error}; its "
@@ -135,6 +137,7 @@ def _description(run: Run, info: Mapping[str, Any]) -> list[str]:
 
 def _loop(
     run: Run,
+    make_steps: Callable[..., Callable[[Regularize], Any]],
     evaluate: Evaluate | None,
     workdir: AnyPath,
     state: TrainState,
@@ -149,7 +152,7 @@ def _loop(
     if start >= plan.total:
         say(f"nothing to do: {start} of {plan.total} steps are done")
         return 0
-    step_fn = compiled_steps(run.method, run.optimizers, run.config, run.mesh, run.abstract)
+    step_fn = make_steps(run.method, run.optimizers, run.config, run.mesh, run.abstract)
     draw = grid_sampler(run)
     feed, drawn = feed_batches(run, start), False
     compiled: dict[Regularize, Callable[..., Any]] = {}

@@ -242,6 +242,18 @@ def test_an_unknown_variant_is_one_line():
             load_config_file(f"{CONFIGS[0].with_name(stem + '.py')}:papr")
 
 
+def test_averages_of_published_runs_have_no_warmup():
+    published = re.compile(
+        r"(?!autoencoder|diffusion).*_(cifar10|celebahq256|lsun_church256|stl10)"
+    )
+    for path in CONFIGS:
+        config = validate(load(path).get_config())
+        if published.fullmatch(path.stem) or path.stem == "dddg_mnist":
+            assert not config.ema_warmup, path.stem
+    for name in ("ddgan_digits", "photos"):  # short runs
+        assert validate(load(CONFIGS[0].with_name(f"{name}.py")).get_config()).ema_warmup
+
+
 def test_released_settings():
     """What a released command says and a paper does not, field by field."""
 

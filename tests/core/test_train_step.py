@@ -126,9 +126,27 @@ def test_averages_by_half_life():
     state, _ = quadratic_step(False, 1, ema_decay=ramped)
     np.testing.assert_allclose(state.ema["a"], state.params["a"])
     config = dict(ema_decay=0.9, ema_half_life=0.0, ema_rampup=0.05, train=dict(batch_size=100))
+    config["ema_warmup"] = False
     assert ema_decay(config) == 0.9
     chosen = ema_decay(config | dict(ema_half_life=1000.0))
     assert float(chosen(jnp.int32(40))) == float(ramped(jnp.int32(40)))
+
+
+def test_warmed_up_averages_forget_the_initial_weights():
+    """After 600 steps with decay 0.999, 55 % of the first weights without warm-up, none with it."""
+    config = dict(ema_decay=0.999, ema_half_life=0.0, train=dict(batch_size=100))
+    decay = ema_decay(config | dict(ema_warmup=True))
+    assert 0.999**600 > 0.54
+    decays = np.array([float(decay(jnp.int32(k))) for k in range(600)])
+    assert decays.prod() < 1e-15
+    # The share of step i in the average of 600 steps: old steps are forgotten like (i / 600)^9.
+    shares = (1 - decays) * np.append(decays[::-1].cumprod()[::-1][1:], 1.0)
+    np.testing.assert_allclose(shares.sum(), 1.0, rtol=1e-5)
+    age = 599 - (shares * np.arange(600)).sum()
+    assert 50 < age < 70  # a tenth of the steps
+    assert float(decay(jnp.int32(10**5))) == np.float32(0.999)
+    state, _ = quadratic_step(False, 1, ema_decay=decay)
+    np.testing.assert_allclose(state.ema["a"], 0.9 * state.params["a"], rtol=1e-6)
 
 
 def test_adam_is_rescaled_for_lazy_regularization():

@@ -49,6 +49,10 @@ def test_it_can_be_sampled_from_and_inverted(run):
     assert model.encode(images, np.arange(4)).shape == (4, 3, 3)
 
 
+def test_its_averages_have_no_warmup(run):
+    assert not read_config(run).ema_warmup
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 8])
 def test_it_goes_on_as_it_did(run, devices):
