@@ -56,6 +56,7 @@ def get_config(generator="mlp"):
         config.optim[role].final_learning_rate = 1e-4  # annealed, because the run is short
     config.encoder.per_class = True
     config.encoder.variance_decay = 0.98
+    config.ema_warmup = False  # as in the measured runs
     config.data.name = "digits"
     config.train.batch_size = 64
     config.train.duration = "5000 steps"

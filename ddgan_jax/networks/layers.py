@@ -6,6 +6,7 @@ embeddings, softmax and output layers are computed in float32 for every `dtype`.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -267,8 +268,36 @@ class AdaptiveGroupNorm(nn.Module):
         return h.astype(self.dtype)
 
 
+class _Projection(nn.Module):
+    """Kernel [C, C] and bias [C] of a dense layer, in float32 at least; see `dense`."""
+
+    scale: float
+    equalized: bool
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, channels: int) -> tuple[Array, Array]:
+        initial = nn.initializers.normal(self.scale**0.5)
+        initial = initial if self.equalized else init_scale(self.scale)
+        kernel = self.param("kernel", initial, (channels, channels))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        if self.equalized:
+            kernel = kernel * channels**-0.5
+        wide = full_precision(self.dtype)
+        return kernel.astype(wide), bias.astype(wide)
+
+
 class Attention(nn.Module):
     """Single-head self-attention over all positions, with a residual sum; softmax in float32.
+
+    With h = norm(x) and the projections q, k, v, out, each x -> x W + b, of the published networks
+
+      y = x + out(softmax(q(h) k(h)^T / sqrt C) v(h))
+        = x + softmax((h Wq Wk^T + bq Wk^T) h^T / sqrt C) h Wv Wout + bv Wout + bout
+
+    since rows of the softmax sum to 1 and do not change by bk, which adds the same to all logits of
+    a row. The second form has two products with all positions instead of four. The products of
+    weights are those of C x C matrices.
 
     Attributes:
       groups: number of groups of the norm, see `GroupNorm`.
@@ -286,14 +315,25 @@ class Attention(nn.Module):
     def __call__(self, x: Array) -> Array:
         """Features [B, H, W, C] of x [B, H, W, C]."""
         batch, height, width, channels = x.shape
-        kwargs: dict[str, Any] = dict(dtype=self.dtype, equalized=self.equalized)
+
+        def projection(name: str, scale: float) -> tuple[Array, Array]:
+            result: tuple[Array, Array]
+            result = _Projection(scale, self.equalized, self.dtype, name=name)(channels)
+            return result
+
+        (q, q_bias), (k, _), (v, v_bias) = (projection(name, 0.1) for name in "qkv")
+        out, out_bias = projection("out", NEAR_ZERO)
+        multiply = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+        to_query, query_bias = multiply(q, k.T), multiply(q_bias, k.T)
+        to_result, result_bias = multiply(v, out), multiply(v_bias, out) + out_bias
+
         h = GroupNorm(groups=self.groups, dtype=self.dtype, name="norm")(x)
         h = h.reshape(batch, height * width, channels)
-        q, k, v = (dense(channels, scale=0.1, name=name, **kwargs)(h) for name in "qkv")
-        logits = jnp.einsum("bic,bjc->bij", q, k).astype(jnp.float32) * channels**-0.5
+        query = h @ to_query.astype(self.dtype) + query_bias.astype(self.dtype)
+        logits = jnp.einsum("bic,bjc->bij", query, h).astype(jnp.float32) * channels**-0.5
         weights = jax.nn.softmax(logits, axis=-1).astype(self.dtype)
-        h = jnp.einsum("bij,bjc->bic", weights, v)
-        h = dense(channels, scale=NEAR_ZERO, name="out", **kwargs)(h)
+        h = jnp.einsum("bij,bjc->bic", weights, h)
+        h = h @ to_result.astype(self.dtype) + result_bias.astype(self.dtype)
         h = x + h.reshape(x.shape)
         return h * SQRT_HALF if self.rescale else h
 

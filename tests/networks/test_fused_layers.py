@@ -1,4 +1,4 @@
-"""Layers with gradients of their own agree with their definitions, in value and gradients."""
+"""Layers that are computed in another form agree with their definitions, in value and gradients."""
 
 import flax.linen as nn
 import jax
@@ -135,3 +135,68 @@ def test_the_norm_of_a_tree_by_rows():
     flat = np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])
     np.testing.assert_allclose(_by_rows(tree), np.linalg.norm(flat), rtol=1e-6)
     np.testing.assert_allclose(tree_norm(tree), np.linalg.norm(flat), rtol=1e-6)
+
+
+@pytest.mark.parametrize("equalized", [False, True])
+def test_attention_with_products_of_weights_is_attention(equalized):
+    """Two products with all positions give what the four projections give, with all biases."""
+    attention = layers.Attention(groups=2, equalized=equalized)
+    x = jax.random.normal(jax.random.key(0), (2, 3, 5, 8))
+    shapes = jax.eval_shape(attention.init, jax.random.key(1), x)["params"]
+    leaves, tree = jax.tree.flatten(shapes)
+    keys = jax.random.split(jax.random.key(2), len(leaves))
+    params = tree.unflatten(
+        [jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
+    )
+    gain = 8**-0.5 if equalized else 1.0
+
+    def expected(params, x):
+        norm = nn.GroupNorm(2, epsilon=1e-6, use_fast_variance=False)
+        h = norm.apply({"params": params["norm"]["norm"]}, x).reshape(2, 15, 8)
+
+        def project(name, h):
+            return gain * h @ params[name]["kernel"] + params[name]["bias"]
+
+        q, k, v = (project(name, h) for name in "qkv")
+        h = nn.softmax(q @ k.swapaxes(1, 2) * 8**-0.5) @ v
+        return (x + project("out", h).reshape(x.shape)) * 0.5**0.5
+
+    def ours(params, x):
+        return attention.apply({"params": params}, x)
+
+    np.testing.assert_allclose(ours(params, x), expected(params, x), rtol=1e-4, atol=1e-4)
+    weights = jax.random.normal(jax.random.key(3), x.shape)
+
+    def gradients(function):
+        return jax.grad(lambda *args: jnp.sum(weights * function(*args)), (0, 1))(params, x)
+
+    found, wanted = gradients(ours), gradients(expected)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * max(1, float(jnp.abs(b).max())))
+    # The bias of the keys changes all logits of a row by the same number.
+    np.testing.assert_array_equal(found[0]["k"]["bias"], 0)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_resampling_for_tpus_is_the_same(dtype):
+    """As convolutions of each channel and as sums of shifted arrays; float32 to rounding."""
+    x = jax.random.normal(jax.random.key(0), (2, 6, 8, 3)).astype(dtype)
+    tolerance = 1e-6 if dtype == jnp.float32 else 2e-2
+    for convolution, total in (
+        (resample._downsample_as_convolution, resample._downsample_as_sum),
+        (resample._upsample_as_convolution, resample._upsample_as_sum),
+    ):
+        found, wanted = convolution(x), total(x)
+        assert found.dtype == dtype and found.shape == wanted.shape
+        found, wanted = (np.asarray(y, np.float32) for y in (found, wanted))
+        np.testing.assert_allclose(found, wanted, atol=tolerance, rtol=tolerance)
+
+
+def test_resampling_by_size_and_platform():
+    """TPUs get convolutions for small images; other platforms, and large images, get sums."""
+    for size, convolutions in ((32, 1), (64, 0)):
+        x = jax.ShapeDtypeStruct((1, size, size, 4), jnp.float32)
+        for platform, wanted in (("tpu", convolutions), ("cpu", 0), ("cuda", 0)):
+            traced = jax.jit(resample.downsample).trace(x)
+            text = traced.lower(lowering_platforms=(platform,)).as_text()
+            assert text.count("stablehlo.convolution") == wanted, (size, platform)
