@@ -26,7 +26,7 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.io import best
 
 _MAX_SEED = 2**32 - 1
-_SINKS = ("tensorboard", "wandb")  # of training.sinks
+_SINKS = ("tensorboard", "wandb", "trackio")  # of training.sinks
 
 BASE_FIELDS: dict[str, Field] = {
     "method": text(REQUIRED, help="ddgan, gan, ..., or module:attribute from your own code"),
@@ -96,7 +96,7 @@ BASE_FIELDS: dict[str, Field] = {
             "train.sinks": Field(
                 ("tensorboard",),
                 lambda value: isinstance(value, tuple | list) and set(value) <= set(_SINKS),
-                f"a tuple of {' and '.join(_SINKS)}, or ()",
+                f"a tuple of {', '.join(_SINKS)}, or ()",
                 help="where metrics, learning rates, grids and the config go besides metrics.jsonl",
             ),
             "sample.batch_size": integer(64, 1, 10**7, help="images per compiled call"),

@@ -39,7 +39,7 @@ from ddgan_jax.training.init_from import Origin, load_weights, recorded
 from ddgan_jax.training.metrics_log import LOGS, Clock, MetricsLog, Window, progress_line
 from ddgan_jax.training.reals import save_reals
 from ddgan_jax.training.setup import Run, compiled_steps, describe, prepare
-from ddgan_jax.training.sinks import IDENTIFIER, check_sinks
+from ddgan_jax.training.sinks import IDENTIFIERS, check_sinks
 from ddgan_jax.training.stop_signal import Stopped, StopSignal
 
 EARLY = (1, 10)  # steps of this process after which there is a line in any case
@@ -174,7 +174,7 @@ def _loop(
     with StopSignal() as stop, contextlib.closing(feed), contextlib.ExitStack() as files:
         log = send = None
         if jax.process_index() == 0:
-            folder, send = files.enter_context(spooled(workdir, *LOGS, IDENTIFIER))
+            folder, send = files.enter_context(spooled(workdir, *LOGS, *IDENTIFIERS))
             sinks, name = run.config.train.sinks, workdir.name
             log = MetricsLog(folder, start, sinks, name, flatten(run.config))
             files.callback(log.close)

@@ -1,20 +1,20 @@
-"""Where metrics, grids and the config go besides the JSONL files: TensorBoard, Weights & Biases.
+"""Where metrics, grids and the config go besides the JSONL files: TensorBoard and others.
 
-`config.train.sinks` names them. A sink is a class of this file; its arguments and methods are those
-of `TensorBoard`.
+`config.train.sinks` names them. Each is made by a class or function of this file, whose arguments
+are those of `TensorBoard`, and has its methods.
 """
 
+import contextlib
 import importlib
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from ddgan_jax.core.errors import UserError, described
-
-IDENTIFIER = "wandb.txt"  # in a run folder
 
 
 class Sink(Protocol):
@@ -90,31 +90,18 @@ class TensorBoard:
         self._board.close()
 
 
-class Wandb:
-    """A run of Weights & Biases, named like the run folder; its project is $WANDB_PROJECT.
+class Service:
+    """A run of Weights & Biases or Trackio, which have the same functions.
 
-    A resumed run continues the same one, by its identifier in `wandb.txt` of the run folder.
-    Whether it is online is for wandb's own settings, such as $WANDB_MODE.
+    Args:
+      module: the package.
+      run: what its `init` returned.
 
-    Args, methods: see `TensorBoard`.
-
-    Raises:
-      UserError: wandb is not installed, or cannot begin a run.
+    Methods: see `TensorBoard`.
     """
 
-    def __init__(self, workdir: Path, start: int, name: str, config: Mapping[str, Any]) -> None:
-        del start
-        self._wandb = _imported_wandb()
-        known = workdir / IDENTIFIER
-        identifier = known.read_text().strip() if known.is_file() else None
-        try:
-            self._run = self._wandb.init(
-                name=name, id=identifier, resume="allow", dir=str(workdir), config=dict(config)
-            )
-        except Exception as error:  # of the network, of the account
-            raise UserError(f"wandb cannot begin a run: {described(error)}") from error
-        if identifier is None:
-            known.write_text(f"{self._run.id}\n")
+    def __init__(self, module: Any, run: Any) -> None:
+        self._module, self._run = module, run
 
     def points(self, step: int, scalars: Mapping[str, float]) -> None:
         """Write numbers by name."""
@@ -122,24 +109,84 @@ class Wandb:
 
     def image(self, name: str, step: int, picture: np.ndarray) -> None:
         """Write a uint8 [H, W, 3] picture."""
-        self._run.log({name: self._wandb.Image(picture)}, step=step)
+        self._run.log({name: self._module.Image(picture)}, step=step)
 
     def close(self) -> None:
-        """End the run of Weights & Biases, which sends what is left."""
+        """End the run, which sends what is left."""
         self._run.finish()
 
 
-def _imported_wandb() -> Any:
+def wandb(workdir: Path, start: int, name: str, config: Mapping[str, Any]) -> Service:
+    """A run of Weights & Biases, named like the run folder; its project is $WANDB_PROJECT.
+
+    A resumed run continues the same one, by its identifier in `wandb.txt` of the run folder.
+    Whether it is online is for wandb's own settings, such as $WANDB_MODE.
+
+    Args: see `TensorBoard`.
+
+    Raises:
+      UserError: wandb is not installed, or cannot begin a run.
+    """
+    del start
+    module = _imported("wandb")
+    known = workdir / "wandb.txt"
+    identifier = known.read_text().strip() if known.is_file() else None
+    with _beginning("wandb"):
+        run = module.init(
+            name=name, id=identifier, resume="allow", dir=str(workdir), config=dict(config)
+        )
+    if identifier is None:
+        known.write_text(f"{run.id}\n")
+    return Service(module, run)
+
+
+def trackio(workdir: Path, start: int, name: str, config: Mapping[str, Any]) -> Service:
+    """A run of Trackio, named like the run folder; its project is $TRACKIO_PROJECT, or ddgan_jax.
+
+    A resumed run continues the same one, by its name in `trackio.txt` of the run folder.
+
+    Args: see `TensorBoard`.
+
+    Raises:
+      UserError: trackio is not installed, or cannot begin a run.
+    """
+    del start
+    module = _imported("trackio")
+    known = workdir / "trackio.txt"
+    begun = known.is_file()
+    with _beginning("trackio"):
+        run = module.init(
+            project=os.environ.get("TRACKIO_PROJECT", "ddgan_jax"),
+            name=known.read_text().strip() if begun else name,
+            resume="must" if begun else "never",
+            config=dict(config),
+        )
+    if not begun:
+        known.write_text(f"{run.name}\n")
+    return Service(module, run)
+
+
+IDENTIFIERS = ("wandb.txt", "trackio.txt")  # in a run folder
+_SERVICES = ("wandb", "trackio")
+SINKS: Mapping[str, Any] = {"tensorboard": TensorBoard, "wandb": wandb, "trackio": trackio}
+
+
+@contextlib.contextmanager
+def _beginning(name: str) -> Iterator[None]:
     try:
-        return importlib.import_module("wandb")
+        yield
+    except Exception as error:  # of the network, of the account
+        raise UserError(f"{name} cannot begin a run: {described(error)}") from error
+
+
+def _imported(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
     except ImportError as error:
         raise UserError(
-            f"config.train.sinks has 'wandb', which cannot be imported ({described(error)}); "
-            "pip install wandb, or other sinks, are needed"
+            f"config.train.sinks has '{name}', which cannot be imported ({described(error)}); "
+            f"pip install {name}, or other sinks, are needed"
         ) from error
-
-
-SINKS: Mapping[str, Any] = {"tensorboard": TensorBoard, "wandb": Wandb}
 
 
 def check_sinks(names: Sequence[str]) -> None:
@@ -148,5 +195,6 @@ def check_sinks(names: Sequence[str]) -> None:
     Raises:
       UserError: it is not.
     """
-    if "wandb" in names:
-        _imported_wandb()
+    for name in _SERVICES:
+        if name in names:
+            _imported(name)

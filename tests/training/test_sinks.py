@@ -54,10 +54,11 @@ def test_rates_are_those_of_the_optimizer():
 
 
 class StandIn(types.ModuleType):
-    """The parts of wandb that are used; remembers what it is given."""
+    """The parts of wandb and trackio that are used; remembers what it is given."""
 
-    def __init__(self):
-        super().__init__("wandb")
+    def __init__(self, name="wandb"):
+        super().__init__(name)
+        self.name = "my_run-2"  # trackio makes names unique
         self.begun, self.logged, self.finished, self.id = [], [], 0, "a1b2c3"
 
     def init(self, **settings):
@@ -101,6 +102,22 @@ def test_wandb_gets_everything_and_a_resumed_run_goes_on_there(tmp_path, wandb):
     assert [json.loads(line)["step"] for line in lines] == [2, 6]
 
 
+def test_trackio_gets_everything_and_a_resumed_run_goes_on_there(tmp_path, monkeypatch):
+    trackio = StandIn("trackio")
+    monkeypatch.setitem(sys.modules, "trackio", trackio)
+    monkeypatch.setenv("TRACKIO_PROJECT", "digits")
+    for start in (0, 4):
+        log = MetricsLog(tmp_path, start, ("trackio",), "my_run", {"seed": 3})
+        log.write(start + 2, {"gen/loss": 1.5})
+        log.image("samples", start + 2, np.zeros((8, 9, 3), np.uint8))
+        log.close()
+    shared = {"project": "digits", "config": {"seed": 3}}
+    first = {**shared, "name": "my_run", "resume": "never"}
+    assert trackio.begun == [first, {**shared, "name": "my_run-2", "resume": "must"}]
+    assert [step for step, _ in trackio.logged] == [2, 2, 6, 6] and trackio.finished == 2
+    assert trackio.logged[1] == (2, {"samples": ("image", (8, 9, 3))})
+
+
 @pytest.mark.slow
 def test_a_run_with_two_sinks(tmp_path, wandb):
     more = ["--config.train.sinks=tensorboard,wandb", "--config.train.duration=1 steps"]
@@ -114,7 +131,7 @@ def test_a_run_with_two_sinks(tmp_path, wandb):
 def test_sinks_that_are_not_there(tmp_path, capfd, monkeypatch, wandb):
     at = [*runs.TINY, f"--workdir={tmp_path / 'run'}"]
     assert set(SINKS) == {name for name in SINKS if BASE_FIELDS["train.sinks"].accepts((name,))}
-    words = ("config.train.sinks", "'comet'", "tensorboard and wandb")
+    words = ("config.train.sinks", "'comet'", "tensorboard, wandb, trackio")
     runs.fails(capfd, [*at, "--config.train.sinks=comet"], *words)
     monkeypatch.setattr(wandb, "init", lambda **settings: 1 / 0)
     with pytest.raises(UserError, match="wandb cannot begin a run: ZeroDivisionError"):
