@@ -173,25 +173,25 @@ def image_folders(rng: Random, seeds: Seeds) -> Iterator[Case]:
         )
     ways["a loop of links"] = lambda photos: (photos / "cat" / "loop").symlink_to(photos)
     ways["a link to /"] = lambda photos: (photos / "cat" / "root").symlink_to("/proc/self")
-    enumerated = list(ways)
-    rng.shuffle(enumerated)
+    commands = ("prepare folder", "train folder")
+    enumerated = shuffled(rng, commands, ways)
     photos = seeds.get("photos")
     files = [path.relative_to(photos) for path in sorted(photos.rglob("*.*"))]
     while True:
         if enumerated and rng.random() < 0.7:
-            what = enumerated.pop()
+            valid, what = enumerated.pop()
             anything = "a class" in what or "an image" in what or what.startswith(fine)
             anything |= (what.endswith("x.png") and "/dev" in what) or what == "a link to /"
             yield on_seed(
                 seeds,
                 "folders of images",
                 what,
-                "prepare folder",
+                valid,
                 lambda root, w=what: ways[w](root / "photos"),
                 expect="any"
                 if anything or ("as x.png" in what and what[:-9] in mutate.PLACES)
                 else "refused",
-                names=("x.", "photos", "source"),
+                names=("x.", "photos", "source", "data.name"),
             )
             continue
         name = rng.choice(files)
@@ -200,7 +200,7 @@ def image_folders(rng: Random, seeds: Seeds) -> Iterator[Case]:
             seeds,
             "folders of images",
             f"{name}: {title}",
-            "prepare folder",
+            rng.choice(commands),
             lambda root, n=name, c=content: write(root / "photos" / n, c),
             expect="any",
             names=(name.name,),  # formats without checksums have other pixels

@@ -115,6 +115,13 @@ VALID = {
             *("--name=photos", "--size=8"),
         ),
     ),
+    "train folder": Valid(
+        ("photos",),
+        (
+            *("train", *runs.TINY, "--config.data.name=folder:photos", *SHORT),
+            *("--config.data.image_size=8", "--config.data.channels=1"),
+        ),
+    ),
     "prepare cifar10": Valid(
         ("cifar",), ("prepare", "cifar10", "--source=cifar", "--data_dir=out")
     ),
