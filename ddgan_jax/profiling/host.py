@@ -3,10 +3,10 @@
 The stand-in takes a given time, as long as the step of an accelerator would, and computes nothing.
 All else is that of a training: data, transfer, dispatch, logs and checkpoints of the whole state.
 
-Measured is the time between the end of one stand-in and the start of the next. On CPU jax runs
-programs that call the host mostly synchronously, so this is nearly all the work of the host for a
-step. An accelerator runs while the host works on the next step, and waits only as far as that takes
-longer than the step; at lines of the log and at checkpoints it waits for all of it.
+Measured is the time between the end of one stand-in and the start of the next, which is all the
+work of the host for a step: the host waits for the stand-in. An accelerator runs while the host
+works on the next step, and waits only as far as that takes longer than the step; at lines of the
+log and at checkpoints it waits for all of it.
 """
 
 import functools
@@ -17,12 +17,11 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.experimental import io_callback
 from ml_collections import ConfigDict
 
 from ddgan_jax.config.overrides import override
@@ -34,19 +33,38 @@ from ddgan_jax.training.loop import train
 SKIPPED = 12  # first steps, with compilation and the two early lines
 
 
+class _Waiting(NamedTuple):
+    """A train step as the loop uses one: what `lower` returns is compiled, then called."""
+
+    jitted: Any
+    seconds: float
+    moments: list[tuple[float, float]]
+
+    def lower(self, *inputs: Any) -> "_Waiting":
+        return self._replace(jitted=self.jitted.lower(*inputs))
+
+    def compile(self) -> Callable[..., Any]:
+        dispatch = self.jitted.compile()
+
+        def step(*inputs: Any) -> Any:
+            outputs = dispatch(*inputs)
+            start = time.perf_counter()
+            time.sleep(self.seconds)
+            self.moments.append((start, time.perf_counter()))
+            return outputs
+
+        return step
+
+
 def waiting_steps(seconds: float, moments: list[tuple[float, float]]) -> Callable[..., Any]:
     """A function in the place of `training.setup.compiled_steps`, whose steps wait.
 
+    A step is a program that takes and returns the whole state, as the real one does, and a pause.
+
     Args:
       seconds: how long a step takes.
-      moments: start and end of each step are appended here.
+      moments: start and end of each pause are appended here.
     """
-
-    def wait(step: Array) -> Array:
-        start = time.perf_counter()
-        time.sleep(seconds)
-        moments.append((start, time.perf_counter()))
-        return step
 
     def steps(
         method: Method,
@@ -71,12 +89,10 @@ def waiting_steps(seconds: float, moments: list[tuple[float, float]]) -> Callabl
                 state: TrainState, batch: Mapping[str, Array], frozen: PyTree
             ) -> tuple[TrainState, Metrics]:
                 _, shapes = jax.eval_shape(real, state, batch, frozen)
-                shape = jax.ShapeDtypeStruct((), jnp.int32)
-                step = io_callback(wait, shape, state.step, ordered=False)
                 metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-                return state._replace(step=step + 1), metrics
+                return state._replace(step=state.step + 1), metrics
 
-            return jax.jit(stand_in, donate_argnums=0)
+            return _Waiting(jax.jit(stand_in, donate_argnums=0), seconds, moments)
 
         return variant
 

@@ -36,7 +36,7 @@ def test_every_step_waits_and_a_slow_input_is_seen(monkeypatch):
 
     monkeypatch.setattr(loop, "feed_batches", slow)
     starved = host.host(small(), 0.02, STEPS, say=lambda line: None)
-    assert starved["host_seconds"] > 0.06 > row["host_seconds"]
+    assert starved["host_seconds"] >= 0.1 > row["host_seconds"]
     assert starved["late"] == 1.0
 
 
