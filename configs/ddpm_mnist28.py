@@ -3,8 +3,9 @@
 Command:   python -m ddgan_jax.main --config=configs/ddpm_mnist28.py --workdir=runs/ddpm_mnist28
 Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one CPU core
-Time:      TODO
-Expected:  TODO
+Time:      2.2 and 2.0 min of training, with other programs on the other core
+Expected:  Fréchet distance 218 and 225 (MNIST classifier, 2,000 samples, seeds 0 and 1), balance of
+           classes 0.34 and 0.33; measured, docs/comparison.md
 Source:    networks, rates and length ours (presets.MNIST28)
 """
 

@@ -3,8 +3,9 @@
 Command:   python -m ddgan_jax.main --config=configs/gan_highdim_mnist28.py --workdir=runs/highdim28
 Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one CPU core
-Time:      TODO
-Expected:  TODO
+Time:      6.8 and 6.4 min of training, with other programs on the other core
+Expected:  Fréchet distance 106 and 99 (MNIST classifier, 2,000 samples, seeds 0 and 1), balance of
+           classes 0.94 and 0.95; measured, docs/comparison.md
 Source:    networks, rates and length ours (presets.MNIST28)
 """
 
