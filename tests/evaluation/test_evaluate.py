@@ -60,7 +60,7 @@ def test_the_report_holds_metrics_speed_and_protocol(report):
     assert report["speed"]["nfe"] == 2 and report["speed"]["seconds"] > 0
     said = report["protocol"]
     assert (said["samples"], said["seed"], said["step"], said["images_seen"]) == (40, 0, 8, 128)
-    assert said["weights"] == "moving average, decay 0.999"
+    assert said["weights"] == "moving average, decay 0.999, with warm-up"
     assert said["reference"]["images"] == 1500 and len(said["reference"]["hash"]) == 16
     (network,) = said["extractors"]
     assert network["weights_hash"] == load_classifier("digits").weights_hash
