@@ -55,7 +55,7 @@ def train(
     devices: Sequence[jax.Device] | None = None,
     make_evaluate: Callable[[Run], Evaluate] | None = None,
     origin: Origin | None = None,
-    make_steps: Callable[..., Callable[[Regularize], Any]] = compiled_steps,
+    make_steps: Callable[..., Callable[[Regularize], Any]] | None = None,
 ) -> int:
     """Train a run in `workdir`, or resume it.
 
@@ -67,7 +67,7 @@ def train(
       make_evaluate: run -> the evaluation that `config.eval.every` asks for, such as
         `evaluation.evaluate.during_training`.
       origin: where the first weights of a new run come from; None: they are drawn.
-      make_steps: makes the train steps; another function than `compiled_steps` measures the host.
+      make_steps: makes the train steps, in the place of `compiled_steps`, to measure the host.
 
     Returns:
       The exit status: 0, or 128 + the signal that ended the run (after a checkpoint).
@@ -109,7 +109,17 @@ def train(
             # After the restore: a run that cannot be resumed is left unchanged.
             if jax.process_index() == 0:
                 write_facts(workdir, config, info)
-            return _loop(run, make_steps, evaluate, workdir, state, window, manager, say, keep)
+            return _loop(
+                run,
+                make_steps or compiled_steps,
+                evaluate,
+                workdir,
+                state,
+                window,
+                manager,
+                say,
+                keep,
+            )
         except OSError as error:  # full disk, lost permission
             raise UserError(
                 f"--workdir={workdir} cannot be written to: {error.strerror or error}; its "
