@@ -53,7 +53,7 @@ def read_config(workdir: AnyPath) -> ConfigDict:
         config = with_current_names(ConfigDict(_tuples(loaded)))
     except (ValueError, TypeError, KeyError, AttributeError) as error:  # names it cannot have
         raise UserError(f"{workdir / 'config.json'} cannot be read: {described(error)}") from error
-    if "ema_warmup" not in config:  # a run of version 0.1 or 0.2, which had none
+    if "ema_warmup" not in config:  # of a run from before the field, which had no warm-up
         config.ema_warmup = False
     return complete(config, BASE_FIELDS)
 

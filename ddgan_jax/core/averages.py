@@ -30,15 +30,15 @@ def half_life_decay(half_life: float, rampup: float, batch_size: int) -> Callabl
 
 
 def warmed_up_decay(decay: float) -> Callable[[Array], Array]:
-    """The decay per step of an average that forgets the initial weights at once.
+    """The decay per step of an average that starts with a short memory.
 
-    A schedule: step int32 -> float32 min(decay, (1 + step) / (10 + step)), with the number of steps
-    before. The averaged weights of step k are about the last k / 9, until that reaches
-    1 / (1 - decay). An average with a constant decay still holds a share decay^k of the initial
-    weights, which are noise.
+    A schedule: step int32 -> float32 min(decay, (1 + step) / (10 + step)), where `step` steps have
+    been done before. After k steps the average covers about the last k / 9 of them, and later the
+    last 1 / (1 - decay). With a constant decay, a share decay^k of the average would still be the
+    initial weights.
 
     Args:
-      decay: the decay per step after many steps.
+      decay: the largest decay per step.
     """
 
     def schedule(step: Array) -> Array:

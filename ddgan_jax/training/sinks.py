@@ -1,4 +1,4 @@
-"""Where metrics, grids and the config go besides the JSONL files: TensorBoard and others.
+"""Where metrics, grids and the config go besides the JSONL files: TensorBoard, wandb, trackio.
 
 `config.train.sinks` names them. Each is made by a class or function of this file, whose arguments
 are those of `TensorBoard`, and has its methods.
@@ -158,7 +158,7 @@ def trackio(workdir: Path, start: int, name: str, config: Mapping[str, Any]) -> 
         run = module.init(
             project=os.environ.get("TRACKIO_PROJECT", "ddgan_jax"),
             name=known.read_text().strip() if begun else name,
-            resume="must" if begun else "never",
+            resume="allow" if begun else "never",
             config=dict(config),
         )
     if not begun:
@@ -166,8 +166,8 @@ def trackio(workdir: Path, start: int, name: str, config: Mapping[str, Any]) -> 
     return Service(module, run)
 
 
-IDENTIFIERS = ("wandb.txt", "trackio.txt")  # in a run folder
 _SERVICES = ("wandb", "trackio")
+IDENTIFIERS = tuple(f"{name}.txt" for name in _SERVICES)  # in a run folder
 SINKS: Mapping[str, Any] = {"tensorboard": TensorBoard, "wandb": wandb, "trackio": trackio}
 
 

@@ -113,7 +113,7 @@ def test_trackio_gets_everything_and_a_resumed_run_goes_on_there(tmp_path, monke
         log.close()
     shared = {"project": "digits", "config": {"seed": 3}}
     first = {**shared, "name": "my_run", "resume": "never"}
-    assert trackio.begun == [first, {**shared, "name": "my_run-2", "resume": "must"}]
+    assert trackio.begun == [first, {**shared, "name": "my_run-2", "resume": "allow"}]
     assert [step for step, _ in trackio.logged] == [2, 2, 6, 6] and trackio.finished == 2
     assert trackio.logged[1] == (2, {"samples": ("image", (8, 9, 3))})
 
