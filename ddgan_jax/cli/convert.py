@@ -8,6 +8,10 @@ The file says width, multipliers, blocks, attention and latent of its network, n
 images and the number of steps: both are taken from a config with the same network, and have to be
 given with any other:
   ... --config.data.image_size=64 --config.diffusion.num_steps=4
+The discriminator of a content.pth and an autoencoder are read from their files too. An autoencoder
+does not say whether it ends with tanh (--config.autoencoder.tanh). Which blocks of a discriminator
+halve the resolution is that of the published kind with as wide a first block, or as given
+(--config.disc.downsample).
 A latent DDGAN needs its autoencoder first, and the number by which its latents were divided. Use
 the variant `released` of the configs: it has this number (105 for CIFAR-10, 6 and 60 for the
 others) and the tanh at the end of CIFAR-10's autoencoder, which has no parameters, so that its lack

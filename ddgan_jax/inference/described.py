@@ -9,8 +9,11 @@ from ml_collections import ConfigDict
 from ddgan_jax.config import flatten
 from ddgan_jax.core.errors import UserError
 
-# No array depends on them: a generator takes images of any size, and a time of any range.
-UNSAID = ("data.image_size", "diffusion.num_steps")
+# No array depends on them: networks take images of any size and a time of any range, and tanh has
+# no parameters.
+UNSAID = ("data.image_size", "diffusion.num_steps", "autoencoder.tanh")
+# What a file tells by convention only: a given value has precedence.
+BY_CONVENTION = ("disc.downsample",)
 
 
 def as_described(
@@ -35,6 +38,7 @@ def as_described(
         `UNSAID` are not given. The message names all differences.
     """
     flat = flatten(config)
+    found = {k: v for k, v in found.items() if not (k in BY_CONVENTION and k in given)}
     unsaid = [name for name in UNSAID if name in flat]
     differ = [name for name, value in found.items() if flat.get(name) != value]
     if not differ:
@@ -46,7 +50,7 @@ def as_described(
         flags = ", ".join(f"--config.{name}" for name in wrong)
         raise UserError(f"{says}; {flags} contradicts it")
     if missing := [name for name in unsaid if name not in given]:
-        flags = " and ".join(f"--config.{name}=N" for name in missing)
+        flags = " and ".join(f"--config.{name}=VALUE" for name in missing)
         raise UserError(f"{says}; the file does not say {flags}, which is needed to import it")
     config = config.copy_and_resolve_references()
     for name in differ:

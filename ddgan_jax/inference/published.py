@@ -19,13 +19,14 @@ from ddgan_jax.data import data_shape
 from ddgan_jax.inference import network_pickles
 from ddgan_jax.inference.described import as_described
 from ddgan_jax.inference.model import load
-from ddgan_jax.inference.resumable import Network, read_resumable
+from ddgan_jax.inference.resumable import Network, describe_networks, read_resumable
 from ddgan_jax.inference.sampling import ema_shapes
 from ddgan_jax.interop import diffusers, stylegan2, wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
+from ddgan_jax.interop.autoencoder_shapes import describe_autoencoder
 from ddgan_jax.interop.averages import read_published
 from ddgan_jax.interop.ddgan import discriminator_entries, generator_entries
-from ddgan_jax.interop.ddgan_shapes import describe_generator
+from ddgan_jax.interop.ddgan_shapes import describe_discriminator, describe_generator
 from ddgan_jax.interop.names import (
     WRAPPER,
     Arrays,
@@ -119,7 +120,7 @@ _RESUME: dict[str, Any] = dict(
 )
 _BOTH = {
     "gen": Network("netG_dict", "optimizerG", generator_entries),
-    "disc": Network("netD_dict", "optimizerD", discriminator_entries),
+    "disc": Network("netD_dict", "optimizerD", discriminator_entries, describe_discriminator),
 }
 
 SOURCES: dict[str, Source] = {
@@ -133,8 +134,14 @@ SOURCES: dict[str, Source] = {
         reorder=wddgan.reorder_bands,
     ),
     "lddgan": Source("netG_N.pth", "gen", generator_entries, _LDDGAN, **_RESUME, trained=_BOTH),
-    "ldm_autoencoder": Source(  # the file also has the networks of its loss, "loss.*"
-        "model.ckpt", "autoencoder", autoencoder_entries, _LDM, ("state_dict",), ("loss.",)
+    "ldm_autoencoder": Source(
+        "model.ckpt",
+        "autoencoder",
+        autoencoder_entries,
+        _LDM,
+        ("state_dict",),
+        ("loss.",),  # the networks of its loss
+        describe=describe_autoencoder,
     ),
     "stylegan2": Source("network.pkl", "gen", stylegan2.entries, _STYLEGAN2, buffers=True),
     "diffusers_ddpm": Source(
@@ -286,6 +293,7 @@ def import_checkpoint(
         arrays = dict(published.names(arrays))
         arrays = {k: v for k, v in arrays.items() if not k.startswith(published.without)}
         found = published.describe(arrays, build_space(config, shape).shape[0])
+        found |= describe_networks(file, published.trained, config)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
     config, described = as_described(file, config, found, given)
@@ -338,11 +346,7 @@ def import_checkpoint(
 
 
 def _check_shapes(found: PyTree, needed: PyTree) -> None:
-    """Check what a file has of the learned role "styles".
-
-    Raises:
-      UserError: its arrays are other ones than the network needs.
-    """
+    """Raise a UserError unless what a file has of the learned role "styles" fits the network."""
     ours, theirs = (jax.tree.map(lambda x: x.shape, tree) for tree in (needed, found))
     if ours != theirs:
         raise UserError("w_avg or noise_const have other shapes: it has another architecture")

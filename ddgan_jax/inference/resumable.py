@@ -1,15 +1,18 @@
 """Networks and optimizers of a published `content.pth`, for runs that begin with them."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
+from ddgan_jax.config import flatten
 from ddgan_jax.core.errors import UserError, described
 from ddgan_jax.core.types import Method, PyTree
-from ddgan_jax.interop.names import Entry, Tree, to_params
+from ddgan_jax.interop.names import Arrays, Entry, Tree, to_params
 from ddgan_jax.interop.resumable import read_trained
 
 
@@ -19,11 +22,13 @@ class Network(NamedTuple):
     Attributes:
       weights, optimizer: keys of the file's dictionary.
       entries: see `published.Source`.
+      describe: arrays -> fields of the config that they tell; {} if they tell none.
     """
 
     weights: str
     optimizer: str
     entries: Callable[[Tree], tuple[Entry, ...]]
+    describe: Callable[[Arrays], dict[str, Any]] = lambda arrays: {}
 
 
 class Found(NamedTuple):
@@ -47,6 +52,26 @@ class Found(NamedTuple):
         """The part of a train state that a checkpoint keeps; None if there is none."""
         parts = {"params": self.params, "moments": self.moments}
         return {name: tree for name, tree in parts.items() if tree} or None
+
+
+def describe_networks(
+    file: Path, networks: Mapping[str, Network], config: ConfigDict
+) -> dict[str, Any]:
+    """Fields of the config that the networks of a file tell, see `Network.describe`.
+
+    Args:
+      file: the published file.
+      networks: by role. One that cannot be read tells nothing; `read_resumable` says why.
+      config: its discriminator is of the published kind, or else nothing is told.
+    """
+    fields: dict[str, Any] = {}
+    if flatten(config).get("disc.network") != "resblock":
+        return fields
+    for network in networks.values():
+        with contextlib.suppress(UserError):
+            if found := read_trained(file, network.weights, network.optimizer):
+                fields |= network.describe(found.weights)
+    return fields
 
 
 def read_resumable(file: Path, networks: Mapping[str, Network], method: Method) -> Found:

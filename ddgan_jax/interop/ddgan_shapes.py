@@ -1,8 +1,10 @@
-"""The architecture of a published generator of DDGAN, WDDGAN or LDDGAN, from its arrays.
+"""The architecture of a published network of DDGAN, WDDGAN or LDDGAN, from its arrays.
 
-Names and shapes say everything but the size of the images and the number of diffusion steps.
+Names and shapes of a generator say everything but the size of the images and the number of
+diffusion steps; those of a discriminator do not say which blocks halve the resolution.
 """
 
+import itertools
 from collections import defaultdict
 from typing import Any
 
@@ -66,6 +68,37 @@ def describe_generator(arrays: Arrays, height: int) -> dict[str, Any]:
         ),
         "gen.z_width": z_width,
         "gen.z_layers": len(mapping) - 1,
+    }
+
+
+def describe_discriminator(arrays: Arrays) -> dict[str, Any]:
+    """Fields of the config of the discriminator that a file holds.
+
+    Args:
+      arrays: the arrays of the file, by their published names; shapes suffice.
+
+    Returns:
+      `disc.width`, `disc.multipliers`, `disc.t_width` and, for the two published kinds,
+      `disc.downsample`: the first block of *small* has the width of its input and keeps the
+      resolution, that of *large* doubles the width, and all other blocks halve the resolution.
+      {} for arrays of another network.
+    """
+    shapes = {name: array.shape for name, array in arrays.items()}
+    blocks = next(n for n in itertools.count() if f"conv{n + 1}.conv1.0.weight" not in shapes)
+    first, time = shapes.get("start_conv.weight", ()), shapes.get("t_embed.main.0.weight", ())
+    if not (blocks and first and time):
+        return {}
+    width = first[0] // 2
+    outputs = [shapes[f"conv{n + 1}.conv1.0.weight"][0] for n in range(blocks)]
+    if width < 1 or any(features % width for features in outputs):
+        return {}
+    multipliers = tuple(features // width for features in outputs)
+    kinds = {2: (False, *[True] * (blocks - 1)), 4: (True,) * blocks}
+    return {
+        "disc.width": width,
+        "disc.multipliers": multipliers,
+        "disc.t_width": time[0],
+        **({"disc.downsample": kinds[multipliers[0]]} if multipliers[0] in kinds else {}),
     }
 
 

@@ -122,6 +122,29 @@ def test_averages_leave_the_moments_of_the_raw_weights(official, networks, run):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("given", [(), ("--config.disc.downsample=false,true",)])
+def test_the_discriminator_is_that_of_the_file(networks, tmp_path, capfd, given):
+    """With a config of another discriminator; what arrays do not say may be given."""
+    other = [f for f in SMALL if not f.startswith("disc.")]
+    theirs = runs.config_of(
+        *FLAGS, *runs.flags(["disc.multipliers=2,4", "disc.downsample=false,true"])
+    )
+    params = jax.eval_shape(build_method(theirs, (8, 8, 3)).init, jax.random.key(0))["disc"]
+    params = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), params)
+    disc = to_arrays(params, discriminator_entries(params))
+    tree = content(networks, netD_dict=disc, optimizerD=optimizer(disc, 9))
+    write_torch(tmp_path / "content.pth", tree, stream=False)
+    start = ["convert", "--source=ddgan", f"--checkpoint={tmp_path / 'content.pth'}"]
+    flags = [FLAGS[0], *runs.flags(other)]
+    runs.ok(*start, *flags, "--config.diffusion.num_steps=4", *given, f"--workdir={tmp_path / 'a'}")
+    assert "disc.multipliers=2,4 (config: 2,4,8,8)" in capfd.readouterr().out
+    found = json.loads((tmp_path / "a/config.json").read_text())["disc"]
+    assert (found["width"], found["t_width"]) == (2, 4) and found["downsample"] == [False, True]
+    info = json.loads((tmp_path / "a/info.json").read_text())["converted"]
+    assert info["networks"] == ["gen", "disc"] and info["optimizers"] == ["gen", "disc"]
+
+
+@pytest.mark.slow
 def test_what_does_not_fit_is_left_out_and_said(networks, tmp_path, run, capfd):
     gen, _ = networks[1]
     moments = optimizer(gen, 7, ema=["ema"])
