@@ -151,3 +151,13 @@ def test_mistakes_are_one_line():
         precision_recall(x, x, k=0)
     with pytest.raises(UserError, match="the real set has 10 rows with NaN"):
         precision_recall(x * np.float32(np.nan), x)
+
+
+@pytest.mark.parametrize(("k", "expected"), [(3, (1263, 414)), (5, (1331, 537))])
+def test_another_program(k, expected):
+    """Counts of points by `compute_prdc` of prdc 0.2 on the same features."""
+    rng = np.random.default_rng(0)
+    real = rng.normal(size=(1500, 64)).astype(np.float32)
+    fake = (rng.normal(size=(1400, 64)) * 0.9 + 0.05).astype(np.float32)
+    found = precision_recall(real, fake, k)
+    assert (found.precision * 1400, found.recall * 1500) == pytest.approx(expected, abs=1e-9)
