@@ -35,8 +35,8 @@ BASE_FIELDS: dict[str, Field] = {
         "float32",
         "float32",
         "bfloat16",
-        help="compute dtype of the networks; accelerators multiply float32 at reduced precision "
-        "unless JAX_DEFAULT_MATMUL_PRECISION=highest",
+        help="compute dtype of the networks; bfloat16 suits accelerators (docs/accelerators.md), "
+        "which multiply float32 at reduced precision unless JAX_DEFAULT_MATMUL_PRECISION=highest",
     ),
     "classes": integer(0, 0, 10**6, help="labels of the data are 0..classes-1; 0: unconditional"),
     "ema_decay": number(
