@@ -207,6 +207,9 @@ def seeds(text: str) -> tuple[int, ...]:
             found = []
             break
         found += range(numbers[0], min(numbers[-1], numbers[0] + MOST_SEEDS) + 1)
+    if found and len(set(found)) < len(found):
+        twice = next(seed for i, seed in enumerate(found) if seed in found[:i])
+        raise argparse.ArgumentTypeError(f"is {text!r}, which names {twice} twice; once is needed")
     if not found or len(found) > MOST_SEEDS:
         raise argparse.ArgumentTypeError(
             f"is {text!r}; at most {MOST_SEEDS:,} seeds in [0, 2^32) such as 0-99 or 3,7 are needed"

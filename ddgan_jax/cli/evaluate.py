@@ -28,7 +28,8 @@ def add_flags(parser: common.Parser) -> None:
         "--samples",
         default="",
         metavar="DATA",
-        help="evaluate these instead of a run's: npz:FILE, tfds:NAME or another config.data.name",
+        help="evaluate all of these instead of a run's samples: npz:FILE, tfds:NAME or another "
+        "config.data.name",
     )
     add("--samples_split", default="", help="split of --samples; default: train")
     add(
@@ -50,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"--samples_split={args.samples_split} needs --samples=DATA")
     elif not args.out:
         raise UserError("evaluate --samples=DATA needs --out=FOLDER")
+    elif args.step != -1:
+        raise UserError(f"--step={args.step} is for samples of a run, not for --samples")
     out = common.out_of(args)
     common.check_distributed(args)
     config = common.read_config(args)

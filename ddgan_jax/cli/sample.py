@@ -15,6 +15,7 @@ From the weights that the package ships, or published ones (see convert --help):
 import argparse
 
 from ddgan_jax.cli import common, environment
+from ddgan_jax.core.errors import UserError
 
 
 def add_flags(parser: common.Parser) -> None:
@@ -22,7 +23,7 @@ def add_flags(parser: common.Parser) -> None:
     common.add_workdir(parser)
     common.add_config(parser)
     add = parser.add_argument
-    add("--num_images", type=common.integer(1), default=64, help="number of samples; default: 64")
+    add("--num_images", type=common.integer(1), default=None, help="number of samples; default: 64")
     add(
         "--seed",
         type=common.SEED,
@@ -76,6 +77,10 @@ def add_flags(parser: common.Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the samples; returns the exit status."""
+    if args.seeds and args.num_images:
+        raise UserError(
+            f"--num_images={args.num_images} goes with --seed; --seeds has one sample for each"
+        )
     workdir, out = common.run_of(args), common.out_of(args, "samples")
     common.check_distributed(args)
     config = common.read_changes(args)
@@ -86,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     sample_to_folder(
         workdir,
         out,
-        Wanted(args.num_images, args.seed, args.seeds, label, args.truncation),
+        Wanted(args.num_images or 64, args.seed, args.seeds, label, args.truncation),
         files=args.format,
         columns=args.columns,
         raw=args.weights == "raw",

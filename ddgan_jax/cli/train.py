@@ -76,5 +76,10 @@ def run(args: argparse.Namespace) -> int:
 def _dry_run(args: argparse.Namespace) -> int:
     from ddgan_jax.profiling.dry_run import dry_run
 
-    dry_run(common.read_config(args))
+    config = common.read_config(args)
+    if args.init_from:
+        from ddgan_jax.training import init_from
+
+        init_from.check(init_from.parse(args.init_from, args.init_weights or WEIGHTS[0]))
+    dry_run(config)
     return 0

@@ -18,14 +18,17 @@ RENAMED = {"equalised": "equalized", "normalise_z": "normalize_z"}
 
 
 def with_current_names(config: ConfigDict) -> ConfigDict:
-    """A copy of `config` with the field names of version 0.1 replaced by the current ones."""
+    """A copy of `config` with the fields of version 0.1 replaced by the current ones."""
 
     def renamed(value: Any) -> Any:
         if isinstance(value, dict):
             return {RENAMED.get(k, k): renamed(v) for k, v in value.items()}
         return value
 
-    return ConfigDict(renamed(config.to_dict()))
+    current = renamed(config.to_dict())
+    if current.get("difgan", {}).pop("saturating", False):
+        current.setdefault("adversarial", {})["loss"] = "saturating"
+    return ConfigDict(current)
 
 
 def save_config(workdir: AnyPath, config: ConfigDict) -> None:

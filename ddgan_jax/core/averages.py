@@ -12,7 +12,8 @@ def half_life_decay(half_life: float, rampup: float, batch_size: int) -> Callabl
     """The decay per step of an average with a half-life in images, as in StyleGAN2's training.
 
     A schedule: step int32 -> float32 0.5^(B / h), h = min(half-life, rampup n), where n = B step
-    images have been seen before the step. The first average is the weights after the first step.
+    images have been seen before the step. With a ramp-up the first average is the weights after the
+    first step.
 
     Args:
       half_life: images in which the share of old weights falls to a half.

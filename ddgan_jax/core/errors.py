@@ -1,7 +1,8 @@
 """`UserError`: what a user can correct, printed as a single line without a traceback."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 
 class UserError(Exception):
@@ -9,6 +10,22 @@ class UserError(Exception):
 
     The message is one line: the field, flag or file, its value, and what is allowed.
     """
+
+
+@contextlib.contextmanager
+def in_words_of(names: Mapping[str, str]) -> Iterator[None]:
+    """Name fields in a `UserError` as the caller does: by flags, or fields of another section.
+
+    Args:
+      names: name in messages -> name that the user knows: {"config.data.name": "--samples"}.
+    """
+    try:
+        yield
+    except UserError as error:
+        text = str(error)
+        for name, known in names.items():
+            text = text.replace(name, known)
+        raise UserError(text) from error
 
 
 def described(error: BaseException) -> str:

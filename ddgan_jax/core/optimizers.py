@@ -67,7 +67,7 @@ def learning_rate(
 
 
 def _adam(
-    rate: optax.Schedule, settings: Mapping[str, Any], turns: int
+    rate: optax.Schedule, settings: Mapping[str, Any], turns: int, interval: int
 ) -> optax.GradientTransformation:
     """Adam, made slower for a regularizer that takes a step of its own every k-th step.
 
@@ -78,13 +78,17 @@ def _adam(
     share = k / (k + 1) if k else 1.0
 
     def rate_of_update(update: Array) -> Array:
-        return jnp.asarray(rate(step_of_update(update, turns, k)))
+        return jnp.asarray(rate(step_of_update(update, turns, interval)))
 
     return optax.adam(rate_of_update, b1=c["beta1"] ** share, b2=c["beta2"] ** share, eps=c["eps"])
 
 
 def make_optimizers(
-    optim: Mapping[str, Any], roles: Sequence[str], total_steps: int, steps_per_epoch: int
+    optim: Mapping[str, Any],
+    roles: Sequence[str],
+    total_steps: int,
+    steps_per_epoch: int,
+    intervals: Mapping[str, int] = {},
 ) -> dict[str, optax.GradientTransformation]:
     """An Adam for each role, with the settings of `config.optim.<role>`.
 
@@ -92,12 +96,14 @@ def make_optimizers(
       optim: `config.optim`.
       roles: the role of each turn of a train step; a role may have several.
       total_steps, steps_per_epoch: see `cosine_per_epoch`.
+      intervals: role -> steps between two steps that a regularizer takes of its own.
     """
     return {
         role: _adam(
             learning_rate(optim[role], total_steps, steps_per_epoch),
             optim[role],
             list(roles).count(role),
+            intervals.get(role, 0),
         )
         for role in dict.fromkeys(roles)
     }

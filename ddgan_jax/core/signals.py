@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -145,6 +146,28 @@ def _end() -> NoReturn:
     with contextlib.suppress(OSError):
         os.write(2, line.encode())
     os._exit(128 + _State.number)
+
+
+@contextlib.contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Hold ^C back until the block has ended.
+
+    Without it the exception can be raised between a call that donates its arguments and the
+    assignment of the result, and both are lost.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    on_main = threading.current_thread() is threading.main_thread()
+    if not (on_main and callable(handler)):
+        yield
+        return
+    received: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: received.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if received:
+            handler(*received[0])
 
 
 def lost(unraisable: Any) -> bool:

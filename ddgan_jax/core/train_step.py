@@ -1,6 +1,6 @@
 """The train step that every method runs through: a gradient step per phase, then the averages."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -88,15 +88,15 @@ def train_step(
 
     Returns:
       The next state and float32 scalars "<role>/loss", "<role>/grad_norm", "<role>/weight_norm" and
-      "<role>/<metric>".
+      "<role>/<metric>", means over the turns of a role.
     """
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
     params, opt_state = dict(state.params), dict(state.opt_state)
-    metrics: Metrics = {}
-    outputs: dict[str, PyTree] = {}
+    turns: dict[str, list[Aux]] = {phase.role: [] for phase in method.phases}
 
     for i, (phase, regularized) in enumerate(zip(method.phases, regularize, strict=True)):
         role, found = phase.role, Aux()
+        metrics: Metrics = {}
         phase_key = jax.random.fold_in(key, i)
         for j, loss_fn in enumerate(_losses(phase, regularized)):
             turn_key = jax.random.fold_in(phase_key, _OWN_STEP) if j else phase_key
@@ -113,10 +113,11 @@ def train_step(
                 "weight_norm": tree_norm(params[role]),
             }
             scalars = {"loss": loss, **norms} if j == 0 else {"weight_norm": norms["weight_norm"]}
-            metrics |= {f"{role}/{name}": v for name, v in {**scalars, **aux.metrics}.items()}
+            metrics |= {**scalars, **aux.metrics}
             found = _merged(found, aux)
-        outputs[role] = found.outputs
+        turns[role].append(Aux(metrics, found.outputs))
 
+    ended = {role: _of_all_turns(auxes) for role, auxes in turns.items()}
     decay = ema_decay(state.step) if callable(ema_decay) else ema_decay
     ema = {
         role: optax.incremental_update(params[role], state.ema[role], 1 - decay)
@@ -124,9 +125,15 @@ def train_step(
     }
     key = jax.random.fold_in(key, len(method.phases))
     context = Context(batch, key, state.step, state.carry, frozen)
+    outputs = {role: aux.outputs for role, aux in ended.items()}
     carry = method.carry_update(state.carry, outputs, context)
     ema |= method.learned(carry)
-    return TrainState(state.step + 1, state.key, params, opt_state, ema, carry), metrics
+    named = {
+        f"{role}/{name}": value
+        for role, aux in ended.items()
+        for name, value in aux.metrics.items()
+    }
+    return TrainState(state.step + 1, state.key, params, opt_state, ema, carry), named
 
 
 _OWN_STEP = 2**31 - 2  # folded into the key of a phase
@@ -147,6 +154,23 @@ def _merged(first: Aux, second: Aux) -> Aux:
     else:
         outputs = first.outputs | second.outputs
     return Aux(first.metrics | second.metrics, outputs)
+
+
+def _of_all_turns(turns: Sequence[Aux]) -> Aux:
+    """Means of the metrics over the turns of a role that have them, and all outputs in one array.
+
+    A role has several turns in a step if a GAN has `adversarial.disc_steps` above 1.
+    """
+    if len(turns) == 1:
+        return turns[0]
+    found: dict[str, list[Array]] = {}
+    for turn in turns:
+        for name, value in turn.metrics.items():
+            found.setdefault(name, []).append(value)
+    metrics = {name: sum(values[1:], values[0]) / len(values) for name, values in found.items()}
+    outputs = [turn.outputs for turn in turns if turn.outputs is not None]
+    joined = jax.tree.map(lambda *xs: jnp.concatenate(xs), *outputs) if outputs else None
+    return Aux(metrics, joined)
 
 
 def with_regularizer(loss: LossFn, regularizer: LossFn | None) -> LossFn:

@@ -32,7 +32,7 @@ def from_arrays(
       UserError: another dtype or shape, values that are out of range, not finite or of a range that
         is not known, or labels that do not match.
     """
-    array = np.asarray(images)
+    array = np.array(images)  # a copy: the caller may go on with the original
     is_float = array.dtype.kind == "f"
     if value_range is not None and (not is_float or array.ndim < 3):
         raise UserError(
@@ -43,7 +43,7 @@ def from_arrays(
         array = array.astype(np.float32)
     elif is_float and array.size:
         array = _eight_bits(array, value_range)
-    return array_source(NAME, array, None if labels is None else np.asarray(labels))
+    return array_source(NAME, array, None if labels is None else np.array(labels))
 
 
 def _eight_bits(images: np.ndarray, value_range: tuple[float, float] | None) -> np.ndarray:

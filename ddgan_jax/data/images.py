@@ -107,6 +107,9 @@ def open_image(file: BinaryIO, what: str) -> Iterator[Image.Image]:
         raise UserError(f"{what} is not a readable image ({reason})") from None
 
 
+MOST_ELONGATED = 64  # the whole image is resized before it is cropped
+
+
 def fit_image(image: Image.Image, how: Fit) -> np.ndarray:
     """Convert a Pillow image to uint8 `[H, W, C]`.
 
@@ -114,7 +117,8 @@ def fit_image(image: Image.Image, how: Fit) -> np.ndarray:
     boxes, which does not alias, and up by bicubic interpolation.
 
     Raises:
-      UserError: more than 8 bits per channel, or padding to less than the size of the image.
+      UserError: more than 8 bits per channel, sides that differ by more than a factor of
+        `MOST_ELONGATED`, or padding to less than the size of the image.
     """
     from PIL import Image
 
@@ -130,6 +134,11 @@ def fit_image(image: Image.Image, how: Fit) -> np.ndarray:
     size = how.size
     if size and how.fit == "resize" and (width, height) != (size, size):
         short = min(width, height)
+        if max(width, height) > MOST_ELONGATED * short:
+            raise UserError(
+                f"an image has {width}x{height} pixels; sides that differ by a factor of at most "
+                f"{MOST_ELONGATED} are needed to resize and crop it"
+            )
         method = Image.Resampling.BICUBIC if size > short else Image.Resampling.BOX
         width, height = round(width * size / short), round(height * size / short)
         image = image.resize((width, height), method)

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.errors import UserError, in_words_of
 from ddgan_jax.core.types import TrainState
 from ddgan_jax.data import load_source
 from ddgan_jax.data.traversal import images_of
@@ -127,8 +127,8 @@ def _with_statistics(config: ConfigDict, reference: Path, model: Model) -> Measu
     """The distance of a run's samples to the statistics in a file."""
     if model.method.sample is None or len(model.shape) != 3:
         raise UserError(f"--reference={reference} is for runs that sample images")
-    open_statistics(reference)  # before weights are looked for
-    extractor, count = one_extractor(config), config.eval.num_samples
+    found = open_statistics(reference)  # before weights are looked for
+    extractor, count = one_extractor(config, found), config.eval.num_samples
     read_statistics(reference, extractor)  # before the samples are drawn
 
     def measure() -> tuple[dict[str, float], dict[str, Any]]:
@@ -186,11 +186,13 @@ def evaluate_source(
         few, or have another shape.
     """
     mesh = meshes.make_mesh()
-    if reference:
-        open_statistics(reference)
+    found = open_statistics(reference) if reference else {}
     evaluator = None if reference else make_evaluator(config, mesh)
     described = {**config.data.to_dict(), "name": samples, "split": samples_split}
-    source = load_source(ConfigDict(described))
+    with in_words_of(
+        {"config.data.name": "--samples", "config.data.split": "--samples_split"},
+    ):
+        source = load_source(ConfigDict(described))
     check_size("samples", source.size, f"--samples={samples}")
     if jax.process_index() == 0:
         run_folder.check_writable("--out", out)
@@ -198,7 +200,7 @@ def evaluate_source(
         metrics, details = evaluate_samples(evaluator, lambda: images_of(source), source.size)
     else:
         assert reference
-        extractor, batches = one_extractor(config), images_of(source)
+        extractor, batches = one_extractor(config, found), images_of(source)
         metrics, details = against_statistics(
             config, reference, extractor, batches, source.size, mesh
         )

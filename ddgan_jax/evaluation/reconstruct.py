@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.errors import UserError, in_words_of
 from ddgan_jax.core.images import to_float
 from ddgan_jax.core.random import sample_keys
 from ddgan_jax.data import load_source
@@ -159,7 +159,8 @@ def reconstruct(
     model = load(workdir, step, config)
     _check_inverts(model)
     described = model.config.data.to_dict()
-    source = load_source(ConfigDict({**described, "split": split}))
+    with in_words_of({"config.data.split": "--split"}):
+        source = load_source(ConfigDict({**described, "split": split}))
     train = load_source(ConfigDict(described))
     run_folder.check_writable("--out", out)
     some = source.take(np.arange(min(count, source.size)))

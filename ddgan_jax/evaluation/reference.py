@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.config.fields import check
-from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.errors import UserError, in_words_of
 from ddgan_jax.core.images import to_uint8
 from ddgan_jax.data import load_source
 from ddgan_jax.data.source import Source
@@ -59,7 +59,8 @@ def make_evaluator(config: ConfigDict, mesh: jax.sharding.Mesh) -> Evaluator:
         check(config, f"eval.{field}", bool(settings[field]), "at least one name")
     find_metrics(settings.metrics)  # reports unknown names
     data = ConfigDict({**config.data.to_dict(), "split": settings.split})
-    source = load_source(data)
+    with in_words_of({"config.data.split": "config.eval.split"}):
+        source = load_source(data)
     modes = mode_counter(source)
     if len(source.shape) != 3:
         if modes is None:

@@ -5,7 +5,7 @@ Files that are written here also have the number of images, and the name and the
 of the feature network, which are checked when they are read.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.evaluation import protocol
 from ddgan_jax.evaluation.reference import make_evaluator
-from ddgan_jax.features import load_extractor
+from ddgan_jax.features import EXTRACTORS, load_extractor
 from ddgan_jax.features.extractor import Extractor
 from ddgan_jax.interop.weight_files import content_hash
 from ddgan_jax.io.read_npz import read_npz
@@ -132,8 +132,12 @@ def read_statistics(path: Path, extractor: Extractor) -> Moments:
     return Moments(int(count), mean, (covariance + covariance.T) / 2)
 
 
-def one_extractor(config: ConfigDict) -> Extractor:
-    """The feature network for statistics in a file: `config.eval.extractors`, auto is Inception.
+def one_extractor(config: ConfigDict, arrays: Mapping[str, np.ndarray]) -> Extractor:
+    """The feature network for statistics in a file: that of `config.eval.extractors`.
+
+    Args:
+      config: "auto" stands for the network that the file names, or else for Inception.
+      arrays: result of `open_statistics`.
 
     Raises:
       UserError: several names, or see `load_extractor`.
@@ -141,7 +145,10 @@ def one_extractor(config: ConfigDict) -> Extractor:
     names = tuple(config.eval.extractors)
     if len(names) != 1:
         raise UserError(f"config.eval.extractors is {names}; --reference=FILE needs one name")
-    return load_extractor("inception" if names == ("auto",) else names[0], config.eval)
+    if names != ("auto",):
+        return load_extractor(names[0], config.eval)
+    own = str(arrays.get("network", "")).removesuffix("-classifier")
+    return load_extractor(own if own in EXTRACTORS else "inception", config.eval)
 
 
 def against_statistics(

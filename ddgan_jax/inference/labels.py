@@ -30,6 +30,6 @@ def checked_labels(labels: Labels, count: int, classes: int) -> np.ndarray:
         raise UserError("labels are given; none are needed, this model is unconditional")
     if given.dtype.kind not in "iu" or given.shape not in ((), (count,)):
         raise UserError(f"labels are {given.dtype} {given.shape}; integers [{count}] are needed")
-    if classes and (given.min() < 0 or given.max() >= classes):
+    if classes and given.size and (given.min() < 0 or given.max() >= classes):
         raise UserError(f"labels are {given.min()}..{given.max()}; 0..{classes - 1} are needed")
     return np.broadcast_to(given, (count,)).astype(np.int32)

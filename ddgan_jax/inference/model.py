@@ -4,6 +4,8 @@
 images to latents and back (`Method.inversion`), such as DDDG or the autoencoder.
 """
 
+import functools
+import numbers
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
@@ -27,6 +29,8 @@ from ddgan_jax.methods import METHODS, build_method, complete_config, validate
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.parallel.batching import in_batches
 from ddgan_jax.spaces import find_space
+
+FARTHEST = 1.5  # from 0 of the pixels that `encode` takes; samples may lie a little beyond 1
 
 
 class Model(NamedTuple):
@@ -86,8 +90,9 @@ class Model(NamedTuple):
           float32 [count, *shape]; images are in [-1, 1].
 
         Raises:
-          UserError: the method does not sample, the model does not know the labels, `count` or
-            `batch_size` is below 1, there are not `count` keys, or see `sampling.truncated`.
+          UserError: the method does not sample, the model does not know the labels, `key` is no
+            typed key, `count` or `batch_size` is no positive integer, there are not `count` keys,
+            or see `sampling.truncated`.
         """
         parts = self.batches(key, count, batch_size, labels, truncation_psi, truncation_cutoff)
         return np.concatenate(list(parts), axis=0)
@@ -112,10 +117,14 @@ class Model(NamedTuple):
         Raises:
           UserError: see `sample`.
         """
-        if count < 1:
-            raise UserError(f"count is {count}; a positive integer is needed")
-        if batch_size is not None and batch_size < 1:
-            raise UserError(f"batch_size is {batch_size}; a positive integer is needed")
+        for name, value in (
+            ("count", count),
+            ("batch_size", 1 if batch_size is None else batch_size),
+        ):
+            if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+                raise UserError(f"{name} is {value!r}; a positive integer is needed")
+        if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
+            raise UserError("key is not a typed PRNG key; jax.random.key(SEED) is needed")
         if key.ndim and key.shape != (count,):
             raise UserError(f"key has shape {key.shape}; one key, or keys [{count}], are needed")
         size = min(batch_size or self.config.sample.batch_size, count)
@@ -139,8 +148,8 @@ class Model(NamedTuple):
           Latents float32 [N, ...]; [N, t_max, d_z] for DDDG.
 
         Raises:
-          UserError: the method has no encoder, images have another shape, or labels are missing or
-            not known to the model.
+          UserError: the method has no encoder, images have another shape, dtype or range, or labels
+            are missing or not known to the model.
         """
         encode = self._inversion("encode")
         latents = self._map(encode, self._images(images), self._labels(labels, len(images)))
@@ -212,6 +221,10 @@ class Model(NamedTuple):
         Raises:
           UserError: see `decode`; or the latents have no number at (t, index).
         """
+        if latents.ndim != 3:
+            raise UserError(
+                f"latents have shape {latents.shape}; [N, t_max, d_z] is needed to edit"
+            )
         if not (0 <= t < latents.shape[1] and 0 <= index < latents.shape[2]):
             raise UserError(
                 f"t is {t}, index {index}; a position in latents of {latents.shape[1:]} is needed"
@@ -251,8 +264,8 @@ class Model(NamedTuple):
           Latents float32, of the same shape as `latents`.
 
         Raises:
-          UserError: the method has no refinement, images have another shape, or labels are missing
-            or not known to the model.
+          UserError: the method has no refinement, images have another shape, dtype or range, or
+            labels are missing or not known to the model.
         """
         refine = self._inversion("refine")
 
@@ -277,12 +290,8 @@ class Model(NamedTuple):
         Raises:
           UserError: the method shows no intermediate images, or labels are missing or not known.
         """
-        path = self._inversion("path")
-
-        def over_time(params: Params, z: Array, y: Array) -> tuple[Array, ...]:
-            return tuple(jnp.moveaxis(x, 0, 1) for x in path(params, z, y))
-
-        images = self._map(over_time, latents, self._labels(labels, len(latents)))
+        path = _images_first(self._inversion("path"))
+        images = self._map(path, latents, self._labels(labels, len(latents)))
         return cast(tuple[np.ndarray, ...], images)
 
     def _inversion(self, name: str) -> Callable[..., Any]:
@@ -309,11 +318,18 @@ class Model(NamedTuple):
         return checked_labels(labels, count, self.classes)
 
     def _images(self, images: np.ndarray) -> np.ndarray:
-        """The same images, with their shape checked."""
+        """The same images, with their shape, dtype and range checked."""
+        images = np.asarray(images)
         if images.ndim != 4 or images.shape[1:] != self.shape:
             raise UserError(
                 f"images have shape {images.shape}; [N, {str(self.shape)[1:-1]}] is needed"
             )
+        if images.dtype == np.uint8:
+            return images
+        largest = np.abs(images).max(initial=0) if images.dtype.kind == "f" else np.inf
+        if not largest <= FARTHEST:  # or NaN
+            found = f"{images.dtype}" + (f" up to {largest:g}" if images.dtype.kind == "f" else "")
+            raise UserError(f"images are {found}; uint8, or floats in [-1, 1], are needed")
         return images
 
     def _map(self, function: Callable[..., Any], *arrays: np.ndarray, jit: bool = True) -> Any:
@@ -327,6 +343,8 @@ class Model(NamedTuple):
         Returns:
           The pytree of `function`'s results, numpy arrays [N, ...].
         """
+        if not len(arrays[0]):
+            raise UserError("there are 0 images or latents; at least 1 is needed")
         size = meshes.round_up(min(self.config.sample.batch_size, len(arrays[0])), self.mesh)
         split = meshes.batch_sharded(self.mesh)
         compiled = jax.jit(function) if jit else function
@@ -336,6 +354,16 @@ class Model(NamedTuple):
 
         parts = in_batches(on_devices, [np.asarray(array) for array in arrays], size)
         return jax.tree.map(lambda *xs: np.concatenate(xs), *parts)
+
+
+@functools.lru_cache(maxsize=8)  # of the same function, which jax compiles once
+def _images_first(path: Callable[..., Any]) -> Callable[..., tuple[Array, ...]]:
+    """`Inversion.path` with the images as the first axis of its results."""
+
+    def images_first(params: Params, z: Array, y: Array) -> tuple[Array, ...]:
+        return tuple(jnp.moveaxis(x, 0, 1) for x in path(params, z, y))
+
+    return images_first
 
 
 def load(
@@ -365,6 +393,10 @@ def load(
     workdir = hub.run_path(workdir)
     if plugins is not None:
         plugin_code.allow(plugins)
+    if not (config is None or isinstance(config, ConfigDict)):
+        raise UserError(f"config is {config!r:.60}; a ConfigDict, or None, is needed")
+    if devices is not None and not (devices and all(isinstance(d, jax.Device) for d in devices)):
+        raise UserError(f"devices is {devices!r}; some of jax.devices(), or None, is needed")
     saved = complete_config(read_config(workdir))
     mesh = meshes.make_mesh(devices)
     if config is not None:
@@ -384,6 +416,10 @@ def load(
         if step == BEST:
             step = best_in(workdir, manager.all_steps(), config.eval.best)
         step = checkpoint.latest_step(manager, step)
+        if raw and not (workdir / "checkpoints" / str(step) / "state").exists():
+            raise UserError(
+                f"{workdir} has averaged weights only; raw ones are in the run folder of a training"
+            )
         params: Params = checkpoint.restore_ema(manager, step, abstract)
         if raw:
             latest = {role: abstract[role] for role in method.ema_roles}

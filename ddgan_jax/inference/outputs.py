@@ -1,7 +1,4 @@
-"""`Outputs`: the images of a method for grids and metrics, either samples or reconstructions.
-
-Only this module distinguishes methods that sample from methods that only reconstruct.
-"""
+"""`Outputs`: the images of a method for grids and metrics, either samples or reconstructions."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple

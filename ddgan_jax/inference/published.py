@@ -44,7 +44,7 @@ from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.best import Step
 from ddgan_jax.io.storage import AnyPath
 from ddgan_jax.methods import build_method, complete_config, validate
-from ddgan_jax.spaces import build_space, find_space
+from ddgan_jax.spaces import build_space, find_space, wavelet
 
 Say = Callable[[str], None]
 
@@ -105,6 +105,7 @@ _WDDGAN = _DDGAN | {
     "gen.network": ("ncsnpp", "wavelet_ncsnpp"),
     "space.kind": ("wavelet",),
     "space.levels": (1,),
+    "space.scale": (wavelet.PUBLISHED_SCALE,),
 }
 _LDDGAN = _DDGAN | {"space.kind": ("latent",)}
 _LDM = {"method": ("autoencoder",), "autoencoder.network": ("conv",)}

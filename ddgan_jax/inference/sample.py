@@ -63,7 +63,7 @@ def sample_to_folder(
       out: folder to write to.
       wanted: which samples.
       files: "grid": `samples.png` and `samples.npz`; "png": a file for each image, whose name has
-        its seed and the step.
+        its seed, the step, and what else was asked for: class, truncation, raw weights.
       columns: images in a row of the grid; 0: the number of classes, or else as square as possible.
       raw: see `model.load`.
       step: see `model.load`.
@@ -93,7 +93,7 @@ def sample_to_folder(
     seconds = time.perf_counter() - start
     try:
         if files == "png":
-            written = _write_each(out, found)
+            written = _write_each(out, found, _asked_for(wanted, raw))
         else:
             row = model.classes if model.classes <= MOST_COLUMNS else 0
             written = _write_grid(out, found, columns or row)
@@ -147,8 +147,18 @@ def _write_grid(out: Path, found: dict[str, Any], columns: int) -> str:
     return f"{png} and {npz}"
 
 
-def _write_each(out: Path, found: dict[str, Any]) -> str:
-    end = f"step{found['step']:08d}.png"
+def _asked_for(wanted: Wanted, raw: bool) -> str:
+    """The part of a file's name that tells samples of one seed apart."""
+    parts = {
+        f"_class{wanted.label}": wanted.label is not None,
+        f"_psi{wanted.psi:g}": wanted.psi != 1,
+        "_raw": raw,
+    }
+    return "".join(text for text, holds in parts.items() if holds)
+
+
+def _write_each(out: Path, found: dict[str, Any], asked: str) -> str:
+    end = f"step{found['step']:08d}{asked}.png"
     seeds = found.get("seeds")
     names = [
         f"seed{found['seed']:04d}_{i:05d}_{end}" if seeds is None else f"seed{seeds[i]:04d}_{end}"

@@ -13,6 +13,7 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Shape
 from ddgan_jax.interop.names import plain_names
 from ddgan_jax.interop.torch_file import check_regular, read_torch
+from ddgan_jax.io.cache import cache_folder
 from ddgan_jax.io.read_npz import read_npz
 from ddgan_jax.io.run_folder import atomically
 from ddgan_jax.io.storage import local_path, open_regular
@@ -25,17 +26,17 @@ def locate(path: str, variable: str, name: str, advice: str) -> Path:
     """Find a file of weights.
 
     Args:
-      path: the file; "": the file named by the environment variable `variable`, or else
-        ~/.cache/ddgan_jax/`name`.
+      path: the file; "": the file named by the environment variable `variable`, or else `name` in
+        `io.cache.cache_folder`.
       variable: name of the environment variable.
       name: name of the file in the cache folder.
       advice: end of the error message, with "{path}" for the missing file.
 
     Raises:
-      UserError: the file does not exist.
+      UserError: the file does not exist, or there is no cache folder.
     """
     given = path or os.environ.get(variable, "")
-    file = local_path(given or f"~/.cache/ddgan_jax/{name}")
+    file = local_path(given) if given else cache_folder() / name
     if not file.is_file():
         source = "" if path else f" (${variable}{'' if given else ' is not set'})"
         raise UserError(f"{file}{source}: there is no such file; {advice.format(path=file)}")

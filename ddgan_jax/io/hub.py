@@ -83,8 +83,10 @@ def run_path(name: str | AnyPath) -> AnyPath:
       name: see `as_path`; or `hf://USER/NAME@REVISION`.
 
     Raises:
-      UserError: see `as_path` and `downloaded`.
+      UserError: it is empty; or see `as_path` and `downloaded`.
     """
+    if name == "":
+        raise UserError("the path of the run folder is empty; '.' is the current folder")
     return downloaded(str(name)) if is_hub(name) else as_path(name)
 
 

@@ -31,6 +31,8 @@ def as_path(name: str | AnyPath) -> AnyPath:
     Raises:
       UserError: the name cannot be a path, or what its object store needs is not installed.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise UserError(f"{name!r} is no path; text or a path is needed")
     scheme, separator, rest = str(name).partition("://")
     if not separator:
         return local_path(name)
@@ -87,7 +89,10 @@ def local_path(name: str | os.PathLike[str]) -> Path:
 
 def printable(name: str | os.PathLike[str]) -> str:
     r"""The name as text that can be printed; bytes that are not UTF-8 become `\xNN`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    try:
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half of a pair of code units, which no file system has
+        return ascii(name)
 
 
 def _installed(package: str) -> bool:
@@ -318,5 +323,10 @@ def spooled(workdir: AnyPath, *read: str) -> Iterator[tuple[Path, Callable[[], N
                     target.write_bytes(path.read_bytes())
                     sent[path] = stamp
 
-        yield local, send
+        try:
+            yield local, send
+        except BaseException:  # what was logged so far may tell why
+            with contextlib.suppress(Exception):  # the first error is reported
+                send()
+            raise
         send()

@@ -5,7 +5,7 @@ augmentation if there is one. Gradients pass through both: those of the generato
 which are taken with respect to the images before. `Carry.shared` is a `NoiseState`, or with a
 generator of styles {"styles": its `StyleState`, "noise": the `NoiseState`}. The state is updated
 inside the compiled step from the real logits of the discriminator phase; p, T and the times change
-every `every` discriminator steps.
+every `every` train steps.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def make_diffusion_gan(
       parts: the parts of a GAN. `parts.view` is ignored; the discriminator gets t in {0..t_max}.
       penalties: see `make_gan`.
       noise: settings of the noise.
-      turns: see `make_gan`; the noise adapts to the discriminator's last step.
+      turns: see `make_gan`; the noise adapts to all turns of the discriminator.
 
     Returns:
       The method. It also logs "disc/p" and "disc/chain_length", the state of the noise before the

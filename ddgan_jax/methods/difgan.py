@@ -22,7 +22,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import REQUIRED, Field, check
-from ddgan_jax.config.fields import flag, numbers
+from ddgan_jax.config.fields import numbers
 from ddgan_jax.core import losses
 from ddgan_jax.core.losses import ADVERSARIAL_LOSSES, AdversarialLoss
 from ddgan_jax.core.random import per_sample_normal
@@ -213,7 +213,6 @@ FIELDS: dict[str, Field] = {
     **ADVERSARIAL_FIELDS,
     "difgan.weights_disc": numbers(REQUIRED, low=0, help="eta^d_k of x_k, k = 0..T-1"),
     "difgan.weights_gen": numbers(REQUIRED, low=0, help="eta^g_k of x_k, k = 0..T-1"),
-    "difgan.saturating": flag(False, help="the same as adversarial.loss 'saturating'"),
 }
 
 
@@ -227,11 +226,6 @@ def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
     same = len(eta_disc) == len(eta_gen)
     allowed = "as many weights as in config.difgan.weights_gen"
     check(config, "difgan.weights_disc", same, allowed)
-    name = config.adversarial.loss
-    if config.difgan.saturating:
-        ok = name in ("nonsaturating", "saturating")
-        check(config, "difgan.saturating", ok, f"false with config.adversarial.loss = {name!r}")
-        name = "saturating"
     space = build_space(config, shape)
     return make_difgan(
         generator=build_network(config, "gen", GENERATORS, space.shape),
@@ -243,7 +237,7 @@ def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
         weights_gen=eta_gen,
         penalties=Penalties.from_config(config),
         classes=config.classes,
-        loss=ADVERSARIAL_LOSSES[name],
+        loss=ADVERSARIAL_LOSSES[config.adversarial.loss],
         augment=augmentation.from_config(config, space),
     )
 

@@ -30,6 +30,15 @@ def make_refine(decode: Callable[[Params, Array, Array], Array]) -> Refine:
         difference = decode(params, latents, labels) - images
         return jnp.mean(jnp.square(difference), axis=tuple(range(1, images.ndim)))
 
+    def better(latents: Array, error: Array, best: Array, best_error: Array) -> Array:
+        improved = (error < best_error).reshape((-1,) + (1,) * (latents.ndim - 1))
+        return jnp.where(improved, latents, best)
+
+    @jax.jit
+    def last(params: Params, images: Array, labels: Array, state: PyTree) -> Array:
+        latents, _, best, best_error = state
+        return better(latents, errors(params, images, labels, latents), best, best_error)
+
     @jax.jit
     def step(params: Params, images: Array, labels: Array, rate: Array, state: PyTree) -> PyTree:
         latents, moments, best, best_error = state
@@ -39,8 +48,7 @@ def make_refine(decode: Callable[[Params, Array, Array], Array]) -> Refine:
             return jnp.sum(error), error  # gradients of different images are independent
 
         gradient, error = jax.grad(total, has_aux=True)(latents)
-        better = (error < best_error).reshape((-1,) + (1,) * (latents.ndim - 1))
-        best = jnp.where(better, latents, best)
+        best = better(latents, error, best, best_error)
         with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
             update, moments = adam.update(gradient, moments)
         return latents - rate * update, moments, best, jnp.minimum(error, best_error)
@@ -58,7 +66,6 @@ def make_refine(decode: Callable[[Params, Array, Array], Array]) -> Refine:
         # A Python loop over one compiled step, since gradients through a scan are slow on CPU.
         for _ in range(steps):
             state = step(params, x, labels, jnp.float32(learning_rate), state)
-        refined: Array = state[2]
-        return refined
+        return last(params, x, labels, state) if steps else latents
 
     return refine

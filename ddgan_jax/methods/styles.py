@@ -184,7 +184,7 @@ def update(
 ) -> StyleState:
     """The state after a step, from the outputs of its phases in their order.
 
-    The average of w moves once for each phase that made images, as the published one does (which
+    The average of w moves once for each role that made images, as the published one does (which
     also moves in the phases of regularizers).
     """
     average, length, decay = state.w_average, state.path_length, parts.average_decay

@@ -14,7 +14,7 @@ from ddgan_jax.networks import (
     uvit,
     wavelet_ncsnpp,
 )
-from ddgan_jax.networks.entry import Network, build_network
+from ddgan_jax.networks.entry import Network, build_network, ends_with_tanh
 
 __all__ = [
     "AUTOENCODERS",
@@ -25,6 +25,7 @@ __all__ = [
     "STYLE_GENERATORS",
     "Network",
     "build_network",
+    "ends_with_tanh",
 ]
 
 GENERATORS = {

@@ -138,4 +138,5 @@ GENERATOR = Network(
     channels_of,
     fits=fits_images(lambda module: len(module.multipliers) - 1),
     consistent=_consistent,
+    latent=False,
 )

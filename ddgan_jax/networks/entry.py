@@ -62,6 +62,7 @@ class Network(NamedTuple):
         "config.disc.".
       stddev_group: module -> group size of its minibatch standard deviation; 1: it has none.
       styles: whether it is a `core.types.StyleGenerator`; it has the attribute `classes` then.
+      latent: whether a generator uses its latent z, and so the class that is appended to it.
     """
 
     module: Callable[..., Any]
@@ -70,6 +71,7 @@ class Network(NamedTuple):
     consistent: Callable[[Any], str] = lambda module: ""
     stddev_group: Callable[[Any], int] = lambda module: 1
     styles: bool = False
+    latent: bool = True
 
 
 _POSITIVE = ("width", "t_width", "z_width", "blocks", "group", "heads", "patch")
@@ -94,19 +96,34 @@ def build_network(
 
     Raises:
       UserError: an unknown network or attribute, a missing attribute, an attribute of the wrong
-        type, or a network that does not take such data.
+        type, or a network that takes no such data, or no latent where there is one.
     """
     described = dict(config[section].items())
     name = described.pop("network", None)
     entry = lookup(f"{section}.network", str(name), networks, Network)
     given = {"dtype": jnp.dtype(config.dtype), **entry.from_shape(shape), **given}
     module = _module(section, str(name), entry.module, described, given)
+    if section == "gen" and not entry.latent:
+        _check_no_latent(config, str(name))
     if problem := entry.consistent(module):
         raise UserError(f"config.{section}.{problem}")
     if problem := entry.fits(module, shape):
         raise UserError(f"config.{section}.network is {name!r}, which {problem}")
     _check_batch(config, entry.stddev_group(module))
     return module
+
+
+def ends_with_tanh(config: ConfigDict, networks: Mapping[str, Network]) -> bool:
+    """Whether the output of the generator that `config.gen` describes goes through tanh.
+
+    Raises:
+      UserError: an unknown network.
+    """
+    if "gen" not in config:
+        return False
+    module = lookup("gen.network", str(config.gen.get("network")), networks, Network).module
+    field = getattr(module, "__dataclass_fields__", {}).get("tanh")
+    return bool(config.gen.get("tanh", field is not None and field.default is True))
 
 
 def _module(
@@ -135,16 +152,27 @@ def _module(
     return cls(**attributes)
 
 
+def _check_no_latent(config: ConfigDict, network: str) -> None:
+    for field, what in (("classes", "classes"), ("latent_size", "latent")):
+        if config.get(field, 0):
+            raise UserError(
+                f"config.gen.network is {network!r}, which takes no {what}; another network, or "
+                f"config.{field}=0, is needed"
+            )
+
+
 def _is_required(field: dataclasses.Field[Any]) -> bool:
     return field.default is field.default_factory is dataclasses.MISSING
 
 
 def _check_batch(config: ConfigDict, group: int) -> None:
-    part = config.train.batch_size // config.train.accumulate
+    turns = config.get("adversarial", {}).get("disc_steps", 1)
+    part = config.train.batch_size // config.train.accumulate // turns
     if part > group and part % group:
+        name = "batch_size / accumulate" + (" / adversarial.disc_steps" if turns > 1 else "")
         raise UserError(
-            f"config.train.batch_size / accumulate is {part}; for the minibatch standard deviation "
-            f"a multiple of {group}, or fewer than {group}, is needed"
+            f"config.train.{name} is {part}; for the minibatch standard deviation a multiple of "
+            f"{group}, or fewer than {group}, is needed"
         )
 
 

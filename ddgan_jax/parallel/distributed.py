@@ -4,6 +4,7 @@ Functions marked "collective" must be called by all processes of the run, in the
 """
 
 import contextlib
+import itertools
 import os
 import re
 import socket
@@ -189,7 +190,8 @@ def on_all_processes(action: Callable[[], T]) -> T:
       The result of `action` in this process.
 
     Raises:
-      UserError: `action` raised it in any process; the message of the first of them.
+      UserError: `action` raised it, or with several processes an OSError, in any of them; the
+        message of the first.
     """
     if jax.process_count() == 1:
         return action()
@@ -198,7 +200,7 @@ def on_all_processes(action: Callable[[], T]) -> T:
     result, failure = None, ""
     try:
         result = action()
-    except UserError as error:
+    except (UserError, OSError) as error:
         failure = str(error)
     text = np.zeros(_MESSAGE_BYTES, np.uint8)
     message = failure.encode()[:_MESSAGE_BYTES]
@@ -226,6 +228,9 @@ def stop_noticed() -> bool:
     return _stored("RECEIVED_PREEMPTION_NOTICE") is not None
 
 
+_decisions = itertools.count(1)  # of this process
+
+
 def all_said_yes(topic: str, yes: bool, patience: float = 0.2) -> bool:
     """Whether every process of this run says yes (collective).
 
@@ -233,14 +238,15 @@ def all_said_yes(topic: str, yes: bool, patience: float = 0.2) -> bool:
     process that is lost meanwhile ends this one, see `HEARTBEAT_SECONDS`.
 
     Args:
-      topic: what it is about; each topic can be decided once.
+      topic: what it is about. All processes decide the same topics in the same order.
       yes: what this process says.
       patience: seconds between two looks.
     """
     client, answers = _client(), {}
-    client.key_value_set(f"ddgan_jax/{topic}/{jax.process_index()}", "yes" if yes else "no")
+    place = f"ddgan_jax/{topic} {next(_decisions)}"  # a key can be set once
+    client.key_value_set(f"{place}/{jax.process_index()}", "yes" if yes else "no")
     for process in range(jax.process_count()):
-        while (answer := _stored(f"ddgan_jax/{topic}/{process}")) is None:
+        while (answer := _stored(f"{place}/{process}")) is None:
             time.sleep(patience)
         answers[process] = answer
     return all(answer == "yes" for answer in answers.values())

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from ddgan_jax.config import Fields
+from ddgan_jax.config import Fields, check
 from ddgan_jax.core.types import Shape, Space
 from ddgan_jax.data.source import Source
 from ddgan_jax.io.storage import AnyPath
+from ddgan_jax.networks import GENERATORS, STYLE_GENERATORS, ends_with_tanh
 
 
 class FrozenNetworks(NamedTuple):
@@ -55,3 +56,19 @@ class SpaceEntry(NamedTuple):
     build: Callable[[ConfigDict, Shape], Space]
     fields: Fields
     frozen: FrozenNetworks | None = None
+
+
+def check_unbounded(config: ConfigDict, because: str) -> None:
+    """Check that nothing keeps samples within [-1, 1], for a space whose data exceed it.
+
+    Args:
+      config: a complete config.
+      because: why they exceed it, for the message.
+
+    Raises:
+      UserError: the generator ends with tanh, or the sampler clips.
+    """
+    bounded = ends_with_tanh(config, GENERATORS | STYLE_GENERATORS)
+    check(config, "gen.tanh", not bounded, f"false {because}")
+    clips = "sampler" in config and config.sampler.get("clip", False)
+    check(config, "sampler.clip", not clips, f"false {because}")

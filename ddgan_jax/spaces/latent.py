@@ -18,7 +18,7 @@ from ddgan_jax.data.source import Source
 from ddgan_jax.io.storage import as_path
 from ddgan_jax.parallel.distributed import broadcast_from_zero, on_all_processes
 from ddgan_jax.spaces import autoencoder_folder, latent_cache
-from ddgan_jax.spaces.entry import FrozenNetworks, SpaceEntry
+from ddgan_jax.spaces.entry import FrozenNetworks, SpaceEntry, check_unbounded
 from ddgan_jax.spaces.pixels import KIND, pixels
 
 
@@ -88,9 +88,8 @@ def _stored(space: Space, network: Autoencoder, image_shape: Shape) -> Space:
 
 
 def _from_config(config: ConfigDict, shape: Shape) -> Space:
-    bounded = "gen" in config and config.gen.get("tanh", True)
-    allowed = "false with config.space.unit='deviation' (latents reach beyond 1)"
-    check(config, "gen.tanh", not (config.space.unit == "deviation" and bounded), allowed)
+    if config.space.unit == "deviation":
+        check_unbounded(config, "with config.space.unit='deviation' (latents reach beyond 1)")
     network = autoencoder_folder.build_autoencoder(config, shape)
     sample = config.space.get("sample", False)
     if sample:

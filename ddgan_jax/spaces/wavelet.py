@@ -1,26 +1,30 @@
-"""Wavelet space: Haar bands stacked on channels, scaled to [-1, 1] (WDDGAN, Phung et al. 2023)."""
+"""Wavelet space: Haar bands stacked on channels (WDDGAN, Phung et al. 2023)."""
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from ddgan_jax.config.fields import integer
+from ddgan_jax.config.fields import integer, number
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, PyTree, Shape, Space
 from ddgan_jax.diffusion.haar import dwt, idwt
-from ddgan_jax.spaces.entry import SpaceEntry
+from ddgan_jax.spaces.entry import SpaceEntry, check_unbounded
 from ddgan_jax.spaces.pixels import KIND, pixels
 
+PUBLISHED_SCALE = 2.0
 
-def wavelet(shape: Shape, levels: int) -> Space:
-    """Wavelet space: encode(x) = dwt(x) / 2^levels, decode(y) = clip(idwt(2^levels y), -1, 1).
 
-    One level maps [H, W, C] to [H/2, W/2, 4 C], in the order LL, LH, HL, HH. With the factor
-    1/2 per level, pixels in [-1, 1] have bands in [-1, 1], and LL is the mean of a block. Bands in
-    [-1, 1] may decode to pixels outside [-1, 1], which `decode` clips.
+def wavelet(shape: Shape, levels: int, scale: float = PUBLISHED_SCALE) -> Space:
+    """Wavelet space: encode(x) = dwt(x) / scale^levels, decode(y) = clip(idwt(scale^levels y)).
+
+    One level maps [H, W, C] to [H/2, W/2, 4 C], in the order LL, LH, HL, HH. With the published
+    scale of 2, pixels in [-1, 1] have bands in [-1, 1], and LL is the mean of a block; the root
+    mean square of the bands is half that of the pixels. With a scale of 1 it is the same, so that
+    noise hides as much of the bands as of the pixels. `decode` clips pixels to [-1, 1].
 
     Args:
       shape: (H, W, C) of an image.
       levels: number of levels; every level splits all bands of the one before.
+      scale: divisor of the orthonormal bands, per level; positive.
 
     Raises:
       UserError: the data are not images, or H or W is not a multiple of 2^levels.
@@ -39,10 +43,10 @@ def wavelet(shape: Shape, levels: int) -> Space:
     images = pixels(shape)
 
     def to_bands(x: Array) -> Array:
-        return dwt(x, levels) * 0.5**levels
+        return dwt(x, levels) * (1 / scale) ** levels
 
     def to_images(x: Array) -> Array:
-        return idwt(x, levels) * 2.0**levels
+        return idwt(x, levels) * scale**levels
 
     def encode(data: Array, frozen: PyTree) -> Array:
         return to_bands(images.encode(data, frozen))
@@ -55,10 +59,23 @@ def wavelet(shape: Shape, levels: int) -> Space:
 
 
 def _from_config(config: ConfigDict, shape: Shape) -> Space:
-    return wavelet(shape, config.space.levels)
+    scale = config.space.scale
+    if scale < PUBLISHED_SCALE:
+        check_unbounded(config, f"with config.space.scale={scale} (bands reach beyond 1)")
+    return wavelet(shape, config.space.levels, scale)
 
 
 SPACE = SpaceEntry(
     _from_config,
-    {"space.kind": KIND, "space.levels": integer(1, 1, 16, help="levels of the Haar transform")},
+    {
+        "space.kind": KIND,
+        "space.levels": integer(1, 1, 16, help="levels of the Haar transform"),
+        "space.scale": number(
+            PUBLISHED_SCALE,
+            0.125,
+            16,
+            help="divisor of the orthonormal bands, per level; 2: bands of images are in [-1, 1], "
+            "as published; 1: bands are as large as pixels, which needs gen.tanh=false",
+        ),
+    },
 )

@@ -4,9 +4,10 @@ The run is a new one: it begins at step 0 with new optimizers, new averages, whi
 weights, and whatever else a method remembers. Of the source it needs nothing later.
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -122,6 +123,20 @@ def recorded(workdir: AnyPath, origin: Origin | None) -> dict[str, Any]:
     return found
 
 
+def check(origin: Origin) -> None:
+    """Check that there is a checkpoint at `origin`, without reading it.
+
+    Raises:
+      UserError: no such folder or checkpoint.
+    """
+    try:
+        theirs = read_config(origin.folder)
+        with _checkpoints(origin.folder) as manager:
+            _step_of(origin, manager, theirs)
+    except UserError as error:
+        raise UserError(f"--init_from={origin}: {error}") from error
+
+
 def load_weights(origin: Origin, run: Run) -> Weights:
     """Read the first weights of a run (collective).
 
@@ -151,13 +166,8 @@ def _load(origin: Origin, run: Run) -> Weights:
     method = build_method(local, run_folder.data_shape(folder))
     with tracing(local):
         shapes = jax.eval_shape(method.init, jax.random.key(0))
-    if not (folder / "checkpoints").is_dir():
-        raise UserError("it has no checkpoint")
-    with checkpoint.opened(folder, read_only=True) as manager:
-        wanted = origin.step
-        if wanted == BEST:
-            wanted = best_in(folder, manager.all_steps(), theirs.eval.best)
-        step = checkpoint.latest_step(manager, wanted)
+    with _checkpoints(folder) as manager:
+        step = _step_of(origin, manager, theirs)
         raw, with_moments = _held(folder, step, tuple(shapes))
         if origin.weights == "raw" and not set(method.ema_roles) <= set(raw):
             raise UserError("it has averaged weights only; --init_weights=ema is needed")
@@ -177,6 +187,21 @@ def _load(origin: Origin, run: Run) -> Weights:
     notes += [f"first weights: new ones of {r}" for r in run.abstract.params if r not in roles]
     notes += [f"other than in {folder}: {line}" for line in differences(theirs, run.config)]
     return Weights(params, moments, {**record, "roles": roles, "hash": digest}, notes)
+
+
+@contextlib.contextmanager
+def _checkpoints(folder: AnyPath) -> Iterator[checkpoint.Manager]:
+    if not (folder / "checkpoints").is_dir():
+        raise UserError("it has no checkpoint")
+    with checkpoint.opened(folder, read_only=True) as manager:
+        yield manager
+
+
+def _step_of(origin: Origin, manager: checkpoint.Manager, theirs: ConfigDict) -> int:
+    wanted = origin.step
+    if wanted == BEST:
+        wanted = best_in(origin.folder, manager.all_steps(), theirs.eval.best)
+    return checkpoint.latest_step(manager, wanted)
 
 
 def _held(folder: AnyPath, step: int, roles: tuple[str, ...]) -> tuple[Roles, Roles]:

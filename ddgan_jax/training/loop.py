@@ -107,8 +107,7 @@ def train(
             manager = held.enter_context(checkpoint.opened(workdir, config.train.keep))
             state, window = first_or_restored(run, manager, say, weights)
             # After the restore: a run that cannot be resumed is left unchanged.
-            if jax.process_index() == 0:
-                write_facts(workdir, config, info)
+            on_process_zero(lambda: write_facts(workdir, config, info))
             return _loop(
                 run,
                 make_steps or compiled_steps,
@@ -292,9 +291,9 @@ def _stopped(step: int, start: int) -> str:
     """The line about a stop after a step of a run that began at step `start`."""
     if step > start:
         return f"stopped at step {step} and saved; the same command resumes from here"
-    return (
-        "stopped while compiling, before there was anything to save; the same command begins again"
-    )
+    again = f"resumes from step {start}" if start else "begins again"
+    line = "stopped while compiling, before there was anything new to save; the same command"
+    return f"{line} {again}"
 
 
 def grid_sampler(run: Run) -> Callable[[TrainState], np.ndarray]:

@@ -196,7 +196,8 @@ def assemble(config: ConfigDict, shape: Shape, total: int, epoch: int) -> Assemb
     """
     method = build_method(config, shape, Length(total, epoch))
     roles = tuple(phase.role for phase in method.phases)
-    optimizers = make_optimizers(config.optim, roles, total, epoch)
+    own = {p.role: p.regularize_every for p in method.phases if p.own_step and p.regularizer}
+    optimizers = make_optimizers(config.optim, roles, total, epoch, own)
     create = functools.partial(create_state, method=method, optimizers=optimizers)
     with tracing(config):
         shapes = jax.eval_shape(create, jax.random.key(config.seed))

@@ -30,7 +30,6 @@ class StopSignal:
     """
 
     number = 0
-    _actions = 0  # of several processes that `unless_stopped` has run
 
     def __enter__(self) -> "StopSignal":
         self._previous: dict[int, Any] = {}
@@ -97,9 +96,7 @@ class StopSignal:
         while not stopped and not done.wait(0.1):
             stopped = distributed.stop_noticed() if several else self.number != 0
         if several:
-            self._actions += 1
-            topic = f"compiled {self._actions}"
-            stopped = not distributed.all_said_yes(topic, not stopped)
+            stopped = not distributed.all_said_yes("compiled", not stopped)
             if stopped:
                 self.number = self.number or signal.SIGTERM
                 distributed.leave_compilation()

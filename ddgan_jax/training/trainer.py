@@ -1,6 +1,7 @@
 """`Trainer`: training step by step in Python, on images in memory, by the functions of `train`."""
 
 import contextlib
+import numbers
 import os
 import warnings
 from collections.abc import Generator
@@ -14,6 +15,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config import plugins as plugin_code
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.signals import interrupts_wait
 from ddgan_jax.core.train_step import which_regularize
 from ddgan_jax.core.types import Array, TrainState
 from ddgan_jax.data import as_configured, from_arrays, load_source
@@ -53,7 +55,7 @@ class Trainer:
         [-1, 1] if the smallest value is below -0.5, and [0, 1] if it is 0. `config.data.split`,
         `image_size`, `fit`, `channels` and `flip` apply to them. None: the data that `config.data`
         names.
-      labels: integers [N], which need `config.classes`; None: none.
+      labels: integers [N], which a config with `classes` learns; None: none.
       value_range: (-1, 1) or (0, 1), the range of images of floats that do not tell it themselves.
       workdir: a run folder, where `save` writes. Training goes on from its last checkpoint, if it
         has one.
@@ -87,13 +89,15 @@ class Trainer:
             raise UserError("labels or value_range are given without images, which are needed too")
         if plugins is not None:
             plugin_code.allow(plugins)
+        _check_types(config, seed, value_range, init_from)
         config = complete_config(config)
         self._given = None if images is None else from_arrays(images, labels, value_range)
         if self._given:
             config.data.name, config.data.dir = NAME, ""
         if seed is not None:
-            config.seed = seed
-        self._workdir = None if workdir is None else as_path(workdir)
+            config.seed = int(seed)
+        self._workdir = None if workdir is None else _folder("workdir", workdir)
+        self._own = {str(self._workdir)} if workdir is not None else set[str]()
         self._run = run = prepare(config, workdir=self._workdir, load=self._load)
         self._roles = tuple(phase.role for phase in run.method.phases)
         self._step_fn = compiled_steps(
@@ -118,7 +122,7 @@ class Trainer:
         return as_configured(data, load)
 
     def _first(self, origin: Origin | None) -> tuple[TrainState, Window]:
-        """The state of the last checkpoint in the run folder, or a new one."""
+        """The state of the last readable checkpoint in the run folder, or a new one."""
         run, workdir, weights = self._run, self._workdir, None
         if workdir is not None:
             changes_since(workdir, run.config, run)
@@ -131,7 +135,12 @@ class Trainer:
             return begin_with(state, weights) if weights else state, Window(self._roles)
         with checkpoint.opened(workdir, read_only=True) as manager:
             step = checkpoint.latest_step(manager)
-            state, sums = checkpoint.restore_state(manager, step, run.abstract)
+            with contextlib.suppress(UserError):
+                state, sums = checkpoint.restore_state(manager, step, run.abstract)
+                return state, Window(self._roles, sums)
+        # The newest is damaged: it is set aside, as by `train`.
+        with run_folder.claimed(workdir), checkpoint.opened(workdir, run.config.train.keep) as own:
+            state, sums = checkpoint.restore_newest(own, run.abstract, warnings.warn)
         return state, Window(self._roles, sums)
 
     def __repr__(self) -> str:
@@ -171,6 +180,8 @@ class Trainer:
             loss or norm is not finite, with the step and the phase.
         """
         run, done = self._run, int(self._state.step)
+        if not isinstance(n, numbers.Integral) or isinstance(n, bool):
+            raise UserError(f"n is {n!r}; an integer is needed")
         if not 1 <= n <= run.plan.total - done:
             raise UserError(
                 f"n is {n}; 1..{run.plan.total - done} is needed: {done} of {run.plan.total} steps "
@@ -181,8 +192,10 @@ class Trainer:
             self._feed = self._feed or feed_batches(run, done)
             for step in range(done + 1, done + n + 1):
                 step_fn = self._step_fn(which_regularize(run.method, step - 1))
-                self._state, metrics = step_fn(self._state, next(self._feed), run.frozen)
-                self._window.add(step, metrics)
+                batch = next(self._feed)
+                with interrupts_wait():  # the step donates the state
+                    self._state, metrics = step_fn(self._state, batch, run.frozen)
+                    self._window.add(step, metrics)
                 means.add(step, metrics)
                 if step % run.plan.log == 0 or step == done + n:
                     self._window.settle(_advice)
@@ -220,10 +233,10 @@ class Trainer:
           The run folder, for `ddgan_jax.load`, `Trainer(workdir=...)` and all commands.
 
         Raises:
-          UserError: the folder holds another run or other data, or cannot be written to; or the
-            last steps were not finite.
+          UserError: the folder holds another run, another training or other data, or cannot be
+            written to; or the last steps were not finite.
         """
-        folder = self._workdir if path is None else as_path(path)
+        folder = self._workdir if path is None else _folder("path", path)
         if folder is None:
             raise UserError("path is missing; save(path) is needed, this Trainer has no workdir")
         if self._given and is_remote(folder):
@@ -242,6 +255,11 @@ class Trainer:
                     raise UserError(
                         f"{folder} has steps {later}; a folder without steps after {done} is needed"
                     )
+                if manager.all_steps() and str(folder) not in self._own:
+                    raise UserError(
+                        f"{folder} has checkpoints of another training; a new folder is needed, "
+                        "or Trainer(..., workdir=FOLDER) to go on from them"
+                    )
                 lines = read_lines(folder / "evaluation.jsonl", folder)
                 manager.best = best_step(lines, manager.all_steps(), config.eval.best)
                 if networks := find_space(config).frozen:
@@ -251,6 +269,7 @@ class Trainer:
                 origin = {"init_from": self._origin} if self._origin else {}
                 write_facts(folder, config, describe(run) | origin)
                 checkpoint.save(manager, self._state, self._window.sums())
+                self._own.add(str(folder))
         except OSError as error:
             raise UserError(f"{folder} cannot be written to: {error.strerror or error}") from error
         return folder
@@ -265,6 +284,26 @@ class Trainer:
             write_npz(file, {"images": arrays["image"], **labels})
         elif fingerprint(load_source(config.data)) != fingerprint(self._run.source):
             raise UserError(f"{file} has other data; a folder without it is needed")
+
+
+def _folder(argument: str, path: str | AnyPath) -> AnyPath:
+    """The path of a run folder, for the argument of this name."""
+    if path == "":
+        raise UserError(f"{argument} is empty; '.' is the current folder")
+    return as_path(path)
+
+
+def _check_types(config: Any, seed: Any, value_range: Any, init_from: Any) -> None:
+    """Raise a UserError for arguments of other types than the Trainer takes."""
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"config is {config!r:.60}; a ConfigDict, as configs return it, is needed")
+    integer = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+    if not (seed is None or integer):
+        raise UserError(f"seed is {seed!r}; an integer is needed")
+    if value_range is not None and tuple(np.shape(value_range)) != (2,):
+        raise UserError(f"value_range is {value_range!r}; (0, 1) or (-1, 1) is needed")
+    if init_from is not None and not isinstance(init_from, str):
+        raise UserError(f'init_from is {init_from!r}; "FOLDER" or "FOLDER@STEP" is needed')
 
 
 def _advice() -> str:

@@ -14,6 +14,7 @@ from ddgan_jax.cli import main
 from ddgan_jax.config.overrides import load_config_file, meant
 from ddgan_jax.config.packaged import FOLDER, packaged, summary
 from ddgan_jax.core.images import to_uint8
+from ddgan_jax.inference.sample import Wanted, _asked_for, _write_each
 
 CONFIGS = runs.ROOT / "configs"
 
@@ -132,6 +133,30 @@ def test_raw_weights_are_those_of_the_last_step(run, tmp_path):
     raw = ddgan_jax.load(run, raw=True).sample(jax.random.key(0), 2)
     np.testing.assert_array_equal(images["raw"], to_uint8(raw))
     assert not np.array_equal(images["raw"], images["average"])
+
+
+def test_files_are_told_apart_by_what_was_asked_for(tmp_path):
+    """Samples of one seed, but of other classes or weights, have other names."""
+    found = {"images": np.zeros((1, 8, 8, 1), np.uint8), "step": 5, "seed": 0}
+    asked = [(Wanted(label=3), False), (Wanted(label=4), False), (Wanted(psi=0.5), True)]
+    for wanted, raw in asked:
+        _write_each(tmp_path, found, _asked_for(wanted, raw))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "seed0000_00000_step00000005_class3.png",
+        "seed0000_00000_step00000005_class4.png",
+        "seed0000_00000_step00000005_psi0.5_raw.png",
+    ]
+
+
+def test_flags_that_contradict_each_other(capfd):
+    run = f"--workdir={runs.ROOT}/ddgan_jax/pretrained/ddgan_digits"
+    words = ("--num_images=3 goes with --seed", "--seeds")
+    runs.fails(capfd, ["sample", run, "--seeds=1-2", "--num_images=3"], *words)
+    runs.fails(capfd, ["sample", run, "--seeds=1-3,2"], "--seeds", "names 2 twice")
+    samples = ["evaluate", run, "--samples=npz:x.npz", "--out=x"]
+    runs.fails(capfd, [*samples, "--step=7"], "--step=7 is for samples of a run")
+    runs.fails(capfd, samples, "--samples is 'npz:x.npz'")
+    runs.fails(capfd, ["train", "--config=gan_digits", "--dry_run", "--init_from=/nope"], "/nope")
 
 
 @pytest.mark.parametrize("text", ["", "a", "3-1", "-1", "0-4294967296", "0-99999999", "1,,2"])

@@ -201,3 +201,48 @@ def test_learning_rate_is_a_cosine_in_steps_of_epochs():
     np.testing.assert_allclose(rates[100:], 0.1, rtol=1e-6)
     constant = cosine_per_epoch(0.5, 0.5, 100, 10)
     assert {float(constant(jnp.int32(s))) for s in (0, 50, 100)} == {0.5}
+
+
+def test_turns_of_a_role_are_averaged_and_none_of_their_outputs_is_lost():
+    def turn(part):
+        def loss(params, context):
+            x = context.batch["image"][part::2]
+            return jnp.mean((params["a"] - x) ** 2), Aux({f"of {part}": x[0], "mean": x.mean()}, x)
+
+        return Phase("a", loss)
+
+    seen = {}
+
+    def carry_update(carry, outputs, context):
+        seen.update(outputs)
+        return carry
+
+    method = quadratic_method()._replace(phases=(turn(0), turn(1)), carry_update=carry_update)
+    image = jnp.arange(8.0)
+    state = create_state(jax.random.key(0), method, {"a": Descent()})
+    options = dict(method=method, optimizers={"a": Descent()}, ema_decay=0.5)
+    batch = {"image": image, "label": image}
+    state, metrics = train_step(state, batch, (), regularize=(False, False), **options)
+    np.testing.assert_array_equal(jnp.sort(seen["a"]), image)
+    # The first turn goes from 0 to twice the mean of its part, 6, the second from there to 2.
+    assert float(state.params["a"]) == 2
+    losses = [np.mean(np.square(image[0::2])), np.mean(np.square(6 - image[1::2]))]
+    assert float(metrics["a/loss"]) == pytest.approx(np.mean(losses))
+    assert float(metrics["a/mean"]) == 3.5
+    assert (float(metrics["a/of 0"]), float(metrics["a/of 1"])) == (0, 1)
+
+
+def test_the_rate_follows_the_steps_that_regularizers_take():
+    """A rate that falls to 0 in 6 steps, with a further update in every second of them."""
+    settings = dict(beta1=0.0, beta2=0.0, eps=0.0, lazy_interval=0)
+    settings |= dict(learning_rate=1.0, final_learning_rate=0.0)
+    optim = {"a": ConfigDict(settings)}
+    optimizer = make_optimizers(optim, ("a",), 6, 1, {"a": 2})["a"]
+    schedule = cosine_per_epoch(1.0, 0.0, 6, 1)
+    found, state = [], optimizer.init(jnp.ones(()))
+    with jax.numpy_dtype_promotion("standard"):
+        for _ in range(9):
+            update, state = optimizer.update(jnp.ones(()), state)
+            found.append(-float(update))
+    steps = [0, 0, 1, 2, 2, 3, 4, 4, 5]
+    np.testing.assert_allclose(found, [float(schedule(jnp.int32(s))) for s in steps], rtol=1e-6)

@@ -75,6 +75,10 @@ def test_interpolate_and_edit(model, held_out):
     assert np.abs(made[:, 0] - made[:, 1]).max() > 1e-3
     with pytest.raises(UserError, match="t is 3, index 0"):
         model.edit(latents, 3, 0, np.zeros(1, np.float32), labels)
+    with pytest.raises(UserError, match=r"shape .*; \[N, t_max, d_z\] is needed"):
+        model.edit(latents[0], 0, 0, np.zeros(1, np.float32), labels)
+    with pytest.raises(UserError, match="0 images or latents"):
+        model.decode(latents[:0], labels[:0])
     with pytest.raises(UserError, match="steps is 1"):
         model.interpolate(latents, other, labels, steps=1)
 
@@ -216,7 +220,7 @@ def test_mistakes(run, model, tmp_path, capfd):
     command = ["--mode=reconstruct", f"--workdir={run}"]
     runs.fails(capfd, [*command, "--refine=-1"], "--refine", "-1")
     runs.fails(capfd, [*command, "--refine=2", "--refine_rate=0"], "--refine_rate", "positive")
-    runs.fails(capfd, [*command, "--split=valid"], "data.split", "'valid'")
+    runs.fails(capfd, [*command, "--split=valid"], "--split", "'valid'")
     with pytest.raises(UserError, match="8, 8, 1"):
         model.encode(np.zeros((2, 16, 16, 1), np.uint8))
     other = runs.trained(tmp_path / "ddgan")

@@ -4,12 +4,16 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
+import pytest
 import tiny_runs as runs
 
 import ddgan_jax
+from ddgan_jax import UserError
 from ddgan_jax.inference import sampling
 
-SHIPPED = runs.ROOT / "ddgan_jax" / "pretrained" / "ddgan_digits"
+PRETRAINED = runs.ROOT / "ddgan_jax" / "pretrained"
+SHIPPED = PRETRAINED / "ddgan_digits"
 
 
 def test_dir_has_the_public_names_only():
@@ -45,3 +49,54 @@ def test_drawing_again_does_not_compile_again():
     first, second = (model.sample(jax.random.key(0), 4) for _ in range(2))
     assert (first == second).all()
     assert (sampling._compiled.cache_info().misses, sampling._compiled.cache_info().hits) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda x: x.astype(int), "images are int64; uint8, or floats"),
+        (lambda x: x.astype(np.uint16), "images are uint16"),
+        (lambda x: x > 5, "images are bool"),
+        (lambda x: x.astype(np.float32), "images are float32 up to 255"),
+        (lambda x: x * np.float32("nan"), "images are float32 up to nan"),
+    ],
+)
+def test_images_of_another_range_are_not_encoded(change, words):
+    model = ddgan_jax.load(PRETRAINED / "dddg_mnist28")
+    images = np.full((2, 28, 28, 1), 255, np.uint8)
+    with pytest.raises(UserError, match=words):
+        model.encode(change(images), np.zeros(2, int))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((0, 3), "key is not a typed PRNG key"),
+        ((None, 2), "key is not a typed PRNG key"),
+        ((jax.random.PRNGKey(0), 2), "key is not a typed PRNG key"),
+        ((jax.random.key(0), 2.5), "count is 2.5"),
+        ((jax.random.key(0), "2"), "count is '2'"),
+        ((jax.random.key(0), 2, 0), "batch_size is 0"),
+        ((jax.random.key(0), 2, "8"), "batch_size is '8'"),
+    ],
+)
+def test_samples_that_cannot_be_drawn(arguments, words):
+    with pytest.raises(UserError, match=words):
+        ddgan_jax.load(PRETRAINED / "ddgan_digits").sample(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"config": {}}, "config is {}"),
+        ({"devices": "cpu"}, "devices is 'cpu'"),
+        ({"devices": []}, r"devices is \[\]"),
+        ({"raw": True}, "has averaged weights only"),
+        ({"workdir": None}, "None is no path"),
+        ({"workdir": ""}, "is empty"),
+        ({"workdir": "\ud800"}, "a name in UTF-8 is needed"),
+    ],
+)
+def test_models_that_cannot_be_loaded(arguments, words):
+    with pytest.raises(UserError, match=words):
+        ddgan_jax.load(**{"workdir": PRETRAINED / "ddgan_digits", **arguments})

@@ -172,6 +172,15 @@ def test_spooled_uploads_changed_files(tmp_path, monkeypatch):
         assert folder == tmp_path and send() is None
 
 
+def test_spooled_uploads_before_an_error_ends_the_run(tmp_path, monkeypatch):
+    bucket.install(monkeypatch, tmp_path)
+    workdir = storage.as_path("gs://some/run")
+    with pytest.raises(ZeroDivisionError), storage.spooled(workdir) as (folder, _):
+        (folder / "log").write_text("the last line")
+        1 / 0  # noqa: B018
+    assert (workdir / "log").read_text() == "the last line"
+
+
 @pytest.mark.cluster
 def test_four_samplers_into_one_folder(tmp_path):
     """They are processes of their own, and each ends well."""

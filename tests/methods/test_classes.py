@@ -18,6 +18,7 @@ from ddgan_jax.data import digits
 from ddgan_jax.evaluation.reference import label_accuracy, make_evaluator
 from ddgan_jax.methods import build_method
 from ddgan_jax.methods import conditioning as parts
+from ddgan_jax.networks import GENERATORS, build_network
 from ddgan_jax.parallel.mesh import make_mesh
 from ddgan_jax.presets import DIGITS, gan, on_digits
 
@@ -180,3 +181,38 @@ def test_a_run_with_classes(tmp_path, capfd):
     plain = runs.trained(tmp_path / "plain")
     with pytest.raises(UserError, match="unconditional"):
         ddgan_jax.load(plain).sample(jax.random.key(0), 5, labels=0)
+
+
+SIZES = {
+    "ncsnpp": dict(width=8, multipliers=(1,), blocks=1, attention=(), z_width=8, z_layers=1),
+    "wavelet_ncsnpp": dict(
+        width=8, multipliers=(1,), blocks=1, attention=(), z_width=8, z_layers=1
+    ),
+    "resblock": dict(width=8, multipliers=(1,), blocks=1, t_width=8),
+    "uvit": dict(width=8, blocks=2, heads=2, patch=2, z_width=8, z_layers=1),
+    "mlp": dict(width=8, blocks=1, t_width=8, octaves=0, tanh=False),
+    "ddpm_unet": dict(width=8, multipliers=(1,), blocks=1, attention=(), groups=4),
+}
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_generators_see_the_class_or_are_refused(name):
+    config = tiny.ddpm_config()
+    config.gen, config.classes = {"network": name, **SIZES[name]}, CLASSES
+    if name == "ddpm_unet":
+        words = "config.gen.network is 'ddpm_unet', which takes no classes"
+        with pytest.raises(UserError, match=words):
+            build_method(config, (8, 8, 1))
+        with pytest.raises(UserError, match="which takes no latent"):
+            latent = tiny.mlp_config()
+            latent.gen = config.gen
+            build_method(latent, (8, 8, 1))
+        return
+    generator = build_network(config, "gen", GENERATORS, (8, 8, 1))
+    x, t = jnp.ones((CLASSES, 8, 8, 1)), jnp.zeros(CLASSES, jnp.int32)
+    z = parts.append_class(parts.constant_latent(CLASSES), jnp.arange(CLASSES), CLASSES)
+    shapes = jax.eval_shape(generator.init, jax.random.key(0), x, t, z)
+    random = np.random.default_rng(0)
+    weights = jax.tree.map(lambda w: random.normal(size=w.shape).astype(np.float32), shapes)
+    out = np.asarray(jax.jit(generator.apply)(weights, x, t, z))
+    assert np.isfinite(out).all() and np.abs(out[0] - out[1]).max() > 1e-3

@@ -21,6 +21,7 @@ from tiny_dddg import (
 from ddgan_jax.core.random import sample_keys
 from ddgan_jax.diffusion.degradations import degradation
 from ddgan_jax.methods.dddg import latent_scale, make_dddg
+from ddgan_jax.methods.refinement import make_refine
 from ddgan_jax.networks.encoder import MLPEncoder
 from ddgan_jax.parallel import mesh as meshes
 
@@ -222,3 +223,11 @@ def test_sampling_and_inversion_however_they_are_run():
         check(jax.pmap(function, in_axes=(None, 0, 0))(params, *parts))
         sharded = jax.jit(function, in_shardings=(same, split, split), out_shardings=split)
         check(sharded(params, *arrays))
+
+
+def test_every_step_of_a_refinement_counts():
+    """With an identity for a decoder, n steps of Adam end where the n-th moves to."""
+    refine = make_refine(lambda params, z, labels: z)
+    images, labels = jnp.full((3, 4), 0.5), jnp.zeros(3, jnp.int32)
+    found = [refine({}, images, labels, jnp.zeros((3, 4)), n, 0.1) for n in range(4)]
+    np.testing.assert_allclose([float(x[0, 0]) for x in found], [0, 0.1, 0.2, 0.3], atol=6e-3)

@@ -248,7 +248,6 @@ LATENT = dict(noise="latent", latent_size=3, **MLP)
         (changed(diffusion_gan(**LATENT), instance_noise__target="x"), "target is 'x'"),
         (changed(difgan(num_steps=2, **MLP), difgan__weights_gen=(1.0,)), "weights_disc is"),
         (changed(difgan(num_steps=1, **MLP), difgan__weights_gen=(0.0,)), "weights_gen is"),
-        (changed(difgan(num_steps=1, **MLP), difgan__saturating="no"), "saturating is 'no'"),
     ],
 )
 def test_mistakes_are_one_line(config, word):
@@ -283,3 +282,15 @@ def test_with_convolutions(make_config):
         assert all(name.endswith("['k']['bias']") for name in still), (role, still)
     images = jax.jit(case.method.sample)(state.params, sample_keys(jax.random.key(1), 0, 4), ())
     assert images.shape == (4, 4, 4, 1) and np.isfinite(images).all()
+
+
+def test_adaptive_noise_counts_the_images_of_all_turns():
+    """Two turns of the discriminator see all B images of a step, so p moves by every B / images."""
+    config = tiny.diffusion_gan_config()
+    config.adversarial.disc_steps = 2
+    config.instance_noise.every, config.instance_noise.images = 3, 10 * tiny.BATCH
+    config.instance_noise.target = -1.0  # p rises whenever a logit is positive
+    config.instance_noise.t_min = 2
+    case = tiny.Case(lambda: config, SHAPE)
+    states, _ = case.run(case.start, 3)
+    assert [float(s.carry.shared.p) for s in states] == pytest.approx([0, 0, 0, 0.3], abs=1e-6)

@@ -4,10 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_runs as runs
 
+from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.diffusion.haar import dwt, idwt
+from ddgan_jax.methods import complete_config
 from ddgan_jax.networks.wavelet_ncsnpp import join_low, split_low
+from ddgan_jax.spaces import build_space
 from ddgan_jax.spaces.pixels import pixels
 from ddgan_jax.spaces.wavelet import wavelet
 
@@ -112,6 +116,37 @@ def test_the_first_band_of_the_space_is_the_mean_and_energy_is_scaled(levels):
     np.testing.assert_allclose(bands[..., :3], means, atol=1e-6)
     np.testing.assert_allclose(dot(bands, bands) * 4**levels, dot(x, x), rtol=1e-6)
     np.testing.assert_allclose(space.decode(bands, ()), x, atol=1e-6)
+
+
+@LEVELS
+def test_without_the_published_scale_bands_have_the_energy_of_the_images(levels):
+    space, x = wavelet((8, 16, 3), levels, scale=1.0), images(2, 8, 16, 3)
+    bands = space.encode(x, ())
+    np.testing.assert_allclose(dot(bands, bands), dot(x, x), rtol=1e-6)
+    np.testing.assert_allclose(space.decode(bands, ()), x, atol=1e-6)
+    to_images, to_bands = space.as_images
+    np.testing.assert_allclose(to_bands(to_images(bands)), bands, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "words"),
+    [
+        ("ddgan_mnist28", {}, "config.gen.tanh is True; false with config.space.scale=1.0 "),
+        ("wddgan_cifar10", {}, "config.gen.tanh is None; false with config.space.scale=1.0 "),
+        ("wddgan_digits", {}, ""),
+        ("ddpm_mnist28", {}, "config.sampler.clip is True; false with config.space.scale=1.0 "),
+        ("ddpm_mnist28", {"sampler.clip": "false"}, ""),
+    ],
+)
+def test_what_bounds_samples_is_refused_where_bands_exceed_one(name, fields, words):
+    config = load_config_file(f"{runs.ROOT}/configs/{name}.py")
+    config = override(complete_config(config), {"space.scale": "1.0", **fields})
+    shape = (32, 32, 3) if name == "wddgan_cifar10" else (8, 8, 1)
+    if words:
+        with pytest.raises(UserError, match=words):
+            build_space(config, shape)
+    else:
+        assert build_space(config, shape).shape == (4, 4, 4)
 
 
 def test_the_space_takes_images_as_they_are_stored():

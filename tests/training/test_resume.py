@@ -168,7 +168,7 @@ def test_a_signal_during_compilation_is_obeyed_at_once(tmp_path, monkeypatch, co
     assert runs.steps_saved(workdir) == [1] * (compilation - 1)
     if compilation == 2:
         assert "stopped at step 1 and saved" in said[-1]
-    assert ("before there was anything to save" in said[-1]) == (compilation == 1)
+    assert ("before there was anything new to save" in said[-1]) == (compilation == 1)
     monkeypatch.undo()
     assert train(config, workdir, say=lambda text: None) == 0
     same(workdir, runs.trained(tmp_path / "whole"))

@@ -1,6 +1,9 @@
 """`Trainer`: the same bits as the command, images in memory, folders that all commands accept."""
 
 import json
+import os
+import shutil
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -116,6 +119,47 @@ def test_an_interrupt_loses_no_batch(halfway, monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
+def test_an_interrupt_within_a_step_keeps_its_state(halfway, monkeypatch):
+    """The step donates the state, so ^C waits until the new one is assigned."""
+    trainer = Trainer(CONFIG, IMAGES, LABELS)
+    trainer.step(2)
+    real = trainer._step_fn
+
+    def interrupted(variant):
+        def step(*inputs):
+            result = real(variant)(*inputs)
+            os.kill(os.getpid(), signal.SIGINT)
+            return result
+
+        return step
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(trainer, "_step_fn", interrupted)
+        trainer.step(2)
+    assert int(trainer.state.step) == 3
+    trainer.step(1)
+    jax.tree.map(np.testing.assert_array_equal, trainer.state, halfway[0].state)
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_set_aside(halfway, tmp_path):
+    _, folder, _ = halfway
+    shutil.copytree(folder, tmp_path / "run")
+    trainer = Trainer(CONFIG, IMAGES, LABELS, workdir=tmp_path / "run")
+    trainer.step(2)
+    trainer.save()
+    for file in (tmp_path / "run/checkpoints/6/state").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    with pytest.warns(UserWarning, match="it is now .*damaged"):
+        again = Trainer(CONFIG, IMAGES, LABELS, workdir=tmp_path / "run")
+    assert int(again.state.step) == 4
+    again.step(2)
+    jax.tree.map(np.testing.assert_array_equal, again.state, trainer.state)
+    again.save()
+
+
+@pytest.mark.slow
 def test_seed_and_data_of_the_config(halfway):
     by_config = Trainer(CONFIG)
     by_config.step(4)
@@ -157,8 +201,48 @@ def test_folders_that_are_not_its_own(halfway, tmp_path):
         trainer.save(other)
     with pytest.raises(UserError, match="path is missing"):
         trainer.save()
+    trainer.save(tmp_path / "run")
+    trainer.save(tmp_path / "run")
+    another = Trainer(config_of("optim.gen.learning_rate=0.5"), IMAGES, LABELS)
+    another.step(4)
+    before = runs.listing(tmp_path / "run"), (tmp_path / "run/config.json").read_bytes()
+    with pytest.raises(UserError, match="has checkpoints of another training"):
+        another.save(tmp_path / "run")
+    assert before == (runs.listing(tmp_path / "run"), (tmp_path / "run/config.json").read_bytes())
+    for empty in (trainer.save, ddgan_jax.load, lambda path: Trainer(CONFIG, workdir=path)):
+        with pytest.raises(UserError, match="empty"):
+            empty("")
     with pytest.raises(UserError, match="without images"):
         Trainer(CONFIG, labels=LABELS)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"config": {"method": "gan"}}, "config is .*; a ConfigDict"),
+        ({"config": None}, "config is None"),
+        ({"seed": 1.5}, "seed is 1.5; an integer"),
+        ({"seed": True}, "seed is True"),
+        ({"value_range": 1}, "value_range is 1"),
+        ({"init_from": 5}, "init_from is 5"),
+        ({"workdir": 5}, "5 is no path"),
+    ],
+)
+def test_arguments_of_other_types(options, words):
+    arguments = {"config": CONFIG, "images": IMAGES, **options}
+    with pytest.raises(UserError, match=words):
+        Trainer(**arguments)
+
+
+def test_the_caller_keeps_the_arrays(halfway):
+    images, labels = IMAGES.copy(), LABELS.copy()
+    trainer = Trainer(CONFIG, images, labels, seed=np.int64(0))
+    images[:], labels[:] = 0, 0
+    for n in (1.5, "2", True):
+        with pytest.raises(UserError, match="an integer is needed"):
+            trainer.step(n)
+    trainer.step(4)
+    jax.tree.map(np.testing.assert_array_equal, trainer.state, halfway[0].state)
 
 
 # --- how arrays are read --------------------------------------------------------------------------
