@@ -19,7 +19,7 @@ import jax
 from ml_collections import ConfigDict
 
 from ddgan_jax.config.overrides import override
-from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.errors import UserError, in_words_of
 from ddgan_jax.profiling import hlo
 from ddgan_jax.profiling.programs import Lower, programs
 from ddgan_jax.profiling.targets import Accelerator, Target, find_target
@@ -89,13 +89,17 @@ def compile_for(lower: Lower, chip: Accelerator) -> tuple[dict[str, Any], str]:
       "compile_seconds", "memory" (see `memory_of`) and "fits", and the HLO text. If the compiler
       gives up for want of memory, "memory" has only the "total" that it names, and the text is
       empty.
+
+    Raises:
+      UserError: the compiler fails for another reason.
     """
     start = time.perf_counter()
     try:
         compiled = lower().compile()
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
+            reason = " ".join(str(error).split())[:300]
+            raise UserError(f"the compiler failed, which XLA_FLAGS may avoid: {reason}") from error
         used = re.search(r"Used ([\d.]+)([KMGT]) of", str(error))
         total = int(float(used[1]) * _UNITS[used[2]]) if used else 0
         seconds = time.perf_counter() - start
@@ -159,7 +163,7 @@ def compile_configs(
       Whether all programs fit.
 
     Raises:
-      UserError: an invalid config or target.
+      UserError: an invalid config or target; or a compiler fails.
     """
     rows: list[dict[str, Any]] = []
     for file, config in configs.items():
@@ -175,7 +179,8 @@ def compile_configs(
                 f"batch {config.train.batch_size}, {config.dtype}, jax {jax.__version__}"
             )
             for name, lower in programs(config, target.devices, names).items():
-                row, program = compile_for(lower, target.chip)
+                with in_words_of({"the compiler failed": f"{file}, {name}: the compiler failed"}):
+                    row, program = compile_for(lower, target.chip)
                 row = {
                     "config": file,
                     "target": text,

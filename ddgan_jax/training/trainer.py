@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import plugins as plugin_code
-from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.errors import UserError, in_words_of
 from ddgan_jax.core.signals import interrupts_wait
 from ddgan_jax.core.train_step import which_regularize
 from ddgan_jax.core.types import Array, TrainState
@@ -38,6 +38,7 @@ from ddgan_jax.training.init_from import Origin, begin_with, load_weights, parse
 from ddgan_jax.training.metrics_log import Window
 from ddgan_jax.training.setup import compiled_steps, describe, first_state, prepare
 
+_WORDS = {"--workdir": "workdir", "--init_from": "init_from"}
 DATA = "data.npz"  # in a run folder: the images that the Trainer was given
 
 
@@ -124,12 +125,14 @@ class Trainer:
     def _first(self, origin: Origin | None) -> tuple[TrainState, Window]:
         """The state of the last readable checkpoint in the run folder, or a new one."""
         run, workdir, weights = self._run, self._workdir, None
-        if workdir is not None:
-            changes_since(workdir, run.config, run)
-            self._origin = recorded(workdir, origin)
-        if origin and not self._origin:
-            weights = load_weights(origin, run)
-            self._origin = weights.record
+        with in_words_of(_WORDS):
+            if workdir is not None:
+                self._check_data(workdir)
+                changes_since(workdir, run.config, run)
+                self._origin = recorded(workdir, origin)
+            if origin and not self._origin:
+                weights = load_weights(origin, run)
+                self._origin = weights.record
         if workdir is None or not run_folder.has_checkpoint(workdir):
             state = first_state(run.create, run.abstract, run.config.seed)
             return begin_with(state, weights) if weights else state, Window(self._roles)
@@ -142,6 +145,15 @@ class Trainer:
         with run_folder.claimed(workdir), checkpoint.opened(workdir, run.config.train.keep) as own:
             state, sums = checkpoint.restore_newest(own, run.abstract, warnings.warn)
         return state, Window(self._roles, sums)
+
+    def _check_data(self, folder: AnyPath) -> None:
+        """Check that a run in a folder, if there is one, was trained on these data."""
+        if not run_folder.has_checkpoint(folder):
+            return
+        theirs = run_folder.read_info(folder).get("data", {}).get("hash")
+        if theirs not in (None, fingerprint(self._run.source)):
+            what = "images" if self._given else "data"
+            raise UserError(f"{folder} holds a run with other {what} than these; they are needed")
 
     def __repr__(self) -> str:
         run = self._run
@@ -246,7 +258,8 @@ class Trainer:
         run, config = self._run, self.config
         if self._given:
             config.data.name = f"npz:{os.path.abspath(folder / DATA)}"
-        changes_since(folder, config, run)
+        with in_words_of({"--workdir": "path"}):
+            changes_since(folder, config, run)
         try:
             with run_folder.claimed(folder), contextlib.ExitStack() as held:
                 manager = held.enter_context(checkpoint.opened(folder, config.train.keep))

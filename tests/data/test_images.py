@@ -7,6 +7,7 @@ import pytest
 from data_files import load, refused, write_mnist
 from PIL import Image
 
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.data.images import Fit, fit_array, fit_image, open_image
 from ddgan_jax.data.preparation import write_dataset
 
@@ -90,3 +91,11 @@ def test_damaged_images_are_refused_in_one_line():
     assert read(good).shape == (4, 4, 3)
     for length in range(0, len(good) - 20, 7):
         refused(lambda length=length: read(good[:length]), "a.png is not a readable image")
+
+
+@pytest.mark.parametrize("size", [(1, 400_000), (65, 1)])
+def test_a_very_thin_image_is_refused_before_it_is_resized(size):
+    with pytest.raises(UserError, match=f"{size[0]}x{size[1]} pixels; .* at most 64"):
+        fit_image(Image.new("L", size), Fit(64))
+    assert fit_image(Image.new("L", (64, 1)), Fit(2)).shape == (2, 2, 1)
+    assert fit_image(Image.new("L", (1, 70)), Fit()).shape == (70, 1, 1)

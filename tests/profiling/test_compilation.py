@@ -11,6 +11,7 @@ import pytest
 import tiny_runs as runs
 
 from ddgan_jax.cli import main
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.profiling import compilation, hlo, targets
 from ddgan_jax.profiling.targets import ACCELERATORS
 
@@ -186,3 +187,11 @@ def test_a_compiler_that_runs_out_of_memory():
     row |= dict(program="train", advice="it fits with --config.train.accumulate=2")
     lines = compilation.describe(row, ACCELERATORS["v5e"])
     assert "does not fit: 25.23 GB of 16.9 GB" in lines[0] and "accumulate=2" in lines[1]
+
+
+def test_a_compiler_that_fails():
+    def lower():
+        raise jax.errors.JaxRuntimeError("INTERNAL: Couldn't find output tile sizes\nfor a dot")
+
+    with pytest.raises(UserError, match="the compiler failed, .*: INTERNAL: Couldn't find .* dot"):
+        compilation.compile_for(lower, ACCELERATORS["v5e"])
