@@ -193,5 +193,5 @@ def test_a_compiler_that_fails():
     def lower():
         raise jax.errors.JaxRuntimeError("INTERNAL: Couldn't find output tile sizes\nfor a dot")
 
-    with pytest.raises(UserError, match="the compiler failed, .*: INTERNAL: Couldn't find .* dot"):
+    with pytest.raises(UserError, match=r"the compiler failed, .*: INTERNAL: Couldn't find .* dot"):
         compilation.compile_for(lower, ACCELERATORS["v5e"])
