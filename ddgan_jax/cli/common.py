@@ -374,7 +374,10 @@ def read_config(args: argparse.Namespace) -> ConfigDict:
             "--config=FILE is needed, for example --config=ddgan_digits; python -m ddgan_jax "
             "configs lists those of the package"
         )
-    return validate(override(complete_config(config), args.overrides, with_field))
+    config = complete_config(config)
+    if kind := args.overrides.get("space.kind"):  # which brings fields of its own
+        config = complete_config(override(config, {"space.kind": kind}))
+    return validate(override(config, args.overrides, with_field))
 
 
 def read_changes(args: argparse.Namespace) -> ConfigDict | None:

@@ -5,7 +5,6 @@ images to latents and back (`Method.inversion`), such as DDDG or the autoencoder
 """
 
 import functools
-import numbers
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
@@ -20,6 +19,7 @@ from ddgan_jax.config.stored import read_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, Method, Params, PyTree
 from ddgan_jax.data import load_source
+from ddgan_jax.inference.arguments import check_draw, check_load, checked_images
 from ddgan_jax.inference.labels import Labels, checked_labels
 from ddgan_jax.inference.same_run import check_content
 from ddgan_jax.inference.sampling import compiled_sampler, ema_shapes, sample_batches, truncated
@@ -29,8 +29,6 @@ from ddgan_jax.methods import METHODS, build_method, complete_config, validate
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.parallel.batching import in_batches
 from ddgan_jax.spaces import find_space
-
-FARTHEST = 1.5  # from 0 of the pixels that `encode` takes; samples may lie a little beyond 1
 
 
 class Model(NamedTuple):
@@ -117,16 +115,7 @@ class Model(NamedTuple):
         Raises:
           UserError: see `sample`.
         """
-        for name, value in (
-            ("count", count),
-            ("batch_size", 1 if batch_size is None else batch_size),
-        ):
-            if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-                raise UserError(f"{name} is {value!r}; a positive integer is needed")
-        if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
-            raise UserError("key is not a typed PRNG key; jax.random.key(SEED) is needed")
-        if key.ndim and key.shape != (count,):
-            raise UserError(f"key has shape {key.shape}; one key, or keys [{count}], are needed")
+        check_draw(key, count, batch_size)
         size = min(batch_size or self.config.sample.batch_size, count)
         size = meshes.round_up(size, self.mesh)
         if labels is not None and not self.classes:
@@ -152,7 +141,9 @@ class Model(NamedTuple):
             are missing or not known to the model.
         """
         encode = self._inversion("encode")
-        latents = self._map(encode, self._images(images), self._labels(labels, len(images)))
+        latents = self._map(
+            encode, checked_images(images, self.shape), self._labels(labels, len(images))
+        )
         return cast(np.ndarray, latents)
 
     def decode(self, latents: np.ndarray, labels: Labels = None) -> np.ndarray:
@@ -272,7 +263,7 @@ class Model(NamedTuple):
         def refined(params: Params, x: Array, y: Array, z: Array) -> Any:
             return refine(params, x, y, z, steps, learning_rate)
 
-        x, y = self._images(images), self._labels(labels, len(images))
+        x, y = checked_images(images, self.shape), self._labels(labels, len(images))
         # `refine` is a Python loop that compiles its own step.
         return cast(np.ndarray, self._map(refined, x, y, latents, jit=False))
 
@@ -291,8 +282,8 @@ class Model(NamedTuple):
           UserError: the method shows no intermediate images, or labels are missing or not known.
         """
         path = _images_first(self._inversion("path"))
-        images = self._map(path, latents, self._labels(labels, len(latents)))
-        return cast(tuple[np.ndarray, ...], images)
+        made = self._map(path, latents, self._labels(labels, len(latents)))
+        return cast(tuple[np.ndarray, ...], made)
 
     def _inversion(self, name: str) -> Callable[..., Any]:
         """The function `name` of the method's `Inversion`.
@@ -316,21 +307,6 @@ class Model(NamedTuple):
     def _labels(self, labels: Labels, count: int) -> np.ndarray:
         """Checked labels, int32 [count]; zeros for an unconditional model."""
         return checked_labels(labels, count, self.classes)
-
-    def _images(self, images: np.ndarray) -> np.ndarray:
-        """The same images, with their shape, dtype and range checked."""
-        images = np.asarray(images)
-        if images.ndim != 4 or images.shape[1:] != self.shape:
-            raise UserError(
-                f"images have shape {images.shape}; [N, {str(self.shape)[1:-1]}] is needed"
-            )
-        if images.dtype == np.uint8:
-            return images
-        largest = np.abs(images).max(initial=0) if images.dtype.kind == "f" else np.inf
-        if not largest <= FARTHEST:  # or NaN
-            found = f"{images.dtype}" + (f" up to {largest:g}" if images.dtype.kind == "f" else "")
-            raise UserError(f"images are {found}; uint8, or floats in [-1, 1], are needed")
-        return images
 
     def _map(self, function: Callable[..., Any], *arrays: np.ndarray, jit: bool = True) -> Any:
         """Call `function(params, *arrays)` in batches split over the devices.
@@ -393,10 +369,7 @@ def load(
     workdir = hub.run_path(workdir)
     if plugins is not None:
         plugin_code.allow(plugins)
-    if not (config is None or isinstance(config, ConfigDict)):
-        raise UserError(f"config is {config!r:.60}; a ConfigDict, or None, is needed")
-    if devices is not None and not (devices and all(isinstance(d, jax.Device) for d in devices)):
-        raise UserError(f"devices is {devices!r}; some of jax.devices(), or None, is needed")
+    check_load(config, devices)
     saved = complete_config(read_config(workdir))
     mesh = meshes.make_mesh(devices)
     if config is not None:
@@ -416,10 +389,6 @@ def load(
         if step == BEST:
             step = best_in(workdir, manager.all_steps(), config.eval.best)
         step = checkpoint.latest_step(manager, step)
-        if raw and not (workdir / "checkpoints" / str(step) / "state").exists():
-            raise UserError(
-                f"{workdir} has averaged weights only; raw ones are in the run folder of a training"
-            )
         params: Params = checkpoint.restore_ema(manager, step, abstract)
         if raw:
             latest = {role: abstract[role] for role in method.ema_roles}

@@ -274,6 +274,11 @@ def restore_params(manager: Manager, step: int, abstract: PyTree) -> PyTree:
       UserError: the checkpoint cannot be read, or has moving averages only.
     """
     check_fits("the parameters", abstract)
+    if not (manager.directory / str(step) / "state").exists():
+        raise UserError(
+            f"{manager.directory} has averaged weights only; raw ones are in the run folder of a "
+            "training"
+        )
     return _restore_part(manager, step, {"params": abstract}, "read the raw weights of")["params"]
 
 

@@ -38,7 +38,11 @@ from ddgan_jax.training.init_from import Origin, begin_with, load_weights, parse
 from ddgan_jax.training.metrics_log import Window
 from ddgan_jax.training.setup import compiled_steps, describe, first_state, prepare
 
-_WORDS = {"--workdir": "workdir", "--init_from": "init_from"}
+_WORDS = {
+    "train first: --config=FILE --workdir=": "train first into ",
+    "--workdir": "workdir",
+    "--init_from": "init_from",
+}
 DATA = "data.npz"  # in a run folder: the images that the Trainer was given
 
 

@@ -262,7 +262,7 @@ MISTAKES = {
     "unknown weights": (["weights=mean"], ["eval.weights", "'mean'", "'ema' or 'raw'"]),
     "how often": (["every=often"], ["eval.every", "'often'", "20 epochs"]),
     "unknown field": (["sampels=3"], ["config.eval.sampels", "no field"]),
-    "unknown split": (["split=valid"], ["data.split", "'valid'", "train"]),
+    "unknown split": (["split=valid"], ["eval.split", "'valid'", "train"]),
     "too few images": (["split=train[:9]"], ["eval.split", "train[:9]", "9 images", "16"]),
     "no weights of Inception": (["extractors=inception"], ["inception", "DDGAN_INCEPTION"]),
     "unknown network": (["extractors=resnet"], ["resnet"]),
@@ -294,7 +294,7 @@ def test_an_exported_run_has_no_raw_weights(run, tmp_path, capfd):
     runs.ok("--mode=export", f"--workdir={run}", f"--out={tmp_path / 'small'}")
     command = ["--mode=evaluate", f"--workdir={tmp_path / 'small'}", *FEW]
     runs.ok(*command)
-    runs.fails(capfd, [*command, "--config.eval.weights=raw"], "checkpoint", "small")
+    runs.fails(capfd, [*command, "--config.eval.weights=raw"], "averaged weights only", "small")
 
 
 def test_the_example_in_the_docs():

@@ -248,8 +248,8 @@ def test_missing_weights_say_where_to_get_them(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"there\.npz \(\$DDGAN_INCEPTION\): there is no such"):
         load_inception("")
     monkeypatch.delenv("DDGAN_INCEPTION")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    default = tmp_path / ".cache" / "ddgan_jax" / "inception_fid.npz"
+    monkeypatch.setenv("DDGAN_CACHE", str(tmp_path / "cache"))
+    default = tmp_path / "cache" / "inception_fid.npz"
     with pytest.raises(UserError, match=rf"^{default} \(\$DDGAN_INCEPTION is not set\)"):
         load_inception("")
 

@@ -149,6 +149,12 @@ def test_what_bounds_samples_is_refused_where_bands_exceed_one(name, fields, wor
         assert build_space(config, shape).shape == (4, 4, 4)
 
 
+def test_a_space_given_on_the_command_line_brings_its_fields():
+    flags = runs.flags(["space.kind=wavelet", "space.levels=2", "space.scale=4"])
+    config = runs.config_of(f"--config={runs.ROOT}/configs/ddgan_mnist.py", *flags)
+    assert config.space.to_dict() == {"kind": "wavelet", "levels": 2, "scale": 4.0}
+
+
 def test_the_space_takes_images_as_they_are_stored():
     stored = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
     space, plain = wavelet((4, 4, 3), 1), pixels((4, 4, 3))

@@ -128,7 +128,7 @@ def test_a_run_without_a_checkpoint_yet_does_not_begin_otherwise(source, tmp_pat
     ],
 )
 def test_what_cannot_be_begun_from(source, fields, origin, words):
-    with pytest.raises(UserError, match=rf"--init_from={source / origin}: .*{words}") as error:
+    with pytest.raises(UserError, match=rf"init_from={source / origin}: .*{words}") as error:
         Trainer(config_of(*fields), init_from=str(source / origin))
     if "width" in str(fields):  # all of them
         assert str(error.value).count(" there, ") == int(str(error.value).split(": ")[1].split()[0])
