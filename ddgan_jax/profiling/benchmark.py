@@ -26,6 +26,7 @@ from ddgan_jax.profiling.timing import (
     median_seconds,
     median_step_seconds,
     random_batch,
+    repeated_flops,
 )
 from ddgan_jax.training.frozen import load_frozen, load_host
 from ddgan_jax.training.setup import assemble, compiled_steps, first_state
@@ -114,8 +115,8 @@ def sampling_speed(
     started = time.perf_counter()
     lowered = sample.lower(params, keys, frozen)
     compiled = lowered.compile()
-    flops = flops_of(lowered)
     compile_seconds = time.perf_counter() - started
+    flops = flops_of(lowered) + repeated_flops(method, params, keys, frozen)
     seconds = median_seconds(lambda: compiled(params, keys, frozen), trials)
     return f"sample {count}, NFE {method.nfe}", _row(seconds, count, flops, compile_seconds)
 

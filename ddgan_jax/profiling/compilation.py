@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from ddgan_jax.config.overrides import override
 from ddgan_jax.core.errors import UserError, in_words_of
 from ddgan_jax.profiling import hlo
-from ddgan_jax.profiling.programs import Lower, programs
+from ddgan_jax.profiling.programs import Lower, left_out, programs
 from ddgan_jax.profiling.targets import Accelerator, Target, find_target
 from ddgan_jax.profiling.timing import flops_of
 
@@ -171,6 +171,8 @@ def compile_configs(
         if not on_cpu:
             raise UserError(f"{file} has none of the programs {', '.join(names)}")
         flops: dict[str, float] = {name: flops_of(lower()) for name, lower in on_cpu.items()}
+        if "sample" in flops:
+            flops["sample"] += left_out(config)
         for text in targets:
             target = find_target(text)
             count = len(target.devices)

@@ -7,9 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxprs_in_params
 from ml_collections import ConfigDict
 
-from ddgan_jax.core.types import Array, PyTree, Shape, TrainState
+from ddgan_jax.core.types import Array, Method, Params, PyTree, Shape, TrainState
 from ddgan_jax.spaces import find_space
 
 TRIALS = 20
@@ -62,6 +63,32 @@ def median_step_seconds(
 def flops_of(program: Any) -> float:
     """FLOPs of a `jax.stages.Lowered` or `Compiled` program, as XLA counts them."""
     return float((program.cost_analysis() or {}).get("flops", 0.0))
+
+
+def repeated_flops(method: Method, params: Params, keys: Array, frozen: PyTree) -> float:
+    """FLOPs of sampling that `flops_of` leaves out: it counts the body of a loop once.
+
+    Args:
+      method: a method that samples.
+      params, keys, frozen: arguments of `method.sample`, or their shapes.
+    """
+    assert method.sample is not None
+    traced = jax.make_jaxpr(method.sample)(params, keys, frozen)
+    if method.nfe < 2 or method.evaluation is None or not _has_loop(traced.jaxpr, method.nfe):
+        return 0.0
+    evaluation = jax.jit(method.evaluation, static_argnums=1).lower(params, keys.shape[0])
+    return (method.nfe - 1) * flops_of(evaluation)
+
+
+def _has_loop(jaxpr: Any, length: int) -> bool:
+    """Whether there is a `scan` of this length."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan" and equation.params["length"] == length:
+            return True
+        inner = jaxprs_in_params(equation.params)
+        if any(_has_loop(each, length) for each in inner):
+            return True
+    return False
 
 
 def random_batch(key: Array, config: ConfigDict, shape: Shape) -> dict[str, Array]:
