@@ -14,8 +14,8 @@ the run folder is used.
 
 Variants, --config=configs/lddgan_digits.py:VARIANT, for a comparison of backbones in latents:
   mlp       the config above; the default
-  cnn       the generator is a small NCSN++; not measured (350 images/s on a shared core)
-  uvit      the generator is a small U-ViT; not measured
+  cnn       the generator is a small NCSN++; it collapses with these settings (docs/results.md)
+  uvit      the generator is a small U-ViT; the same
 """
 
 from ddgan_jax.presets import check_variant, lddgan
