@@ -14,7 +14,7 @@ size=${2:?$usage}
 steps=${3:?$usage}
 run=${4:-runs/published}
 
-# With a small checkpoint (209,427 parameters, 16x16) the three commands took 27 s on two busy cores.
+# With a small checkpoint (209,427 parameters, 16x16) the three commands took 13 s on one core.
 python -m ddgan_jax convert --source=ddgan --checkpoint="$checkpoint" --workdir="$run" \
     --config=ddgan_cifar10 --config.data.image_size="$size" --config.diffusion.num_steps="$steps"
 python -m ddgan_jax sample --workdir="$run" --num_images=16
