@@ -5,9 +5,10 @@ Command:   python -m ddgan_jax.main --config=configs/diffusion_stylegan2_digits.
            python -m ddgan_jax sample --workdir=runs/sg --truncation=0.7
 Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
 Hardware:  one CPU core
-Time:      8 min 24 s of training with other programs running
-Expected:  Fréchet distance 116 (digits classifier, 1,500 samples), precision 0.52, recall 0.51;
-           measured, docs/results.md. configs/diffusion_gan_digits.py: 35.9 with as many images
+Time:      3 min of training
+Expected:  Fréchet distance 116 and 132 (digits classifier, 1,500 samples, seeds 0 and 1), precision
+           0.52 and 0.45, recall 0.51 and 0.47; measured, docs/results.md.
+           configs/diffusion_gan_digits.py: 35.9 with as many images
 Source:    training as in Wang et al. 2022, arXiv 2206.02262, recipe `paper256`; sizes and R1 ours
 """
 
