@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -207,9 +208,8 @@ def seeds(text: str) -> tuple[int, ...]:
             found = []
             break
         found += range(numbers[0], min(numbers[-1], numbers[0] + MOST_SEEDS) + 1)
-    if found and len(set(found)) < len(found):
-        twice = next(seed for i, seed in enumerate(found) if seed in found[:i])
-        raise argparse.ArgumentTypeError(f"is {text!r}, which names {twice} twice; once is needed")
+    if twice := [seed for seed, count in Counter(found).items() if count > 1]:
+        raise argparse.ArgumentTypeError(f"is {text!r}, which has {twice[0]} twice; once is needed")
     if not found or len(found) > MOST_SEEDS:
         raise argparse.ArgumentTypeError(
             f"is {text!r}; at most {MOST_SEEDS:,} seeds in [0, 2^32) such as 0-99 or 3,7 are needed"

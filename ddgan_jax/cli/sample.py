@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     sample_to_folder(
         workdir,
         out,
-        Wanted(args.num_images or 64, args.seed, args.seeds, label, args.truncation),
+        Wanted(args.num_images or Wanted.count, args.seed, args.seeds, label, args.truncation),
         files=args.format,
         columns=args.columns,
         raw=args.weights == "raw",

@@ -26,7 +26,7 @@ from ddgan_jax.profiling.timing import (
     median_seconds,
     median_step_seconds,
     random_batch,
-    repeated_flops,
+    sampling_flops,
 )
 from ddgan_jax.training.frozen import load_frozen, load_host
 from ddgan_jax.training.setup import assemble, compiled_steps, first_state
@@ -116,7 +116,7 @@ def sampling_speed(
     lowered = sample.lower(params, keys, frozen)
     compiled = lowered.compile()
     compile_seconds = time.perf_counter() - started
-    flops = flops_of(lowered) + repeated_flops(method, params, keys, frozen)
+    flops = sampling_flops(method, params, keys, frozen)
     seconds = median_seconds(lambda: compiled(params, keys, frozen), trials)
     return f"sample {count}, NFE {method.nfe}", _row(seconds, count, flops, compile_seconds)
 

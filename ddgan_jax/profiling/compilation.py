@@ -19,9 +19,10 @@ import jax
 from ml_collections import ConfigDict
 
 from ddgan_jax.config.overrides import override
-from ddgan_jax.core.errors import UserError, in_words_of
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.profiling import hlo
-from ddgan_jax.profiling.programs import Lower, left_out, programs
+from ddgan_jax.profiling.programs import Lower, programs
+from ddgan_jax.profiling.sampling_cost import sampling_cost
 from ddgan_jax.profiling.targets import Accelerator, Target, find_target
 from ddgan_jax.profiling.timing import flops_of
 
@@ -172,7 +173,7 @@ def compile_configs(
             raise UserError(f"{file} has none of the programs {', '.join(names)}")
         flops: dict[str, float] = {name: flops_of(lower()) for name, lower in on_cpu.items()}
         if "sample" in flops:
-            flops["sample"] += left_out(config)
+            flops["sample"] = sampling_cost(config, config.sample.batch_size, 0)["batch_flops"]
         for text in targets:
             target = find_target(text)
             count = len(target.devices)
@@ -181,8 +182,10 @@ def compile_configs(
                 f"batch {config.train.batch_size}, {config.dtype}, jax {jax.__version__}"
             )
             for name, lower in programs(config, target.devices, names).items():
-                with in_words_of({"the compiler failed": f"{file}, {name}: the compiler failed"}):
+                try:
                     row, program = compile_for(lower, target.chip)
+                except UserError as error:
+                    raise UserError(f"{file}, {name} for {text}: {error}") from error
                 row = {
                     "config": file,
                     "target": text,

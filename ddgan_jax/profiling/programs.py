@@ -18,7 +18,7 @@ from ddgan_jax.features.inception import extract, inception_shapes
 from ddgan_jax.inference.sampling import compiled_sampler, sampling_params
 from ddgan_jax.methods import tracing, validate
 from ddgan_jax.parallel import mesh as meshes
-from ddgan_jax.profiling.timing import random_batch, repeated_flops
+from ddgan_jax.profiling.timing import random_batch
 from ddgan_jax.training.frozen import frozen_shapes
 from ddgan_jax.training.setup import assemble, compiled_steps
 
@@ -78,21 +78,6 @@ def programs(
     if len(shape) == 3:
         found["features"] = lambda: _features(config, shape, mesh)
     return {name: lower for name, lower in found.items() if name in names}
-
-
-def left_out(config: ConfigDict) -> float:
-    """FLOPs of sampling a batch that XLA does not count, see `repeated_flops`; 0 without sampling.
-
-    Raises:
-      UserError: an invalid config.
-    """
-    config = validate(config)
-    method, _, _, shapes = assemble(config, data_shape(config.data), total=1000, epoch=1000)
-    if method.sample is None:
-        return 0.0
-    key, count = jax.eval_shape(lambda: jax.random.key(0)), config.sample.batch_size
-    keys = jax.eval_shape(functools.partial(sample_keys, start=0, count=count), key)
-    return repeated_flops(method, sampling_params(shapes), keys, frozen_shapes(config, method))
 
 
 def _features(config: ConfigDict, shape: Shape, mesh: jax.sharding.Mesh) -> jax.stages.Lowered:

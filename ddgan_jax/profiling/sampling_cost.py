@@ -21,7 +21,7 @@ from ddgan_jax.inference.sampling import compiled_sampler
 from ddgan_jax.methods import validate
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.profiling.hardware import machine
-from ddgan_jax.profiling.timing import flops_of, median_seconds
+from ddgan_jax.profiling.timing import flops_of, median_seconds, sampling_flops
 from ddgan_jax.spaces import build_space
 from ddgan_jax.training.frozen import frozen_shapes
 from ddgan_jax.training.setup import assemble
@@ -56,21 +56,18 @@ def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str,
     def noise(like: jax.ShapeDtypeStruct) -> Array:
         return jnp.asarray(0.02 * rng.standard_normal(like.shape, np.float32), like.dtype)
 
-    frozen = jax.tree.map(noise, frozen_shapes(config, method))
-    params = {"gen": jax.tree.map(noise, abstract.params["gen"])}
-    params |= {role: jax.tree.map(noise, abstract.ema[role]) for role in abstract.ema}
+    shapes = {"gen": abstract.params["gen"], **abstract.ema}, frozen_shapes(config, method)
+    params, frozen = jax.tree.map(noise, shapes) if trials else shapes
     keys = sample_keys(jax.random.key(0), 0, batch_size)
-    x = jnp.zeros((batch_size, *space.shape))
     evaluation = jax.jit(method.evaluation, static_argnums=1).lower(params, batch_size)
     evaluation_flops = flops_of(evaluation)
-    decode_flops = flops_of(jax.jit(space.decode).lower(x, frozen))
     row = {
         "space": list(space.shape),
         "batch_size": batch_size,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params["gen"])),
         "nfe": method.nfe,
         "evaluation_flops": evaluation_flops,
-        "batch_flops": method.nfe * evaluation_flops + decode_flops,
+        "batch_flops": sampling_flops(method, params, keys, frozen),
     }
     if not trials:
         return row

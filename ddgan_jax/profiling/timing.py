@@ -65,19 +65,20 @@ def flops_of(program: Any) -> float:
     return float((program.cost_analysis() or {}).get("flops", 0.0))
 
 
-def repeated_flops(method: Method, params: Params, keys: Array, frozen: PyTree) -> float:
-    """FLOPs of sampling that `flops_of` leaves out: it counts the body of a loop once.
+def sampling_flops(method: Method, params: Params, keys: Array, frozen: PyTree) -> float:
+    """FLOPs of sampling with all network evaluations; `flops_of` counts the body of a loop once.
 
     Args:
       method: a method that samples.
       params, keys, frozen: arguments of `method.sample`, or their shapes.
     """
-    assert method.sample is not None
-    traced = jax.make_jaxpr(method.sample)(params, keys, frozen)
-    if method.nfe < 2 or method.evaluation is None or not _has_loop(traced.jaxpr, method.nfe):
-        return 0.0
+    assert method.sample is not None and method.evaluation is not None
+    traced = jax.jit(method.sample).trace(params, keys, frozen)
+    counted = flops_of(traced.lower())
+    if method.nfe == 1 or not _has_loop(traced.jaxpr.jaxpr, method.nfe):
+        return counted
     evaluation = jax.jit(method.evaluation, static_argnums=1).lower(params, keys.shape[0])
-    return (method.nfe - 1) * flops_of(evaluation)
+    return counted + (method.nfe - 1) * flops_of(evaluation)
 
 
 def _has_loop(jaxpr: Any, length: int) -> bool:

@@ -14,12 +14,12 @@ PUBLISHED_SCALE = 2.0
 
 
 def wavelet(shape: Shape, levels: int, scale: float = PUBLISHED_SCALE) -> Space:
-    """Wavelet space: encode(x) = dwt(x) / scale^levels, decode(y) = clip(idwt(scale^levels y)).
+    """Haar bands: encode(x) = dwt(x) / scale^levels, decode(y) = clip(idwt(scale^levels y), -1, 1).
 
     One level maps [H, W, C] to [H/2, W/2, 4 C], in the order LL, LH, HL, HH. With the published
-    scale of 2, pixels in [-1, 1] have bands in [-1, 1], and LL is the mean of a block; the root
-    mean square of the bands is half that of the pixels. With a scale of 1 it is the same, so that
-    noise hides as much of the bands as of the pixels. `decode` clips pixels to [-1, 1].
+    scale of 2, pixels in [-1, 1] have bands in [-1, 1], LL is the mean of a block, and the root
+    mean square of the bands is half that of the pixels. With a scale of 1 both are equal, and so
+    are the signal-to-noise ratios of diffused bands and pixels.
 
     Args:
       shape: (H, W, C) of an image.

@@ -152,7 +152,8 @@ def test_flags_that_contradict_each_other(capfd):
     run = f"--workdir={runs.ROOT}/ddgan_jax/pretrained/ddgan_digits"
     words = ("--num_images=3 goes with --seed", "--seeds")
     runs.fails(capfd, ["sample", run, "--seeds=1-2", "--num_images=3"], *words)
-    runs.fails(capfd, ["sample", run, "--seeds=1-3,2"], "--seeds", "names 2 twice")
+    runs.fails(capfd, ["sample", run, "--seeds=1-3,2"], "--seeds", "has 2 twice")
+    runs.fails(capfd, ["sample", run, "--seeds=0,0"], "--seeds", "has 0 twice")
     samples = ["evaluate", run, "--samples=npz:x.npz", "--out=x"]
     runs.fails(capfd, [*samples, "--step=7"], "--step=7 is for samples of a run")
     runs.fails(capfd, samples, "--samples is 'npz:x.npz'")

@@ -9,22 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs as runs
-from flax import traverse_util
 from torch_writer import write_torch
 
 import ddgan_jax
 from ddgan_jax.cli import main
-from ddgan_jax.config import flatten
 from ddgan_jax.config.overrides import load_config_file, override
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.inference.published import SOURCES, check_network, source_of
-from ddgan_jax.interop.autoencoder import autoencoder_entries
 from ddgan_jax.interop.averages import read_published
-from ddgan_jax.interop.ddgan import discriminator_entries
-from ddgan_jax.interop.ddgan_shapes import describe_discriminator
-from ddgan_jax.interop.names import LAYOUTS, to_arrays
+from ddgan_jax.interop.names import to_arrays
 from ddgan_jax.interop.torch_file import read_torch
-from ddgan_jax.methods import build_method
 from ddgan_jax.networks import GENERATORS, build_network
 
 CONFIG = f"{runs.ROOT}/configs/ddgan_cifar10.py"
@@ -42,15 +36,6 @@ def flags(fields):
 
 def convert(*args):
     return main(["convert", *map(str, args)])
-
-
-def abstract_arrays(config, role, entries):
-    """Arrays of zeros under the published names, without memory."""
-    shape = (config.data.image_size, config.data.image_size, config.data.channels or 3)
-    tree = jax.eval_shape(build_method(config, shape).init, jax.random.key(0))[role]
-    tree = jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), tree)
-    flat = traverse_util.flatten_dict(tree)
-    return {e.name: LAYOUTS[e.layout].theirs(flat[e.path]) for e in entries(tree)}
 
 
 def imported(file, workdir, *args):
@@ -202,84 +187,11 @@ def test_the_network_is_that_of_the_file(folder, arrays, tmp_path, capsys):
     jax.tree.map(np.testing.assert_array_equal, ours.params, expected.params)
 
 
-def test_the_autoencoder_is_that_of_the_file(tmp_path, capsys):
-    path = f"{runs.ROOT}/configs/autoencoder_cifar10.py"
-    network = {"width": 32, "multipliers": "1,1,2", "blocks": 1, "attention": 4, "codes": 5}
-    fields = {f"autoencoder.{k}": v for k, v in network.items()}
-    fields |= {"autoencoder.latent_channels": 3, "autoencoder.gaussian": "false"}
-    fields |= {"data.image_size": 16, "autoencoder.tanh": "true"}
-    config = override(load_config_file(path), {k: str(v) for k, v in fields.items()})
-    arrays = abstract_arrays(config, "autoencoder", autoencoder_entries)
-    random = np.random.default_rng(0)
-    arrays = {k: random.normal(size=v.shape).astype(np.float32) for k, v in arrays.items()}
-    write_torch(tmp_path / "model.ckpt", {"state_dict": arrays}, stream=False)
-    start = ("--source=ldm_autoencoder", f"--config={path}", f"--workdir={tmp_path / 'run'}")
-    start = (*start, f"--checkpoint={tmp_path / 'model.ckpt'}")
-    assert convert(*start, "--config.data.image_size=16") == 1
-    said = capsys.readouterr().err
-    assert "autoencoder.multipliers=1,1,2 (config: 1,2)" in said
-    assert "--config.autoencoder.tanh=VALUE, which is needed" in said
-    assert convert(*start, "--config.data.image_size=16", "--config.autoencoder.tanh=true") == 0
-    model = ddgan_jax.load(tmp_path / "run")
-    assert model.config.autoencoder == config.autoencoder
-    ours = to_arrays(model.params["autoencoder"], autoencoder_entries(model.params["autoencoder"]))
-    assert_equal(dict(sorted(ours.items())), dict(sorted(arrays.items())))
-
-
 def test_what_the_file_does_not_say_is_said(arrays, tmp_path, capsys):
     write_torch(tmp_path / "a.pth", arrays, stream=False)
     imported(tmp_path / "a.pth", tmp_path / "run")
     said = "the file does not say data.image_size=16 and diffusion.num_steps=4: as in the config"
     assert said in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("name", "source"),
-    [
-        ("ddgan_celebahq256", "ddgan"),
-        ("ddgan_cifar10", "ddgan"),
-        ("wddgan_celebahq256", "wddgan"),
-        ("wddgan_cifar10", "wddgan"),
-    ],
-)
-def test_published_networks_are_described_by_their_arrays(name, source):
-    config = load_config_file(f"{runs.ROOT}/configs/{name}.py")
-    published, size = SOURCES[source], config.data.image_size // (2 if source == "wddgan" else 1)
-    arrays = abstract_arrays(config, "gen", published.entries)
-    flat = flatten(config)
-    found = published.describe(arrays, size)
-    assert found == {field: flat[field] for field in found} and len(found) == 8
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["autoencoder_cifar10:released", "autoencoder_cifar10:paper", "autoencoder_celebahq256"],
-)
-def test_published_autoencoders_are_described_by_their_arrays(name):
-    path, _, variant = name.partition(":")
-    config = load_config_file(f"{runs.ROOT}/configs/{path}.py" + (variant and f":{variant}"))
-    found = SOURCES["ldm_autoencoder"].describe(
-        abstract_arrays(config, "autoencoder", autoencoder_entries), config.data.image_size
-    )
-    flat = flatten(config)
-    assert found == {field: flat[field] for field in found} and len(found) == 7
-
-
-@pytest.mark.parametrize("name", ["ddgan_cifar10", "lddgan_cifar10", "ddgan_celebahq256"])
-def test_published_discriminators_are_described_by_their_arrays(name):
-    config = load_config_file(f"{runs.ROOT}/configs/{name}.py")
-    flat = flatten(config)
-    config.space = {"kind": "pixels"}  # an autoencoder says nothing of the discriminator
-    found = describe_discriminator(abstract_arrays(config, "disc", discriminator_entries))
-    assert found == {field: flat[field] for field in found} and len(found) == 4
-
-
-def test_an_array_of_another_network_is_not_described():
-    assert describe_discriminator({"start_conv.weight": np.zeros((2, 2, 1, 1))}) == {}
-    with pytest.raises(UserError, match="no arrays of an autoencoder"):
-        SOURCES["ldm_autoencoder"].describe({"encoder.conv_in.weight": np.zeros((2, 2))}, 8)
-    with pytest.raises(UserError, match="no arrays of a DDGAN generator"):
-        SOURCES["ddgan"].describe({"all_modules.0.weight": np.zeros((2, 2))}, 8)
 
 
 @pytest.mark.slow
