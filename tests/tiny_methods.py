@@ -24,6 +24,7 @@ from ddgan_jax.presets import (
     difgan,
     gan,
     lddgan,
+    projected_gan,
     wddgan,
 )
 
@@ -164,6 +165,18 @@ def stylegan2_config():
     return config
 
 
+def projected_gan_config():
+    config = projected_gan(
+        latent_size=3,
+        gen=dict(network="fastgan", width=1, lite=True),
+        disc=dict(network="multi_scale", width=2),
+        learning_rate=1e-3,
+    )
+    config.features.network, config.features.size = "random", 128
+    config.instance_noise.every = 2
+    return config
+
+
 def difgan_config(networks=mlp_config):
     return family(difgan(num_steps=2, **ADVERSARIAL), networks)
 
@@ -224,6 +237,7 @@ CASES = {
     "diffusion_gan-mlp": (diffusion_gan_config, (4, 4, 1)),
     "diffusion_gan_classes-points": (with_classes(diffusion_gan_config), (2,)),
     "diffusion_stylegan2_classes-conv": (with_classes(stylegan2_config), (8, 8, 1)),
+    "projected_gan-conv": (projected_gan_config, (8, 8, 1)),
     "difgan-mlp": (difgan_config, (4, 4, 1)),
     "difgan_classes-points": (with_classes(difgan_config), (2,)),
     "ddpm-mlp": (ddpm_config, (4, 4, 1)),

@@ -5,7 +5,8 @@ The discriminator receives diffused images, real and generated, and the time t:
   y = sqrt(abar_t) x + sqrt(1 - abar_t) noise_std n,   n ~ N(0, I),   D(y, t)
   abar_t = prod_{j<=t} (1 - beta_j),   beta linear from beta_min (j = 1) to beta_max (j = T)
 
-Half of the images keep t = 0, without noise. The length T of the chain adapts to the
+Half of the images keep t = 0, without noise; with `noisy` = "growing" all but min(p, 3/4) of them.
+The length T of the chain adapts to the
 discriminator: it grows while the mean sign of D(y_real) is above `target` and shrinks while it is
 below (the rule of adaptive discriminator augmentation, Karras et al. 2020). For batches of B, every
 `every` steps
@@ -30,6 +31,7 @@ from ddgan_jax.core.types import Array
 
 LIST_SIZE = 64  # times drawn at an update; each image picks one of them
 LIST_ZEROS = 32  # how many of them are 0
+LIST_MOST = 48  # how many of them are not 0, at most, if their share grows
 
 
 class InstanceNoise(NamedTuple):
@@ -43,6 +45,7 @@ class InstanceNoise(NamedTuple):
       target: the mean sign of D(y_real) that the chain's length is adapted to.
       every: steps between two updates of p.
       images: number of real images over which p rises from 0 to 1 if it never falls.
+      noisy: share of the images with t > 0: "half", or "growing", min(p, 3/4).
     """
 
     t_min: int = 10
@@ -54,6 +57,7 @@ class InstanceNoise(NamedTuple):
     target: float = 0.6
     every: int = 4
     images: int = 100_000
+    noisy: str = "half"
 
 
 class NoiseState(NamedTuple):
@@ -83,7 +87,7 @@ def init(settings: InstanceNoise, key: Array) -> NoiseState:
     _check(settings)
     p = jnp.zeros((), jnp.float32)
     length = chain_length(settings, p)
-    times = draw_times(settings, key, length)
+    times = draw_times(settings, key, length, p)
     return NoiseState(p, length, times, jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32))
 
 
@@ -118,8 +122,11 @@ def alpha_bars(settings: InstanceNoise, length: Array) -> Array:
     return jnp.concatenate([jnp.ones(1), jnp.exp(jnp.cumsum(jnp.log1p(-betas)))])
 
 
-def draw_times(settings: InstanceNoise, key: Array, length: Array) -> Array:
-    """Draw the list of times: LIST_ZEROS zeros, then draws of t in {1..length}.
+def draw_times(settings: InstanceNoise, key: Array, length: Array, p: Array) -> Array:
+    """Draw the list of times: zeros, then draws of t in {1..length}.
+
+    The number of zeros is LIST_ZEROS; for a growing share it is LIST_SIZE less round(LIST_SIZE p),
+    or less LIST_MOST.
 
     Returns:
       int32 [LIST_SIZE].
@@ -127,7 +134,12 @@ def draw_times(settings: InstanceNoise, key: Array, length: Array) -> Array:
     before = jnp.arange(settings.t_max)  # t - 1
     weights = before if settings.timesteps == "priority" else jnp.ones_like(before)
     weights = jnp.where(before < length, weights, 0).astype(jnp.float32)
-    drawn = 1 + jax.random.categorical(key, jnp.log(weights), shape=(LIST_SIZE - LIST_ZEROS,))
+    most = LIST_MOST if settings.noisy == "growing" else LIST_SIZE - LIST_ZEROS
+    drawn = 1 + jax.random.categorical(key, jnp.log(weights), shape=(most,))
+    if settings.noisy == "growing":
+        count = jnp.round(LIST_SIZE * p).astype(jnp.int32)
+        drawn = jnp.where(jnp.arange(most, 0, -1) <= count, drawn, 0)
+        return jnp.concatenate([jnp.zeros(LIST_SIZE - most, jnp.int32), drawn.astype(jnp.int32)])
     return jnp.concatenate([jnp.zeros(LIST_ZEROS, jnp.int32), drawn.astype(jnp.int32)])
 
 
@@ -147,9 +159,22 @@ def diffuse(
     """
     key_t, key_noise = jax.random.split(key)
     t = state.times[jax.random.randint(key_t, x.shape[:1], 0, LIST_SIZE)]
-    alpha_bar = alpha_bars(settings, state.length)[t].reshape(t.shape + (1,) * (x.ndim - 1))
-    noise = settings.noise_std * jax.random.normal(key_noise, x.shape)
-    return jnp.sqrt(alpha_bar) * x + jnp.sqrt(1 - alpha_bar) * noise, t
+    return _noised(settings, state, key_noise, x, t.reshape(t.shape + (1,) * (x.ndim - 1))), t
+
+
+def diffuse_channels(settings: InstanceNoise, state: NoiseState, key: Array, x: Array) -> Array:
+    """Diffuse feature maps [B, H, W, C], each channel of each sample with a time of its own."""
+    key_t, key_noise = jax.random.split(key)
+    shape = (x.shape[0], 1, 1, x.shape[-1])
+    t = state.times[jax.random.randint(key_t, shape, 0, LIST_SIZE)]
+    return _noised(settings, state, key_noise, x, t)
+
+
+def _noised(settings: InstanceNoise, state: NoiseState, key: Array, x: Array, t: Array) -> Array:
+    """x diffused to the times t, whose shape broadcasts to that of x."""
+    alpha_bar = alpha_bars(settings, state.length)[t]
+    noise = settings.noise_std * jax.random.normal(key, x.shape)
+    return jnp.sqrt(alpha_bar) * x + jnp.sqrt(1 - alpha_bar) * noise
 
 
 def update(settings: InstanceNoise, state: NoiseState, key: Array, d_real: Array) -> NoiseState:
@@ -159,7 +184,8 @@ def update(settings: InstanceNoise, state: NoiseState, key: Array, d_real: Array
       settings: settings of the noise.
       state: state during the step.
       key: typed PRNG key, for a new list of times.
-      d_real: the discriminator's logits on the diffused real images of the step, [B].
+      d_real: the discriminator's logits on the diffused real images of the step, [B], or [B, N]
+        of N patches.
 
     Returns:
       The next state. Every `settings.every` calls, p, T and the list of times are new; in between,
@@ -169,7 +195,7 @@ def update(settings: InstanceNoise, state: NoiseState, key: Array, d_real: Array
     move = d_real.shape[0] * settings.every / settings.images
     p = jnp.clip(state.p + move * jnp.sign(signs / settings.every - settings.target), 0.0, 1.0)
     length = chain_length(settings, p)
-    times = draw_times(settings, key, length)
+    times = draw_times(settings, key, length, p)
     updated = NoiseState(p, length, times, jnp.zeros_like(signs), jnp.zeros_like(steps))
     waiting = state._replace(signs=signs, steps=steps)
     due = steps == settings.every

@@ -81,8 +81,7 @@ def make_diffusion_gan(
     )
 
 
-FIELDS: dict[str, Field] = {
-    **gan_method.FIELDS,
+NOISE_FIELDS: dict[str, Field] = {
     "instance_noise.t_min": integer(10, 2, 10**5, help="shortest chain T"),
     "instance_noise.t_max": integer(1000, 2, 10**5, help="longest chain T"),
     "instance_noise.beta_min": number(
@@ -104,7 +103,25 @@ FIELDS: dict[str, Field] = {
     "instance_noise.images": integer(
         100_000, help="number of real images over which p rises from 0 to 1 if it never falls"
     ),
+    "instance_noise.noisy": choice(
+        "half", "half", "growing", help="share of the images with t > 0: a half, or min(p, 3/4)"
+    ),
 }
+FIELDS: dict[str, Field] = {**gan_method.FIELDS, **NOISE_FIELDS}
+
+
+def noise_from_config(config: ConfigDict) -> InstanceNoise:
+    """The instance noise that a complete config describes.
+
+    Raises:
+      UserError: t_max is below t_min or beta_max below beta_min.
+    """
+    noise = InstanceNoise(**config.instance_noise.to_dict())
+    lowest = f"at least t_min = {noise.t_min}"
+    check(config, "instance_noise.t_max", noise.t_max >= noise.t_min, lowest)
+    lowest = f"a number in [{noise.beta_min}, 1)"
+    check(config, "instance_noise.beta_max", noise.beta_max >= noise.beta_min, lowest)
+    return noise
 
 
 def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
@@ -115,11 +132,7 @@ def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
         config.noise='latent', or the space or a network does not fit the data.
     """
     del length
-    noise = InstanceNoise(**config.instance_noise.to_dict())
-    lowest = f"at least t_min = {noise.t_min}"
-    check(config, "instance_noise.t_max", noise.t_max >= noise.t_min, lowest)
-    lowest = f"a number in [{noise.beta_min}, 1)"
-    check(config, "instance_noise.beta_max", noise.beta_max >= noise.beta_min, lowest)
+    noise = noise_from_config(config)
     parts = gan_method.parts_from_config(config, shape)
     return make_diffusion_gan(
         parts, Penalties.from_config(config), noise, Turns.from_config(config)

@@ -11,7 +11,16 @@ from ddgan_jax.config.packaged import packaged
 from ddgan_jax.config.stored import with_current_names
 from ddgan_jax.core.errors import UserError, described, nearest
 from ddgan_jax.core.types import Method, Shape
-from ddgan_jax.methods import autoencoder, dddg, ddgan, ddpm, diffusion_gan, difgan, gan
+from ddgan_jax.methods import (
+    autoencoder,
+    dddg,
+    ddgan,
+    ddpm,
+    diffusion_gan,
+    difgan,
+    gan,
+    projected_gan,
+)
 from ddgan_jax.methods.entry import Length, MethodEntry
 from ddgan_jax.spaces import find_space
 
@@ -22,6 +31,7 @@ METHODS: dict[str, MethodEntry] = {
     "gan": gan.METHOD,
     "diffusion_gan": diffusion_gan.METHOD,
     "difgan": difgan.METHOD,
+    "projected_gan": projected_gan.METHOD,
     "ddpm": ddpm.METHOD,
 }
 ONE_STEP = Length(1, 1)

@@ -4,7 +4,9 @@ from ddgan_jax.networks import (
     autoencoder,
     ddpm_unet,
     encoder,
+    fastgan,
     mlp,
+    multi_scale,
     ncsnpp,
     patchgan,
     resblock,
@@ -20,6 +22,8 @@ __all__ = [
     "AUTOENCODERS",
     "DISCRIMINATORS",
     "ENCODERS",
+    "FEATURE_DISCRIMINATORS",
+    "FEATURE_GENERATORS",
     "GENERATORS",
     "PATCH_DISCRIMINATORS",
     "STYLE_GENERATORS",
@@ -47,4 +51,6 @@ AUTOENCODERS = {
     "conv": autoencoder.CONV_AUTOENCODER,
     "mlp": autoencoder.MLP_AUTOENCODER,
 }
+FEATURE_GENERATORS = {"fastgan": fastgan.GENERATOR}
+FEATURE_DISCRIMINATORS = {"multi_scale": multi_scale.DISCRIMINATOR}  # of feature maps
 PATCH_DISCRIMINATORS = {"patch": patchgan.DISCRIMINATOR}

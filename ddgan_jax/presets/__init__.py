@@ -12,6 +12,7 @@ from ddgan_jax.methods.ddpm import ddpm
 from ddgan_jax.methods.diffusion_gan import diffusion_gan
 from ddgan_jax.methods.difgan import difgan
 from ddgan_jax.methods.gan import gan
+from ddgan_jax.methods.projected_gan import projected_gan
 from ddgan_jax.presets.comparison import (
     DIGITS,
     GAUSSIANS,
@@ -90,5 +91,6 @@ __all__ = [
     "on_mnist28",
     "on_square_images",
     "on_stl10",
+    "projected_gan",
     "wddgan",
 ]

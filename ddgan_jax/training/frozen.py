@@ -1,4 +1,4 @@
-"""Load the frozen networks of a run: those of its space, and those that its losses use (LPIPS)."""
+"""Load the frozen networks of a run: those of its space, and those that its losses use."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,6 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 from ddgan_jax.core.types import Method, PyTree
+from ddgan_jax.features.efficientnet import efficientnet_shapes, load_efficientnet
 from ddgan_jax.features.lpips import load_lpips, lpips_shapes
 from ddgan_jax.parallel.mesh import replicated
 from ddgan_jax.spaces import find_space
@@ -25,7 +26,8 @@ class Loader(NamedTuple):
 
 
 LOADERS: dict[str, Loader] = {
-    "lpips": Loader(lpips_shapes, lambda: jax.device_get(load_lpips("").params))
+    "lpips": Loader(lpips_shapes, lambda: jax.device_get(load_lpips("").params)),
+    "efficientnet": Loader(efficientnet_shapes, load_efficientnet),
 }
 
 

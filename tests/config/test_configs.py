@@ -18,6 +18,7 @@ from ddgan_jax.config.stored import save_config
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.optimizers import make_optimizers
 from ddgan_jax.core.train_step import create_state, train_step
+from ddgan_jax.features.efficientnet import efficientnet_shapes
 from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.interop.lpips import shapes as lpips_shapes
 from ddgan_jax.io import run_folder
@@ -73,9 +74,9 @@ VARIANTS: dict[str, dict[str, dict[str, int]]] = {
     "wddgan_lsun_church256": {"released": {}},
 }
 # Configs with convolutions take seconds to trace; the quick tests have one of them.
-SLOW = {p.stem for p in CONFIGS if re.search("_mnist|_cifar10|256|stylegan2|photos", p.stem)} - {
-    "ddgan_mnist"
-}
+SLOW = {
+    p.stem for p in CONFIGS if re.search("_mnist|_cifar10|256|stylegan2|projected|photos", p.stem)
+} - {"ddgan_mnist"}
 SHAPES = {p.stem: (2,) for p in CONFIGS if p.stem.endswith("_toy2d")} | {
     p.stem: (8, 8, 1) for p in CONFIGS if p.stem.endswith("_digits")
 }
@@ -133,6 +134,8 @@ def frozen_shapes(config, shape, path, tmp_path, variant=()):
     if config.method == "autoencoder" and config.loss.lpips > 0:
         arrays = {k: jax.ShapeDtypeStruct(v, jnp.float32) for k, v in lpips_shapes().items()}
         return {"lpips": traverse_util.unflatten_dict(arrays, sep="/")}, shape
+    if config.method == "projected_gan" and config.features.network != "random":
+        return {"efficientnet": efficientnet_shapes()}, shape
     if config.get("space", {}).get("kind") != "latent":
         return (), shape
     theirs = load(path.with_name(path.name.replace("lddgan", "autoencoder"))).get_config(*variant)

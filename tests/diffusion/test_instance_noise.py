@@ -57,12 +57,20 @@ def test_half_of_the_images_are_unchanged():
     assert not bool(jnp.any(jnp.all(y == x, axis=1) & (t > 0)))
 
 
+@pytest.mark.parametrize("p", [0.0, 0.25, 0.5, 0.9])
+def test_a_growing_share_of_the_images_has_noise(p):
+    settings = InstanceNoise(noisy="growing")
+    times = instance_noise.draw_times(settings, jax.random.key(0), jnp.int32(50), jnp.float32(p))
+    assert times.shape == (LIST_SIZE,) and int(jnp.max(times)) <= 50
+    assert int(jnp.sum(times > 0)) == min(round(64 * p), 48)
+
+
 @pytest.mark.parametrize("timesteps", ["priority", "uniform"])
 @pytest.mark.parametrize("length", [10, 37])
 def test_times_have_their_distribution(timesteps, length):
     settings = InstanceNoise(timesteps=timesteps, t_max=64)  # a short table: quickly drawn
     keys = jax.random.split(jax.random.key(length), 2_000)
-    draw = jax.vmap(lambda key: instance_noise.draw_times(settings, key, jnp.int32(length)))
+    draw = jax.vmap(lambda key: instance_noise.draw_times(settings, key, jnp.int32(length), 0.0))
     times = np.asarray(jax.jit(draw)(keys))
     assert times.shape == (2_000, LIST_SIZE) and not times[:, :LIST_ZEROS].any()
     counts = np.bincount(times[:, LIST_ZEROS:].ravel(), minlength=length + 1)

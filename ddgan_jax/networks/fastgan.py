@@ -1,0 +1,166 @@
+"""The generator of FastGAN (Liu et al. 2021, arXiv 2101.04775) as Projected GAN uses it.
+
+Upsampling blocks with gated linear units, batch norm and noise; blocks from 64x64 on are scaled
+channel by channel by features of a resolution 16 times smaller (skip-layer excitation).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ddgan_jax.core.types import Array, Shape
+from ddgan_jax.networks.batch_norm import BatchNorm
+from ddgan_jax.networks.entry import Network
+from ddgan_jax.networks.layers import Dtype
+from ddgan_jax.networks.spectral_norm import SpectralConv
+from ddgan_jax.networks.stylegan2_generator import square_images
+
+# Channels at a resolution, as multiples of `width`.
+MULTIPLIERS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
+# The resolution whose features scale those of a higher one.
+EXCITED_BY = {64: 4, 128: 8, 256: 16, 512: 32}
+
+
+def gated(x: Array) -> Array:
+    """Gated linear unit: the first half of the channels times the sigmoid of the second."""
+    x, gate = jnp.split(x, 2, axis=-1)
+    return x * jax.nn.sigmoid(gate)
+
+
+def upsampled(x: Array) -> Array:
+    """x [B, H, W, C] with every pixel repeated, [B, 2H, 2W, C]."""
+    return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+
+
+class NoiseInjection(nn.Module):
+    """Adds a learned multiple, 0 at first, of one noise image to all channels."""
+
+    @nn.compact
+    def __call__(self, x: Array, noise: Array) -> Array:
+        """x [B, H, W, C] plus weight * noise [B, H, W]."""
+        weight = self.param("weight", nn.initializers.zeros, (1,))
+        return x + (weight * noise[..., None]).astype(x.dtype)
+
+
+class UpBlock(nn.Module):
+    """Upsampling, then (convolution, noise, batch norm, gate) twice; *lite*: once, without noise.
+
+    Attributes:
+      features: number of output channels.
+      lite: see above.
+      dtype: compute dtype.
+    """
+
+    features: int
+    lite: bool
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, noise: Sequence[Array], train: bool) -> Array:
+        """[B, 2H, 2W, features] of x [B, H, W, C] and two noise images [B, 2H, 2W], or none."""
+        x = upsampled(x)
+        for i in range(1 if self.lite else 2):
+            conv = SpectralConv(2 * self.features, 3, padding=1, dtype=self.dtype, name=f"conv_{i}")
+            x = conv(x)
+            if not self.lite:
+                x = NoiseInjection(name=f"noise_{i}")(x, noise[i])
+            x = gated(BatchNorm(dtype=self.dtype, name=f"norm_{i}")(x, train))
+        return x
+
+
+class Excitation(nn.Module):
+    """Scales every channel by a function of features of a lower resolution."""
+
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, low: Array, x: Array) -> Array:
+        """x [B, H, W, C] times factors in (0, 1) of `low` [B, 4k, 4k, D]."""
+        count, size, _, channels = low.shape
+        pooled = low.reshape(count, 4, size // 4, 4, size // 4, channels).mean((2, 4))
+        scale = nn.silu(SpectralConv(x.shape[-1], 4, dtype=self.dtype, name="conv_0")(pooled))
+        scale = SpectralConv(x.shape[-1], 1, dtype=self.dtype, name="conv_1")(scale)
+        return x * jax.nn.sigmoid(scale)
+
+
+class FastGAN(nn.Module):
+    """The generator: z, brought to unit mean square, to an image.
+
+    Attributes:
+      channels, resolution: of the images, which are square.
+      width: channels at 128x128; those of other resolutions are multiples, see `MULTIPLIERS`.
+      lite: blocks of one convolution instead of two, without noise.
+      dtype: compute dtype.
+    """
+
+    channels: int
+    resolution: int
+    width: int = 128
+    lite: bool = False
+    dtype: Dtype = jnp.float32
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """The resolutions of the upsampling blocks."""
+        return tuple(r for r in MULTIPLIERS if 4 < r <= self.resolution)
+
+    @property
+    def noise_sizes(self) -> tuple[int, ...]:
+        """Height and width of each noise image."""
+        return () if self.lite else tuple(r for r in self.resolutions for _ in range(2))
+
+    @nn.compact
+    def __call__(self, z: Array, noise: Sequence[Array], train: bool = False) -> Array:
+        """Images, not bounded.
+
+        Args:
+          z: float32 [B, Z].
+          noise: float32 [B, r, r] for each r of `noise_sizes`.
+          train: whether batch norms use the statistics of the batch.
+
+        Returns:
+          float32 [B, H, W, channels].
+        """
+        kwargs: dict[str, Any] = dict(dtype=self.dtype)
+        z = z * jax.lax.rsqrt(jnp.mean(jnp.square(z), axis=-1, keepdims=True) + 1e-8)
+        # A transposed convolution of one pixel to 4x4.
+        first = channels_at(4, self.width)
+        x = SpectralConv(32 * first, 1, name="first", **kwargs)(z[:, None, None, :])
+        x = x.reshape(len(z), 4, 4, 2 * first)
+        x = gated(BatchNorm(name="first_norm", **kwargs)(x, train))
+        features = {4: x}
+        for i, resolution in enumerate(self.resolutions):
+            block = UpBlock(
+                channels_at(resolution, self.width), self.lite, name=f"b{resolution}", **kwargs
+            )
+            x = block(x, noise[2 * i : 2 * i + 2], train)
+            if low := EXCITED_BY.get(resolution):
+                x = Excitation(name=f"excitation_{resolution}", **kwargs)(features[low], x)
+            features[resolution] = x
+        image = SpectralConv(self.channels, 3, padding=1, use_bias=True, name="to_image", **kwargs)(
+            x
+        )
+        return image.astype(jnp.float32)
+
+
+def channels_at(resolution: int, width: int) -> int:
+    """Channels at a resolution."""
+    return int(MULTIPLIERS[resolution] * width)
+
+
+def fits(module: Any, shape: Shape) -> str:
+    """`Network.fits`: square images of 8, 16, ..., 1024 pixels, with channels at all of them."""
+    size = shape[0]
+    if len(shape) != 3 or size != shape[1] or size not in MULTIPLIERS or size == 4:
+        sizes = "square images of 8x8, 16x16, ..., 1024x1024 are needed"
+        return f"does not take data of shape {'x'.join(map(str, shape))}; {sizes}"
+    if channels_at(size, module.width) < 1:
+        least = round(1 / MULTIPLIERS[size])
+        return f"has width {module.width}; at least {least} is needed at {size} pixels"
+    return ""
+
+
+GENERATOR = Network(FastGAN, square_images, fits=fits)

@@ -1,0 +1,144 @@
+"""Diffusion-ProjectedGAN: what its discriminators see, what moves, what sampling uses."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_methods as tiny
+
+from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.random import sample_keys
+from ddgan_jax.core.types import Context
+from ddgan_jax.diffusion import instance_noise
+from ddgan_jax.methods import build_method, projected_gan, validate
+from ddgan_jax.networks.batch_norm import running
+
+pytestmark = pytest.mark.slow
+
+
+@functools.cache
+def case():
+    return tiny.Case(*tiny.CASES["projected_gan-conv"])
+
+
+def parts():
+    """The parts of the case's method."""
+    return case().method.phases[0].loss.args[0]
+
+
+def context(state, batch):
+    return Context(batch, jax.random.key(4), state.step, state.carry, ())
+
+
+def test_features_and_projections_never_move_and_statistics_do():
+    before, after = case().start.carry.shared, case().straight[0][3].carry.shared
+    for name in ("mixing", "features"):
+        pairs = zip(jax.tree.leaves(before[name]), jax.tree.leaves(after[name]), strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs), name
+    pairs = zip(jax.tree.leaves(before["moments"]), jax.tree.leaves(after["moments"]), strict=True)
+    assert all(not np.array_equal(a, b) for a, b in pairs)
+
+
+def test_running_statistics_move_once_for_each_player():
+    """As PyTorch's, 0.1 of the way to those of the batch, in the turns of both."""
+    method, state, batch = case().method, case().start, case().batch(0)
+    outputs = {
+        phase.role: jax.jit(phase.loss)(state.params, context(state, batch))[1].outputs
+        for phase in method.phases
+    }
+    moved = method.carry_update(state.carry, outputs, context(state, batch)).shared["moments"]
+    expected = state.carry.shared["moments"]
+    for role in ("gen", "disc"):
+        first = jax.tree.map(lambda x: x[0], outputs[role]["moments"])
+        expected = running(expected, first)
+    for a, b in zip(jax.tree.leaves(moved), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_the_generator_learns_through_the_frozen_features():
+    state, batch = case().start, case().batch(0)
+
+    def loss(images):
+        here = context(state, batch)
+        return jnp.mean(projected_gan.logits(parts(), state.params, here, 2, images))
+
+    gradient = jax.jit(jax.grad(loss))(jnp.zeros((tiny.BATCH, 8, 8, 1)))
+    each = jnp.abs(gradient).sum((1, 2, 3))
+    assert bool(jnp.all(jnp.isfinite(gradient))) and bool(jnp.all(each > 0))
+
+
+def test_p_follows_the_sign_of_the_logits_of_real_images():
+    method, state, batch = case().method, case().start, case().batch(0)
+    losses = {phase.role: jax.jit(phase.loss) for phase in method.phases}
+    found = {role: f(state.params, context(state, batch))[1].outputs for role, f in losses.items()}
+    for sign in (1, -1):
+        carry, outputs = state.carry, {**found}
+        outputs["disc"] = {**found["disc"], "real": sign * jnp.ones_like(found["disc"]["real"])}
+        shared = {**carry.shared, "noise": carry.shared["noise"]._replace(p=jnp.float32(0.5))}
+        carry = carry._replace(shared=shared)
+        for _ in range(2):  # config.instance_noise.every
+            carry = method.carry_update(carry, outputs, context(state, batch))
+        assert float(jnp.sign(carry.shared["noise"].p - 0.5)) == sign
+
+
+def test_samples_are_made_with_the_running_statistics():
+    method, state = case().method, case().straight[0][3]
+    sample = jax.jit(lambda params, keys: method.sample(params, keys, ()))
+    keys = sample_keys(jax.random.key(0), 0, 4)
+    params = {"gen": state.ema["gen"], "moments": state.ema["moments"]}
+    one, all_of_them = sample(params, keys[2:3]), sample(params, keys)
+    np.testing.assert_allclose(one[0], all_of_them[2], rtol=1e-4, atol=1e-5)
+    moments = jax.tree.map(lambda x: x + 1, params["moments"])
+    assert not np.allclose(sample({**params, "moments": moments}, keys), all_of_them)
+
+
+def test_gray_images_are_enlarged_and_shown_as_color():
+    images = jnp.linspace(-1, 1, 64).reshape(1, 8, 8, 1)
+    seen = projected_gan.enlarged_color(parts(), images)
+    assert seen.shape == (1, 128, 128, 3)
+    np.testing.assert_array_equal(seen[..., 0], seen[..., 2])
+    assert float(seen.min()) == -1 and float(seen.max()) == 1
+
+
+def test_every_channel_has_a_time_of_its_own():
+    settings = instance_noise.InstanceNoise(noise_std=0.0, noisy="growing")
+    state = instance_noise.init(settings, jax.random.key(0))
+    times = jnp.arange(instance_noise.LIST_SIZE, dtype=jnp.int32)
+    state = state._replace(length=jnp.int32(1000), times=times)
+    x = jnp.ones((8, 2, 2, 16))
+    y = instance_noise.diffuse_channels(settings, state, jax.random.key(1), x)
+    assert np.array_equal(y, np.broadcast_to(y[:, :1, :1], y.shape))
+    assert len(np.unique(y[0, 0, 0])) > 8 and len(np.unique(y[:, 0, 0, 0])) > 4
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("classes", 10, "config.classes is 10; 0 with config.method = 'projected_gan'"),
+        ("features.size", 130, "config.features.size is 130; a multiple of 32"),
+        ("features.size", 64, "config.features.size is 64"),
+        ("features.network", "vgg", "config.features.network is 'vgg'"),
+        ("gen.network", "resblock", "config.gen.network is 'resblock'"),
+        ("instance_noise.noisy", "all", "config.instance_noise.noisy is 'all'"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(field, value, words):
+    config = tiny.projected_gan_config()
+    section, _, name = field.rpartition(".")
+    (config[section] if section else config)[name] = value
+    with pytest.raises(UserError) as error:
+        build_method(validate(config), (8, 8, 1))
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+def test_images_of_other_shapes_are_refused():
+    config = tiny.projected_gan_config()
+    for shape, words in (
+        ((8, 8, 2), "config.data.channels"),
+        ((12, 12, 1), "square images of 8x8, 16x16, ..., 1024x1024"),
+        ((2,), "does not take data of shape 2"),
+    ):
+        with pytest.raises(UserError, match=words):
+            build_method(config, shape)
