@@ -15,7 +15,7 @@ from ddgan_jax.config.overrides import load_config_file, meant, override
 from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.io.best import BEST, Step
 from ddgan_jax.io.hub import is_hub, run_path
-from ddgan_jax.io.storage import AnyPath, as_path, local_path
+from ddgan_jax.io.storage import PRETRAINED, AnyPath, as_path, local_path
 
 LARGEST_SEED = 2**32 - 1
 MOST_SEEDS = 1_000_000
@@ -317,10 +317,13 @@ def workdir_of(args: argparse.Namespace) -> AnyPath:
 def run_of(args: argparse.Namespace) -> AnyPath:
     """The run folder of a command that only reads it; one of the hub is downloaded.
 
+    A folder of the hub or of the package is not written to, so --out is needed.
+
     Raises:
       UserError: --workdir is missing, or see `io.hub.run_path`.
     """
-    if is_hub(args.workdir) and not getattr(args, "out", "something"):
+    elsewhere = is_hub(args.workdir) or str(args.workdir).startswith(PRETRAINED)
+    if elsewhere and not getattr(args, "out", "something"):
         raise UserError(f"{args.command} of --workdir={args.workdir} needs --out=FOLDER")
     return run_path(args.workdir) if args.workdir else workdir_of(args)
 

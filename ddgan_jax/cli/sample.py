@@ -9,7 +9,7 @@ One class of a class-conditional run (config.classes):
 Samples of less variety and higher quality, of a run with StyleGAN2's generator:
   python -m ddgan_jax sample --workdir=runs/diffusion_stylegan2_digits --truncation=0.7
 From the weights that the package ships, or published ones (see convert --help):
-  python -m ddgan_jax sample --workdir=ddgan_jax/pretrained/dddg_mnist28 --out=samples
+  python -m ddgan_jax sample --workdir=pretrained://dddg_mnist28 --out=samples
 """
 
 import argparse

@@ -353,7 +353,7 @@ def load(
     """Restore the moving-average weights of a run folder.
 
     Args:
-      workdir: a folder that training made, also gs://... or (downloaded) hf://USER/NAME@REVISION.
+      workdir: a folder that training made, gs://..., hf://USER/NAME@REVISION or pretrained://NAME.
       step: checkpoint step; None for the latest, "best" for the one that `config.eval.best` chose
         during training.
       config: a config to use instead of the folder's; must describe the same model.

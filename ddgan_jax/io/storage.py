@@ -22,20 +22,25 @@ _PATTERN_CHARACTERS = "*?[]\\"
 
 
 HUB = "hf://"  # see io.hub
+PRETRAINED = "pretrained://"  # runs that come with the package
+_SHIPPED = Path(__file__).parents[1] / "pretrained"
 _STORES = {"gs": "gcsfs", "s3": "s3fs"}  # scheme -> the package that reads and writes it
 
 
 def as_path(name: str | AnyPath) -> AnyPath:
-    """The path of a name such as "runs/a", "~/runs/a" or "gs://bucket/runs/a".
+    """The path of a name such as "runs/a", "~/runs/a", "gs://bucket/runs/a", "pretrained://NAME".
 
     Raises:
-      UserError: the name cannot be a path, or what its object store needs is not installed.
+      UserError: the name cannot be a path, what its object store needs is not installed, or no such
+        run comes with the package.
     """
     if not isinstance(name, str | os.PathLike):
         raise UserError(f"{name!r} is no path; text or a path is needed")
     scheme, separator, rest = str(name).partition("://")
     if not separator:
         return local_path(name)
+    if f"{scheme}://" == PRETRAINED:
+        return _shipped(str(name), rest)
     if str(name).startswith(HUB):
         raise UserError(
             f"{printable(name)}: a run of the hub is only read, as by sample or export; a path "
@@ -54,6 +59,14 @@ def as_path(name: str | AnyPath) -> AnyPath:
             f"pip install {_STORES[scheme]}"
         )
     return epath.Path(name)
+
+
+def _shipped(name: str, run: str) -> Path:
+    found = sorted(folder.name for folder in _SHIPPED.iterdir())
+    if run not in found:
+        allowed = ", ".join(PRETRAINED + other for other in found)
+        raise UserError(f"{printable(name)}: no such run comes with the package; {allowed}")
+    return _SHIPPED / run
 
 
 def local_path(name: str | os.PathLike[str]) -> Path:

@@ -42,12 +42,12 @@ LEVELS = (
     (Stage(5, 2, 6, 192, 4), Stage(3, 1, 6, 320, 1)),
 )
 
-# The same strides and channels with one block for each feature map, for random features.
+# The same resolutions and channels with one narrow block for each feature map, for random features.
 SHORT_LEVELS = (
-    (Stage(3, 2, 6, 24, 1),),
-    (Stage(5, 2, 6, 40, 1),),
-    (Stage(3, 2, 6, 112, 1),),
-    (Stage(5, 2, 6, 320, 1),),
+    (Stage(3, 2, 2, 24, 1),),
+    (Stage(5, 2, 2, 40, 1),),
+    (Stage(3, 2, 2, 112, 1),),
+    (Stage(5, 2, 2, 320, 1),),
 )
 
 

@@ -223,7 +223,7 @@ def test_export_is_smaller_and_samples_the_same(run, tmp_path, capsys):
 def test_pretrained_folder_samples(tmp_path, name, side):
     """What README promises: a picture from the folders that the package ships."""
     folder = runs.ROOT / "ddgan_jax" / "pretrained" / name
-    runs.ok("--mode=sample", f"--workdir={folder}", f"--out={tmp_path}", "--num_images=16")
+    runs.ok("sample", f"--workdir=pretrained://{name}", f"--out={tmp_path}", "--num_images=16")
     with np.load(tmp_path / "samples.npz") as file:
         images = file["images"]
     assert images.shape == (16, side, side, 1) and images.std() > 50

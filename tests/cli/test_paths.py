@@ -55,6 +55,16 @@ def test_names_that_cannot_be_paths(name, words, capfd):
         runs.fails(capfd, ["sample", f"--workdir={SHIPPED}", f"--out={name}"])
 
 
+def test_runs_that_come_with_the_package(capfd):
+    assert as_path("pretrained://ddgan_digits") == SHIPPED
+    words = (
+        "pretrained://nothing: no such run comes with the package",
+        "pretrained://ddgan_digits",
+    )
+    runs.fails(capfd, ["sample", "--workdir=pretrained://nothing", "--out=x"], *words)
+    runs.fails(capfd, ["sample", "--workdir=pretrained://ddgan_digits"], "needs --out=FOLDER")
+
+
 def test_buckets_need_their_package(capfd, monkeypatch):
     monkeypatch.setattr("ddgan_jax.io.storage._installed", lambda package: False)
     runs.fails(capfd, ["sample", "--workdir=gs://bucket/a"], "gs://bucket/a", "pip install gcsfs")
