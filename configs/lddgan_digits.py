@@ -12,26 +12,28 @@ Source:    method of Trinh and Hamagami 2024; sizes and lengths ours
 --config.space.autoencoder=FOLDER names another autoencoder. Once training has begun, its copy in
 the run folder is used.
 
-Variants, --config=configs/lddgan_digits.py:VARIANT, for a comparison of backbones in latents:
-  mlp       the config above; the default
-  cnn       the generator is a small NCSN++; it collapses with these settings (docs/results.md)
-  uvit      the generator is a small U-ViT; the same
+Variants, --config=configs/lddgan_digits.py:VARIANT; the last three are a comparison of backbones in
+latents, with one convolutional discriminator and 192,000 images (docs/results.md):
+  mlp            the config above; the default
+  backbone_mlp   its generator in the comparison
+  backbone_cnn   a U-Net of residual blocks
+  backbone_uvit  a small U-ViT; its samples stay poor
 """
+
+from ml_collections import ConfigDict
 
 from ddgan_jax.presets import check_variant, lddgan
 
+MLP = dict(network="mlp", width=192, blocks=3, t_width=64, octaves=0)
 GENERATORS = {
-    "mlp": dict(network="mlp", width=192, blocks=3, t_width=64, octaves=0),
-    "cnn": dict(
-        network="ncsnpp",
-        width=32,
-        multipliers=(1, 2),
-        blocks=1,
-        attention=(),
-        z_width=64,
-        z_layers=2,
+    "mlp": MLP,
+    "backbone_mlp": MLP,
+    "backbone_cnn": dict(
+        network="resblock", width=32, multipliers=(1, 2), blocks=1, t_width=64, latent_map=True
     ),
-    "uvit": dict(network="uvit", width=64, blocks=2, heads=4, patch=1, z_width=64, z_layers=2),
+    "backbone_uvit": dict(
+        network="uvit", width=64, blocks=2, heads=4, patch=1, z_width=64, z_layers=2
+    ),
 }
 
 
@@ -59,4 +61,26 @@ def get_config(variant="mlp"):
     config.train.checkpoint_every = "2000 steps"
     config.train.sample_every = "1000 steps"
     config.eval.num_samples = 1500
+    if variant != "mlp":
+        _compare(config, 3e-4 if variant == "backbone_uvit" else 1e-3)
     return config
+
+
+def _compare(config, learning_rate):
+    """The discriminator, rates and length of the comparison of backbones."""
+    config.disc = ConfigDict(
+        dict(
+            network="resblock",
+            width=24,
+            multipliers=(2, 4),
+            downsample=(False, False),
+            t_width=64,
+            final_scale=1.0,
+        )
+    )
+    for role in config.optim.values():
+        role.learning_rate = learning_rate
+    config.ema_warmup = True
+    config.train.batch_size = 64
+    config.train.duration = "3000 steps"
+    config.eval.every = "500 steps"

@@ -65,7 +65,7 @@ VARIANTS: dict[str, dict[str, dict[str, int]]] = {
         "uvit_large": {"gen": 47_562_388},
     },
     "lddgan_celebahq256": {"released": {}, "table9": {}},
-    "lddgan_digits": {"cnn": {}, "uvit": {}},
+    "lddgan_digits": {"backbone_mlp": {}, "backbone_cnn": {}, "backbone_uvit": {}},
     "lddgan_lsun_church256": {"released": {}, "table9": {}},
     "photos": {"32": {}, "64": {}, "cpu": {}},
     "ddgan_celebahq256": {"released": {}},
