@@ -304,13 +304,16 @@ def check_distributed(args: argparse.Namespace) -> None:
 
 
 def workdir_of(args: argparse.Namespace) -> AnyPath:
-    """The run folder.
+    """The run folder of a command that writes to it.
 
     Raises:
-      UserError: --workdir is missing.
+      UserError: --workdir is missing, or is a run of the package.
     """
     if not args.workdir:
         raise UserError(f"{args.command} needs --workdir=FOLDER")
+    if args.workdir.startswith(PRETRAINED):
+        hint = "; --init_from begins a run with its weights" if args.command == "train" else ""
+        raise UserError(f"--workdir={args.workdir}: a run of the package is only read{hint}")
     return as_path(args.workdir)
 
 

@@ -63,6 +63,10 @@ def test_runs_that_come_with_the_package(capfd):
     )
     runs.fails(capfd, ["sample", "--workdir=pretrained://nothing", "--out=x"], *words)
     runs.fails(capfd, ["sample", "--workdir=pretrained://ddgan_digits"], "needs --out=FOLDER")
+    before = sorted(path.name for path in SHIPPED.iterdir())
+    command = ["train", "--config=ddgan_digits", "--workdir=pretrained://ddgan_digits"]
+    runs.fails(capfd, command, "a run of the package is only read; --init_from begins")
+    assert sorted(path.name for path in SHIPPED.iterdir()) == before
 
 
 def test_buckets_need_their_package(capfd, monkeypatch):
