@@ -6,8 +6,8 @@ Command:   python -m ddgan_jax.main --config=configs/diffusion_stylegan2_digits.
 Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
 Hardware:  one CPU core
 Time:      3 min of training
-Expected:  Fréchet distance 116 and 132 (digits classifier, 1,500 samples, seeds 0 and 1), precision
-           0.52 and 0.45, recall 0.51 and 0.47; measured, docs/results.md.
+Expected:  Fréchet distance 103 and 132 (digits classifier, 1,500 samples, seeds 0 and 1), precision
+           0.54 and 0.45, recall 0.53 and 0.47; measured, docs/results.md.
            configs/diffusion_gan_digits.py: 35.9 with as many images
 Source:    training as in Wang et al. 2022, arXiv 2206.02262, recipe `paper256`; sizes and R1 ours
 """
