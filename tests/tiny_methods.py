@@ -237,7 +237,7 @@ CASES = {
     "diffusion_gan-mlp": (diffusion_gan_config, (4, 4, 1)),
     "diffusion_gan_classes-points": (with_classes(diffusion_gan_config), (2,)),
     "diffusion_stylegan2_classes-conv": (with_classes(stylegan2_config), (8, 8, 1)),
-    "projected_gan-conv": (projected_gan_config, (8, 8, 1)),
+    "projected_gan-images": (projected_gan_config, (8, 8, 1)),
     "difgan-mlp": (difgan_config, (4, 4, 1)),
     "difgan_classes-points": (with_classes(difgan_config), (2,)),
     "ddpm-mlp": (ddpm_config, (4, 4, 1)),

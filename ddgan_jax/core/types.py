@@ -185,7 +185,8 @@ class Aux(NamedTuple):
 
     Attributes:
       metrics: logged as "<role>/<name>".
-      outputs: leaves [B, ...], passed to `Method.carry_update`.
+      outputs: leaves [B, ...], or [1, ...] for a statistic of the batch, passed to
+        `Method.carry_update`. With gradient accumulation they are those of all parts.
     """
 
     metrics: Metrics = {}

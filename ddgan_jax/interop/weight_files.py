@@ -113,6 +113,19 @@ def content_hash(arrays: Arrays) -> str:
     return digest.hexdigest()[:16]
 
 
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file, hexadecimal.
+
+    Raises:
+      UserError: the file cannot be read.
+    """
+    try:
+        with open_regular(path) as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+
+
 def write_npz(path: Path, arrays: Arrays) -> None:
     """Write an .npz, and its folder if needed; the file appears only once it is complete.
 

@@ -69,6 +69,12 @@ def _shipped(name: str, run: str) -> Path:
     return _SHIPPED / run
 
 
+def name_of(folder: AnyPath) -> str:
+    """`pretrained://NAME` of a run that comes with the package; "" of another folder."""
+    inside = isinstance(folder, Path) and folder.absolute().parent == _SHIPPED.absolute()
+    return f"{PRETRAINED}{folder.name}" if inside else ""
+
+
 def local_path(name: str | os.PathLike[str]) -> Path:
     """The path of a name on a disk, with `~` and `~user` replaced by the home folder.
 

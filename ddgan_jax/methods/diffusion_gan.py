@@ -104,7 +104,10 @@ NOISE_FIELDS: dict[str, Field] = {
         100_000, help="number of real images over which p rises from 0 to 1 if it never falls"
     ),
     "instance_noise.noisy": choice(
-        "half", "half", "growing", help="share of the images with t > 0: a half, or min(p, 3/4)"
+        "half",
+        "half",
+        "growing",
+        help="share of images, or of channels of features, with t > 0: a half, or min(p, 3/4)",
     ),
 }
 FIELDS: dict[str, Field] = {**gan_method.FIELDS, **NOISE_FIELDS}

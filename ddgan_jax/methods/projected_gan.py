@@ -6,7 +6,8 @@ et al. 2022, arXiv 2206.02262). An image x, augmented and enlarged, is seen by d
   m = mixing(diffuse(F_1(x)), .., diffuse(F_4(x))),   logits D_i(m_i), one for each patch
 
 where F_i are the feature maps of EfficientNet-Lite0 and `mixing` are fixed random convolutions;
-each channel of each sample has a time t of its own. Losses are hinge losses over all logits:
+each channel of each sample has a time t of its own. Random weights are the same for all seeds.
+Losses are hinge losses over all logits:
 
   L_D = E relu(1 - D(x)) + E relu(1 + D(G(z))),   L_G = -E D(G(z))
 
@@ -195,9 +196,10 @@ def make_projected_gan(parts: ProjectedGAN) -> Method:
         }
 
     def carry_init(key: Array) -> Carry:
-        key_noise, key_mixing, key_features = jax.random.split(key, 3)
+        # The same for all seeds, so that discriminators of another run (--init_from) know them.
+        key_mixing, key_features = jax.random.split(jax.random.key(0))
         shared = {
-            "noise": instance_noise.init(parts.noise, key_noise),
+            "noise": instance_noise.init(parts.noise, key),
             "mixing": _params(parts.mixing, key_mixing, _levels(parts)),
             "moments": generator_init(key)[MOMENTS],
         }

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
-from ddgan_jax.networks.layers import Conv, Dtype, init_scale
+from ddgan_jax.networks.layers import Conv, Dtype, full_precision, init_scale
 
 STEM = 32  # channels of the first convolution
 
@@ -70,8 +70,9 @@ class Depthwise(nn.Module):
     def __call__(self, x: Array) -> Array:
         """[B, H / stride, W / stride, C] of x [B, H, W, C]."""
         shape = (self.kernel, self.kernel, 1, x.shape[-1])
-        kernel = self.param("kernel", init_scale(1.0), shape).astype(self.dtype)
-        bias = self.param("bias", nn.initializers.zeros, shape[-1:]).astype(self.dtype)
+        full = full_precision(self.dtype)
+        kernel = self.param("kernel", init_scale(1.0), shape).astype(self.dtype).astype(full)
+        bias = self.param("bias", nn.initializers.zeros, shape[-1:]).astype(full)
         size = [-(-length // self.stride) for length in x.shape[1:3]]
         missing = [
             max((count - 1) * self.stride + self.kernel - length, 0)
@@ -85,8 +86,8 @@ class Depthwise(nn.Module):
             for j in range(self.kernel):
                 rows = slice(i, i + reach[0], self.stride)
                 columns = slice(j, j + reach[1], self.stride)
-                total = total + x[:, rows, columns] * kernel[i, j, 0]
-        return total
+                total = total + x[:, rows, columns].astype(full) * kernel[i, j, 0]
+        return total.astype(self.dtype)
 
 
 class InvertedResidual(nn.Module):

@@ -15,7 +15,7 @@ from ddgan_jax.core.types import Array, Shape
 from ddgan_jax.networks.batch_norm import BatchNorm
 from ddgan_jax.networks.entry import Network
 from ddgan_jax.networks.layers import Dtype
-from ddgan_jax.networks.spectral_norm import SpectralConv
+from ddgan_jax.networks.spectral_norm import SpectralConv, spectral_norm, uniform
 from ddgan_jax.networks.stylegan2_generator import square_images
 
 # Channels at a resolution, as multiples of `width`.
@@ -86,6 +86,29 @@ class Excitation(nn.Module):
         return x * jax.nn.sigmoid(scale)
 
 
+class FirstLayer(nn.Module):
+    """A transposed convolution of one pixel to 4x4, spectrally normalized, without bias.
+
+    As PyTorch's, its kernel starts uniform in +-1 / sqrt(16 features), and its spectral norm is
+    that of the matrix [16 Z, features].
+
+    Attributes:
+      features: number of output channels.
+      dtype: compute dtype.
+    """
+
+    features: int
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, z: Array) -> Array:
+        """[B, 4, 4, features] of z [B, Z]."""
+        shape = (4, 4, z.shape[-1], self.features)
+        kernel = self.param("kernel", uniform(16 * self.features), shape)
+        kernel = (kernel / spectral_norm(kernel)).astype(self.dtype)
+        return jnp.einsum("bz,hwzf->bhwf", z.astype(self.dtype), kernel)
+
+
 class FastGAN(nn.Module):
     """The generator: z, brought to unit mean square, to an image.
 
@@ -126,10 +149,7 @@ class FastGAN(nn.Module):
         """
         kwargs: dict[str, Any] = dict(dtype=self.dtype)
         z = z * jax.lax.rsqrt(jnp.mean(jnp.square(z), axis=-1, keepdims=True) + 1e-8)
-        # A transposed convolution of one pixel to 4x4.
-        first = channels_at(4, self.width)
-        x = SpectralConv(32 * first, 1, name="first", **kwargs)(z[:, None, None, :])
-        x = x.reshape(len(z), 4, 4, 2 * first)
+        x = FirstLayer(2 * channels_at(4, self.width), name="first", **kwargs)(z)
         x = gated(BatchNorm(name="first_norm", **kwargs)(x, train))
         features = {4: x}
         for i, resolution in enumerate(self.resolutions):

@@ -25,7 +25,7 @@ from ddgan_jax.inference.sampling import ema_shapes
 from ddgan_jax.interop.weight_files import content_hash
 from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.best import BEST, Step, best_in
-from ddgan_jax.io.storage import AnyPath, as_path
+from ddgan_jax.io.storage import AnyPath, as_path, name_of
 from ddgan_jax.methods import build_method, complete_config, fields_of, tracing
 from ddgan_jax.parallel.mesh import replicated
 from ddgan_jax.spaces import find_space
@@ -319,4 +319,4 @@ def _on_host(leaf: jax.Array) -> np.ndarray:
 
 def _full(folder: AnyPath) -> str:
     """The path of a folder, for comparison."""
-    return str(folder) if "://" in str(folder) else os.path.abspath(folder)
+    return name_of(folder) or (str(folder) if "://" in str(folder) else os.path.abspath(folder))

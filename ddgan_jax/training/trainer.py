@@ -29,7 +29,7 @@ from ddgan_jax.interop.weight_files import write_npz
 from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.best import best_step
 from ddgan_jax.io.read_json import read_lines
-from ddgan_jax.io.storage import AnyPath, as_path, check_name, is_remote
+from ddgan_jax.io.storage import PRETRAINED, AnyPath, as_path, check_name, is_remote
 from ddgan_jax.methods import complete_config
 from ddgan_jax.spaces import find_space
 from ddgan_jax.training.beginning import changes_since, write_facts
@@ -307,6 +307,8 @@ def _folder(argument: str, path: str | AnyPath) -> AnyPath:
     """The path of a run folder, for the argument of this name."""
     if path == "":
         raise UserError(f"{argument} is empty; '.' is the current folder")
+    if str(path).startswith(PRETRAINED):
+        raise UserError(f"{argument} is {path!r}; a run of the package is only read")
     return as_path(path)
 
 

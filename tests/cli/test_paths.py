@@ -10,7 +10,7 @@ import tiny_runs as runs
 
 from ddgan_jax.cli import COMMANDS, main, parser_of
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.io.storage import as_path, local_path
+from ddgan_jax.io.storage import as_path, local_path, name_of
 
 SHIPPED = runs.ROOT / "ddgan_jax" / "pretrained" / "ddgan_digits"
 
@@ -57,6 +57,7 @@ def test_names_that_cannot_be_paths(name, words, capfd):
 
 def test_runs_that_come_with_the_package(capfd):
     assert as_path("pretrained://ddgan_digits") == SHIPPED
+    assert name_of(SHIPPED) == "pretrained://ddgan_digits" and not name_of(SHIPPED.parent)
     words = (
         "pretrained://nothing: no such run comes with the package",
         "pretrained://ddgan_digits",

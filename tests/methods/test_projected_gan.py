@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @functools.cache
 def case():
-    return tiny.Case(*tiny.CASES["projected_gan-conv"])
+    return tiny.Case(*tiny.CASES["projected_gan-images"])
 
 
 def parts():
@@ -100,6 +100,80 @@ def test_gray_images_are_enlarged_and_shown_as_color():
     assert seen.shape == (1, 128, 128, 3)
     np.testing.assert_array_equal(seen[..., 0], seen[..., 2])
     assert float(seen.min()) == -1 and float(seen.max()) == 1
+
+
+def without_augmentation():
+    return parts()._replace(augment=lambda context, use, *images: images)
+
+
+def noisy_state():
+    """The first state with p = 1/2: half of the channels have noise."""
+    state, settings = case().start, parts().noise
+    noise, p = state.carry.shared["noise"], jnp.float32(0.5)
+    length = instance_noise.chain_length(settings, p)
+    times = instance_noise.draw_times(settings, jax.random.key(1), length, p)
+    assert int(jnp.sum(times > 0)) == 32
+    shared = {**state.carry.shared, "noise": noise._replace(p=p, length=length, times=times)}
+    return state._replace(carry=state.carry._replace(shared=shared))
+
+
+def test_logits_are_of_mixed_diffused_features():
+    """Composed by hand from the networks and the definition of the noise."""
+    state, made, use = noisy_state(), without_augmentation(), 1
+    shared, here = state.carry.shared, context(state, case().batch(0))
+    images = jax.random.uniform(jax.random.key(5), (4, 8, 8, 1), minval=-1.0)
+    logits = jax.jit(lambda x: projected_gan.logits(made, state.params, here, use, x))(images)
+
+    @jax.jit
+    def by_hand(images):
+        color = jnp.repeat(jax.image.resize(images, (4, 128, 128, 1), "linear"), 3, axis=-1)
+        levels = made.features.apply({"params": shared["features"]}, color)
+        abar = instance_noise.alpha_bars(made.noise, shared["noise"].length)
+        seen = []
+        for i, level in enumerate(levels):
+            key = jax.random.fold_in(jax.random.fold_in(here.key, use), i)
+            key_t, key_n = jax.random.split(key)
+            shape = (4, 1, 1, level.shape[-1])
+            t = shared["noise"].times[jax.random.randint(key_t, shape, 0, 64)]
+            noise = 0.5 * jax.random.normal(key_n, level.shape)
+            seen.append(jnp.sqrt(abar[t]) * level + jnp.sqrt(1 - abar[t]) * noise)
+        mixed = made.mixing.apply({"params": shared["mixing"]}, seen)
+        plain = made.mixing.apply({"params": shared["mixing"]}, levels)
+        disc = {"params": state.params["disc"]}
+        return made.discriminator.apply(disc, mixed), made.discriminator.apply(disc, plain)
+
+    expected, without_noise = by_hand(images)
+    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
+    assert not np.allclose(logits, without_noise, atol=1e-2)
+
+
+def test_losses_are_hinge_losses_of_all_logits():
+    made = without_augmentation()
+    state, batch = case().start, case().batch(0)
+    here = context(state, batch)
+
+    @jax.jit
+    def values(params):
+        fake, _ = projected_gan.fake_images(made, params["gen"], here.key, tiny.BATCH)
+        real = made.space.training_batch(here)
+        d_fake = projected_gan.logits(made, params, here, 2, fake)
+        d_real = projected_gan.logits(made, params, here, 1, real)
+        found = projected_gan.gen_loss(made, params, here)[0]
+        return d_real, d_fake, found, projected_gan.disc_loss(made, params, here)[0]
+
+    d_real, d_fake, gen, disc = map(np.asarray, values(state.params))
+    assert d_real.shape == d_fake.shape == (tiny.BATCH, 4)
+    assert gen == pytest.approx(-d_fake.mean(), rel=1e-4, abs=1e-5)
+    hinge = np.maximum(1 - d_real, 0).mean() + np.maximum(1 + d_fake, 0).mean()
+    assert disc == pytest.approx(hinge, rel=1e-4)
+
+
+def test_random_weights_are_the_same_for_every_seed():
+    carry_init = jax.jit(case().method.carry_init)
+    one, other = (carry_init(jax.random.key(seed)).shared for seed in (1, 2))
+    for name in ("mixing", "features"):
+        pairs = zip(jax.tree.leaves(one[name]), jax.tree.leaves(other[name]), strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs)
 
 
 def test_every_channel_has_a_time_of_its_own():

@@ -13,7 +13,7 @@ from ddgan_jax.interop.efficientnet import EPSILON, efficientnet_params, layers,
 from ddgan_jax.interop.weight_files import write_npz
 from ddgan_jax.networks.batch_norm import MOMENTS, BatchNorm, running
 from ddgan_jax.networks.efficientnet import LEVELS, EfficientNetLite0, Stage
-from ddgan_jax.networks.fastgan import FastGAN
+from ddgan_jax.networks.fastgan import FastGAN, FirstLayer
 from ddgan_jax.networks.multi_scale import Mixing, MultiScaleDiscriminator, enlarged
 from ddgan_jax.networks.spectral_norm import SpectralConv, spectral_norm
 
@@ -138,6 +138,32 @@ def test_the_discriminators_score_sixteen_patches_of_every_level():
     assert sizes(projections["params"]) == across + scales
 
 
+def test_mixing_passes_low_levels_to_all_higher_ones():
+    mixing = Mixing(2)
+    levels = [jnp.ones((1, 8 >> i, 8 >> i, c)) for i, c in enumerate((3, 4, 5, 6))]
+    params = mixing.init(jax.random.key(0), levels)
+    before = mixing.apply(params, levels)
+    for changed in range(4):
+        other = [2 * x if i == changed else x for i, x in enumerate(levels)]
+        after = mixing.apply(params, other)
+        moved = [not np.allclose(a, b) for a, b in zip(before, after, strict=True)]
+        assert moved == [i <= changed for i in range(4)]
+
+
+def test_the_first_layer_is_a_transposed_convolution():
+    layer, z = FirstLayer(6), jax.random.normal(jax.random.key(0), (2, 5))
+    variables = layer.init(jax.random.key(1), z)
+    kernel = variables["params"]["kernel"]
+    assert kernel.shape == (4, 4, 5, 6) and float(jnp.abs(kernel).max()) <= 96**-0.5
+    norm = np.linalg.svd(np.asarray(kernel).reshape(-1, 6), compute_uv=False)[0]
+    y = layer.apply(variables, z)
+    for h in range(4):
+        for w in range(4):
+            ratio = y[:, h, w] / (z @ kernel[h, w] / norm)
+            np.testing.assert_allclose(ratio, np.full((2, 6), ratio[0, 0]), rtol=1e-4)
+            assert 1 <= float(ratio[0, 0]) < 1.1  # power iterations stay below the norm
+
+
 def random_arrays(levels, seed=0, stem=32):
     """Arrays of a file, as timm would write it."""
     draw, found = np.random.default_rng(seed), {}
@@ -202,10 +228,14 @@ def test_batch_norms_folded_into_convolutions_compute_the_same():
     np.testing.assert_allclose(ours, h, rtol=1e-4, atol=1e-4)
 
 
-def test_weights_are_read_from_a_file_and_others_are_refused(tmp_path):
+def test_weights_are_read_from_a_file_and_others_are_refused(tmp_path, monkeypatch):
     arrays = random_arrays(LEVELS)
     head = {"classifier.bias": np.zeros(1000, np.float32), "conv_head.weight": np.zeros(3)}
     file = tmp_path / "weights.npz"
+    write_npz(file, arrays)
+    with pytest.raises(UserError, match=r"not tf_efficientnet_lite0-0aa007d2.pth, its SHA-256"):
+        load_efficientnet(str(file))
+    monkeypatch.setattr("ddgan_jax.features.efficientnet._HASH", "")
     write_npz(file, {**arrays, **head, "bn1.num_batches_tracked": np.int64(3)})
     params = load_efficientnet(str(file))
     expected = jax.tree.map(lambda x: (x.shape, x.dtype), efficientnet_shapes())
@@ -214,5 +244,5 @@ def test_weights_are_read_from_a_file_and_others_are_refused(tmp_path):
     write_npz(file, arrays)
     with pytest.raises(UserError, match=r"not the weights of timm's tf_efficientnet_lite0: 1 of"):
         load_efficientnet(str(file))
-    with pytest.raises(UserError, match=r"no such file; put the weights of timm's"):
+    with pytest.raises(UserError, match=r"no such file; put tf_efficientnet_lite0-0aa007d2.pth"):
         load_efficientnet(str(tmp_path / "missing.pth"))
