@@ -201,6 +201,8 @@ def test_folders_that_are_not_its_own(halfway, tmp_path):
         trainer.save(other)
     with pytest.raises(UserError, match="path is missing"):
         trainer.save()
+    with pytest.raises(UserError, match=r"path is 'pretrained://.*'; a run of the package is only"):
+        trainer.save("pretrained://ddgan_digits")
     trainer.save(tmp_path / "run")
     trainer.save(tmp_path / "run")
     another = Trainer(config_of("optim.gen.learning_rate=0.5"), IMAGES, LABELS)
