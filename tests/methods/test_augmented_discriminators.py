@@ -23,7 +23,7 @@ from ddgan_jax.spaces import build_space
 from ddgan_jax.spaces.pixels import pixels
 
 SHAPE, BATCH = (8, 8, 1), 16
-METHODS_WITH_IT = ("ddgan", "gan", "diffusion_gan", "difgan")
+METHODS_WITH_IT = ("ddgan", "gan", "diffusion_gan", "difgan", "projected_gan")
 NONE = Penalties(0.0, 1)
 
 

@@ -147,6 +147,20 @@ def test_logits_are_of_mixed_diffused_features():
     assert not np.allclose(logits, without_noise, atol=1e-2)
 
 
+def test_both_players_see_augmented_images(monkeypatch):
+    seen = []
+
+    def recorded(how, key, *images):
+        seen.append((*how, images[0].shape))
+        return images
+
+    monkeypatch.setattr("ddgan_jax.methods.augmentation.augment", recorded)
+    method, state = build_method(tiny.projected_gan_config(), (8, 8, 1)), case().start
+    for phase in method.phases:
+        jax.eval_shape(phase.loss, state.params, context(state, case().batch(0)))
+    assert seen == [(1.0, 0.125, 0.5, (tiny.BATCH, 8, 8, 1))] * 3
+
+
 def test_losses_are_hinge_losses_of_all_logits():
     made = without_augmentation()
     state, batch = case().start, case().batch(0)
