@@ -1,4 +1,4 @@
-r"""Diffusion-ProjectedGAN on CIFAR-10, 32x32, with the published settings.
+r"""Diffusion-ProjectedGAN on CIFAR-10, 32x32, with the published noise and networks.
 
 Command:   python -m ddgan_jax.main --workdir=runs/projected_cifar10 \
              --config=configs/diffusion_projected_gan_cifar10.py
@@ -9,18 +9,15 @@ Time:      not measured
 Expected:  published: FID 2.54. Not trained with this code
 Source:    Wang et al. 2022, arXiv 2206.02262, and its released code: command of CIFAR-10
 
---config.features.network=random needs no weights, and is no published setting.
+The released command does not say that the generator is FastGAN, nor the batch: both are assumed
+(docs/reproduction.md). --config.features.network=random needs no weights, and is no published
+setting.
 """
 
-from ddgan_jax.presets import on_square_images, projected_gan
+from ddgan_jax.presets import PROJECTED_GAN, on_square_images, projected_gan
 
 
 def get_config():
-    config = projected_gan(
-        latent_size=256,
-        gen=dict(network="fastgan", width=128),
-        disc=dict(network="multi_scale", width=64),
-        learning_rate=2e-4,
-    )
+    config = projected_gan(**PROJECTED_GAN)
     config.data.flip = True
     return on_square_images(config, "tfds:cifar10", 32, batch_size=64, images=50_000_000)

@@ -1,4 +1,4 @@
-r"""Diffusion-ProjectedGAN on LSUN Church 256x256, with the published settings.
+r"""Diffusion-ProjectedGAN on LSUN Church 256x256, with the published noise and networks.
 
 Command:   python -m ddgan_jax.main --workdir=runs/projected_church \
              --config=configs/diffusion_projected_gan_lsun_church256.py
@@ -9,19 +9,15 @@ Time:      not measured
 Expected:  published: FID 1.85. Not trained with this code
 Source:    Wang et al. 2022, arXiv 2206.02262, and its released code
 
-The command of LSUN is not published; that of CIFAR-10 is assumed.
+The command of LSUN is not published: that of CIFAR-10 is assumed, with its generator and
+batch.
 """
 
-from ddgan_jax.presets import on_square_images, projected_gan
+from ddgan_jax.presets import PROJECTED_GAN, on_square_images, projected_gan
 
 
 def get_config():
-    config = projected_gan(
-        latent_size=256,
-        gen=dict(network="fastgan", width=128),
-        disc=dict(network="multi_scale", width=64),
-        learning_rate=2e-4,
-    )
+    config = projected_gan(**PROJECTED_GAN)
     config.data.flip = True
     data = "tfds:lsun/church_outdoor"
     return on_square_images(config, data, 256, batch_size=64, images=50_000_000)

@@ -21,7 +21,7 @@ usually few. Set config.data.flip=false where left and right differ, as in pictu
 
 from ml_collections import ConfigDict
 
-from ddgan_jax.presets import check_variant, ddgan, gan
+from ddgan_jax.presets import MNIST28, check_variant, ddgan, gan
 
 NCSNPP = dict(
     network="ncsnpp",
@@ -75,31 +75,12 @@ def on_gpu(size):
 
 def on_cpu():
     # A GAN, because DDGAN with these networks has drawn noise only after as many steps.
-    config = gan(
-        noise="latent",
-        latent_size=64,
-        gen=dict(
-            network="resblock",
-            width=24,
-            multipliers=(1, 2, 3),
-            blocks=1,
-            t_width=64,
-            tanh=True,
-            latent_map=True,
-        ),
-        disc=dict(
-            network="resblock",
-            width=16,
-            multipliers=(1, 2, 4),
-            downsample=(False, True, True),
-            t_width=64,
-            final_scale=1.0,
-        ),
-        lr_gen=1e-3,
-        lr_disc=1e-3,
-        r1_gamma=1.0,
-        r1_every=4,
+    settings = MNIST28 | dict(
+        gen=MNIST28["gen"] | dict(width=24, multipliers=(1, 2, 3)),
+        disc=MNIST28["disc"]
+        | dict(width=16, multipliers=(1, 2, 4), downsample=(False, True, True)),
     )
+    config = gan(noise="latent", latent_size=64, **settings)
     config.space = ConfigDict(dict(kind="wavelet", levels=1))
     config.ema_decay = 0.99
     config.train.batch_size = 32

@@ -5,11 +5,10 @@ The discriminator receives diffused images, real and generated, and the time t:
   y = sqrt(abar_t) x + sqrt(1 - abar_t) noise_std n,   n ~ N(0, I),   D(y, t)
   abar_t = prod_{j<=t} (1 - beta_j),   beta linear from beta_min (j = 1) to beta_max (j = T)
 
-Half of the images keep t = 0, without noise; with `noisy` = "growing" all but min(p, 3/4) of them.
-The length T of the chain adapts to the
-discriminator: it grows while the mean sign of D(y_real) is above `target` and shrinks while it is
-below (the rule of adaptive discriminator augmentation, Karras et al. 2020). For batches of B, every
-`every` steps
+Half of the images keep t = 0, without noise; with `noisy` = "growing", all but a share of min(p,
+3/4) do. The length T of the chain adapts to the discriminator: it grows while the mean sign of
+D(y_real) is above `target` and shrinks while it is below (the rule of adaptive discriminator
+augmentation, Karras et al. 2020). For batches of B, every `every` steps
 
   p += sign(mean sign D(y_real) - target) B every / images,   clipped to [0, 1]
   T  = t_min + round(p (t_max - t_min))
@@ -125,8 +124,8 @@ def alpha_bars(settings: InstanceNoise, length: Array) -> Array:
 def draw_times(settings: InstanceNoise, key: Array, length: Array, p: Array) -> Array:
     """Draw the list of times: zeros, then draws of t in {1..length}.
 
-    The number of zeros is LIST_ZEROS; for a growing share it is LIST_SIZE less round(LIST_SIZE p),
-    or less LIST_MOST.
+    The number of draws is LIST_SIZE - LIST_ZEROS; if the share of noisy images grows, it is
+    min(round(LIST_SIZE p), LIST_MOST).
 
     Returns:
       int32 [LIST_SIZE].
@@ -134,13 +133,13 @@ def draw_times(settings: InstanceNoise, key: Array, length: Array, p: Array) -> 
     before = jnp.arange(settings.t_max)  # t - 1
     weights = before if settings.timesteps == "priority" else jnp.ones_like(before)
     weights = jnp.where(before < length, weights, 0).astype(jnp.float32)
-    most = LIST_MOST if settings.noisy == "growing" else LIST_SIZE - LIST_ZEROS
+    growing = settings.noisy == "growing"
+    most = LIST_MOST if growing else LIST_SIZE - LIST_ZEROS
     drawn = 1 + jax.random.categorical(key, jnp.log(weights), shape=(most,))
-    if settings.noisy == "growing":
+    if growing:
         count = jnp.round(LIST_SIZE * p).astype(jnp.int32)
         drawn = jnp.where(jnp.arange(most, 0, -1) <= count, drawn, 0)
-        return jnp.concatenate([jnp.zeros(LIST_SIZE - most, jnp.int32), drawn.astype(jnp.int32)])
-    return jnp.concatenate([jnp.zeros(LIST_ZEROS, jnp.int32), drawn.astype(jnp.int32)])
+    return jnp.concatenate([jnp.zeros(LIST_SIZE - most, jnp.int32), drawn.astype(jnp.int32)])
 
 
 def diffuse(

@@ -42,13 +42,12 @@ def layers(levels: tuple[tuple[Stage, ...], ...] = LEVELS, stem: int = STEM) -> 
         for i in range(stage.blocks):
             inside = channels * stage.expand
             parts = [
+                ("expand", "conv_pw", (inside, channels, 1, 1)),
                 ("depthwise", "conv_dw", (inside, 1, stage.kernel, stage.kernel)),
                 ("project", "conv_pwl", (stage.features, inside, 1, 1)),
             ]
-            if stage.expand > 1:
-                parts.insert(0, ("expand", "conv_pw", (inside, channels, 1, 1)))
-            else:
-                parts[-1] = ("project", "conv_pw", (stage.features, inside, 1, 1))
+            if stage.expand == 1:
+                parts = [parts[1], ("project", "conv_pw", parts[2][2])]
             for j, (part, conv, shape) in enumerate(parts, 1):
                 there = f"blocks.{number}.{i}"
                 here = f"block_{number}_{i}/{part}"

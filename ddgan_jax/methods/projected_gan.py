@@ -98,10 +98,11 @@ def enlarged_color(parts: ProjectedGAN, images: Array) -> Array:
 def fake_images(
     parts: ProjectedGAN, params: PyTree, key: Array, count: int
 ) -> tuple[Array, PyTree]:
-    """Generated images [B, H, W, C], and the statistics of the batch norms, with an axis [1]."""
-    z = jax.random.normal(jax.random.fold_in(key, 0), (count, parts.latent_size))
+    """Generated images [count, H, W, C], and statistics of the batch norms, [1, features] each."""
+    key_z, key_noise = jax.random.split(key)
+    z = jax.random.normal(key_z, (count, parts.latent_size))
     noise = [
-        jax.random.normal(jax.random.fold_in(key, 1 + i), (count, size, size))
+        jax.random.normal(jax.random.fold_in(key_noise, i), (count, size, size))
         for i, size in enumerate(parts.generator.noise_sizes)
     ]
     found: Any
@@ -131,7 +132,7 @@ def logits(parts: ProjectedGAN, params: Params, context: Context, use: int, imag
 def gen_loss(parts: ProjectedGAN, params: Params, context: Context) -> tuple[Array, Aux]:
     """The generator's hinge loss."""
     count = len(context.batch["label"])
-    fake, moments = fake_images(parts, params["gen"], context.key, count)
+    fake, moments = fake_images(parts, params["gen"], jax.random.fold_in(context.key, 0), count)
     d_fake = logits(parts, params, context, FAKE, fake)
     return hinge_gen_loss(None, d_fake), Aux(outputs={"moments": moments})
 
@@ -139,7 +140,8 @@ def gen_loss(parts: ProjectedGAN, params: Params, context: Context) -> tuple[Arr
 def disc_loss(parts: ProjectedGAN, params: Params, context: Context) -> tuple[Array, Aux]:
     """The hinge loss of the discriminators."""
     real = parts.space.training_batch(context)
-    fake, moments = fake_images(parts, params["gen"], context.key, len(real))
+    key = jax.random.fold_in(context.key, 0)
+    fake, moments = fake_images(parts, params["gen"], key, len(real))
     d_fake = logits(parts, params, context, FAKE, jax.lax.stop_gradient(fake))
     d_real = logits(parts, params, context, REAL, real)
     noise = context.carry.shared["noise"]
@@ -332,16 +334,15 @@ def projected_gan(
 
     Adam has betas (0, 0.99) and a constant learning rate, for both networks.
     """
+    optimizer = adam(learning_rate, final_learning_rate=learning_rate, beta1=0.0, beta2=0.99)
     config = preset(
         "projected_gan",
         FIELDS,
         gen=gen,
         disc=disc,
         latent_size=latent_size,
-        optim=dict(gen=adam(learning_rate), disc=adam(learning_rate)),
+        optim=dict(gen=optimizer, disc=optimizer),
     )
-    for role in ("gen", "disc"):
-        config.optim[role].update(final_learning_rate=learning_rate, beta1=0.0, beta2=0.99)
     config.instance_noise.update(
         t_min=5, t_max=500, beta_max=0.01, noise_std=0.5, target=0.45, noisy="growing"
     )

@@ -16,7 +16,7 @@ from ddgan_jax.networks.batch_norm import BatchNorm
 from ddgan_jax.networks.entry import Network
 from ddgan_jax.networks.layers import Dtype
 from ddgan_jax.networks.spectral_norm import SpectralConv, spectral_norm, uniform
-from ddgan_jax.networks.stylegan2_generator import square_images
+from ddgan_jax.networks.stylegan2_generator import fits_powers_of_two, square_images
 
 # Channels at a resolution, as multiples of `width`.
 MULTIPLIERS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
@@ -173,10 +173,11 @@ def channels_at(resolution: int, width: int) -> int:
 
 def fits(module: Any, shape: Shape) -> str:
     """`Network.fits`: square images of 8, 16, ..., 1024 pixels, with channels at all of them."""
-    size = shape[0]
-    if len(shape) != 3 or size != shape[1] or size not in MULTIPLIERS or size == 4:
-        sizes = "square images of 8x8, 16x16, ..., 1024x1024 are needed"
-        return f"does not take data of shape {'x'.join(map(str, shape))}; {sizes}"
+    if problem := fits_powers_of_two(module, shape):
+        return problem
+    size, largest = shape[0], max(MULTIPLIERS)
+    if size > largest:
+        return f"makes images of at most {largest}x{largest} pixels, not {size}x{size}"
     if channels_at(size, module.width) < 1:
         least = round(1 / MULTIPLIERS[size])
         return f"has width {module.width}; at least {least} is needed at {size} pixels"

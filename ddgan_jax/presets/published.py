@@ -112,6 +112,14 @@ STL10_AT_32: dict[str, Any] = CIFAR10_AT_16 | dict(
     | dict(multipliers=(2, 4, 8, 8), downsample=(False, True, True, True)),
 )
 
+# Diffusion-ProjectedGAN's command for CIFAR-10, with FastGAN.
+PROJECTED_GAN: dict[str, Any] = dict(
+    latent_size=256,
+    gen=dict(network="fastgan", width=128),
+    disc=dict(network="multi_scale", width=64),
+    learning_rate=2e-4,
+)
+
 # Generators of LDDGAN's appendix C. The paper gives their parameters, with the decoder, not their
 # sizes; these sizes are ours and have as many within 1 %.
 

@@ -168,7 +168,8 @@ def test_losses_are_hinge_losses_of_all_logits():
 
     @jax.jit
     def values(params):
-        fake, _ = projected_gan.fake_images(made, params["gen"], here.key, tiny.BATCH)
+        key = jax.random.fold_in(here.key, 0)
+        fake, _ = projected_gan.fake_images(made, params["gen"], key, tiny.BATCH)
         real = made.space.training_batch(here)
         d_fake = projected_gan.logits(made, params, here, 2, fake)
         d_real = projected_gan.logits(made, params, here, 1, real)
@@ -225,7 +226,8 @@ def test_images_of_other_shapes_are_refused():
     config = tiny.projected_gan_config()
     for shape, words in (
         ((8, 8, 2), "config.data.channels"),
-        ((12, 12, 1), "square images of 8x8, 16x16, ..., 1024x1024"),
+        ((12, 12, 1), "square images of 8x8, 16x16, 32x32, ... are needed"),
+        ((2048, 2048, 1), "images of at most 1024x1024 pixels, not 2048x2048"),
         ((2,), "does not take data of shape 2"),
     ):
         with pytest.raises(UserError, match=words):
