@@ -47,11 +47,12 @@ from ddgan_jax.methods.augmentation import FAKE, REAL, Augment
 from ddgan_jax.methods.diffusion_gan import NOISE_FIELDS, noise_from_config
 from ddgan_jax.methods.entry import LATENT_SIZE, Length, MethodEntry, preset
 from ddgan_jax.networks import FEATURE_DISCRIMINATORS, FEATURE_GENERATORS, build_network
-from ddgan_jax.networks.batch_norm import MOMENTS, running
 from ddgan_jax.networks.efficientnet import LEVELS, SHORT_LEVELS, EfficientNetLite0
+from ddgan_jax.networks.layers import BATCH_STATS
 from ddgan_jax.networks.multi_scale import Mixing
 from ddgan_jax.spaces import build_space
 
+MOMENTUM = 0.1  # how far one batch moves the running statistics of the batch norms, as published
 NETWORK = "efficientnet"  # name of the published feature network in `Context.frozen`
 
 
@@ -106,9 +107,9 @@ def fake_images(
         for i, size in enumerate(parts.generator.noise_sizes)
     ]
     found: Any
-    images, found = parts.generator.apply({"params": params}, z, noise, True, mutable=MOMENTS)
-    moments = jax.lax.stop_gradient(found[MOMENTS])
-    return images, jax.tree.map(lambda x: x[None], moments)
+    images, found = parts.generator.apply({"params": params}, z, noise, True, mutable=BATCH_STATS)
+    stats = jax.lax.stop_gradient(found[BATCH_STATS])
+    return images, jax.tree.map(lambda x: x[None], stats)
 
 
 def logits(parts: ProjectedGAN, params: Params, context: Context, use: int, images: Array) -> Array:
@@ -125,23 +126,24 @@ def logits(parts: ProjectedGAN, params: Params, context: Context, use: int, imag
         for i, level in enumerate(levels)
     ]
     mixed = parts.mixing.apply({"params": shared["mixing"]}, levels)
-    scores: Array = parts.discriminator.apply({"params": params["disc"]}, mixed)
+    variables = {"params": params["disc"]}
+    scores: Array = parts.discriminator.apply(variables, mixed, mutable=BATCH_STATS)[0]
     return scores
 
 
 def gen_loss(parts: ProjectedGAN, params: Params, context: Context) -> tuple[Array, Aux]:
     """The generator's hinge loss."""
     count = len(context.batch["label"])
-    fake, moments = fake_images(parts, params["gen"], jax.random.fold_in(context.key, 0), count)
+    fake, stats = fake_images(parts, params["gen"], jax.random.fold_in(context.key, 0), count)
     d_fake = logits(parts, params, context, FAKE, fake)
-    return hinge_gen_loss(None, d_fake), Aux(outputs={"moments": moments})
+    return hinge_gen_loss(None, d_fake), Aux(outputs={BATCH_STATS: stats})
 
 
 def disc_loss(parts: ProjectedGAN, params: Params, context: Context) -> tuple[Array, Aux]:
     """The hinge loss of the discriminators."""
     real = parts.space.training_batch(context)
     key = jax.random.fold_in(context.key, 0)
-    fake, moments = fake_images(parts, params["gen"], key, len(real))
+    fake, stats = fake_images(parts, params["gen"], key, len(real))
     d_fake = logits(parts, params, context, FAKE, jax.lax.stop_gradient(fake))
     d_real = logits(parts, params, context, REAL, real)
     noise = context.carry.shared["noise"]
@@ -151,7 +153,7 @@ def disc_loss(parts: ProjectedGAN, params: Params, context: Context) -> tuple[Ar
         "p": noise.p,
         "chain_length": noise.length.astype(jnp.float32),
     }
-    outputs = {"moments": moments, "real": jax.lax.stop_gradient(d_real)}
+    outputs = {BATCH_STATS: stats, "real": jax.lax.stop_gradient(d_real)}
     return hinge_disc_loss(d_real, d_fake), Aux(metrics, outputs)
 
 
@@ -203,7 +205,7 @@ def make_projected_gan(parts: ProjectedGAN) -> Method:
         shared = {
             "noise": instance_noise.init(parts.noise, key),
             "mixing": _params(parts.mixing, key_mixing, _levels(parts)),
-            "moments": generator_init(key)[MOMENTS],
+            BATCH_STATS: generator_init(key)[BATCH_STATS],
         }
         if not parts.published:
             size = seen_size(parts)
@@ -214,8 +216,11 @@ def make_projected_gan(parts: ProjectedGAN) -> Method:
     def carry_update(carry: Carry, outputs: Mapping[str, PyTree], context: Context) -> Carry:
         shared = dict(carry.shared)
         for found in outputs.values():
-            moments = jax.tree.map(lambda x: jnp.mean(x, axis=0), found["moments"])
-            shared["moments"] = running(shared["moments"], moments)
+            shared[BATCH_STATS] = jax.tree.map(
+                lambda average, x: (1 - MOMENTUM) * average + MOMENTUM * jnp.mean(x, axis=0),
+                shared[BATCH_STATS],
+                found[BATCH_STATS],
+            )
         if "disc" in outputs:
             real = outputs["disc"]["real"]
             noise = instance_noise.update(parts.noise, shared["noise"], context.key, real)
@@ -223,7 +228,7 @@ def make_projected_gan(parts: ProjectedGAN) -> Method:
         return Carry((), shared)
 
     def generate(params: Params, z: Array, noise: list[Array]) -> Array:
-        variables = {"params": params["gen"], MOMENTS: params["moments"]}
+        variables = {"params": params["gen"], BATCH_STATS: params[BATCH_STATS]}
         images: Array = generator.apply(variables, z, noise, False)
         return images
 
@@ -246,7 +251,7 @@ def make_projected_gan(parts: ProjectedGAN) -> Method:
         nfe=1,
         carry_init=carry_init,
         carry_update=carry_update,
-        learned=lambda carry: {"moments": carry.shared["moments"]},
+        learned=lambda carry: {BATCH_STATS: carry.shared[BATCH_STATS]},
         evaluation=evaluation,
         frozen=(NETWORK,) if parts.published else (),
     )

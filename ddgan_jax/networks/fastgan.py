@@ -12,9 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array, Shape
-from ddgan_jax.networks.batch_norm import BatchNorm
 from ddgan_jax.networks.entry import Network
-from ddgan_jax.networks.layers import Dtype
+from ddgan_jax.networks.layers import Dtype, batch_norm
 from ddgan_jax.networks.spectral_norm import SpectralConv, spectral_norm, uniform
 from ddgan_jax.networks.stylegan2_generator import fits_powers_of_two, square_images
 
@@ -67,7 +66,7 @@ class UpBlock(nn.Module):
             x = conv(x)
             if not self.lite:
                 x = NoiseInjection(name=f"noise_{i}")(x, noise[i])
-            x = gated(BatchNorm(dtype=self.dtype, name=f"norm_{i}")(x, train))
+            x = gated(batch_norm(x, train, self.dtype, f"norm_{i}"))
         return x
 
 
@@ -150,7 +149,7 @@ class FastGAN(nn.Module):
         kwargs: dict[str, Any] = dict(dtype=self.dtype)
         z = z * jax.lax.rsqrt(jnp.mean(jnp.square(z), axis=-1, keepdims=True) + 1e-8)
         x = FirstLayer(2 * channels_at(4, self.width), name="first", **kwargs)(z)
-        x = gated(BatchNorm(name="first_norm", **kwargs)(x, train))
+        x = gated(batch_norm(x, train, self.dtype, "first_norm"))
         features = {4: x}
         for i, resolution in enumerate(self.resolutions):
             block = UpBlock(

@@ -18,6 +18,7 @@ from ddgan_jax.networks.group_norm import group_norm
 
 Dtype = Any  # anything that jnp.dtype accepts
 SQRT_HALF = math.sqrt(0.5)
+BATCH_STATS = "batch_stats"  # Flax's name of the collection of batch norms
 NEAR_ZERO = 1e-10  # variance scale of layers that start near zero but still pass gradients
 
 
@@ -336,6 +337,19 @@ class Attention(nn.Module):
         h = h @ to_result.astype(self.dtype) + result_bias.astype(self.dtype)
         h = x + h.reshape(x.shape)
         return h * SQRT_HALF if self.rescale else h
+
+
+def batch_norm(x: Array, train: bool, dtype: Dtype, name: str) -> Array:
+    """`nn.BatchNorm` of x [B, H, W, C] in float32 at least, as `dtype`; for a compact module.
+
+    In training it normalizes by the batch, and leaves the batch's own mean and variance in the
+    collection `BATCH_STATS`, which is mutable then: running averages of them are the caller's. In
+    sampling it normalizes by those in the collection.
+    """
+    full = full_precision(dtype)
+    norm = nn.BatchNorm(use_running_average=not train, momentum=0.0, dtype=full, name=name)
+    normalized: Array = norm(x.astype(full)).astype(dtype)
+    return normalized
 
 
 def minibatch_stddev(x: Array, group_size: int = 4) -> Array:

@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddgan_jax.core.types import Array
-from ddgan_jax.networks.batch_norm import BatchNorm
 from ddgan_jax.networks.entry import Network
-from ddgan_jax.networks.layers import Dtype
+from ddgan_jax.networks.layers import Dtype, batch_norm
 from ddgan_jax.networks.spectral_norm import SpectralConv, uniform
 
 MULTIPLIERS = (1, 2, 4, 8)  # channels of a level after mixing, as multiples of the width
@@ -100,8 +99,7 @@ class Head(nn.Module):
             conv = SpectralConv(
                 features, 4, 2, 1, use_bias=True, dtype=self.dtype, name=f"conv_{i}"
             )
-            norm = BatchNorm(sampled=False, dtype=self.dtype, name=f"norm_{i}")
-            x = nn.leaky_relu(norm(conv(x)), 0.2)
+            x = nn.leaky_relu(batch_norm(conv(x), True, self.dtype, f"norm_{i}"), 0.2)
         logits = SpectralConv(1, 4, dtype=self.dtype, name="logits")(x)
         return logits.reshape(len(x), -1).astype(jnp.float32)
 
@@ -109,7 +107,8 @@ class Head(nn.Module):
 class MultiScaleDiscriminator(nn.Module):
     """Discriminators of all levels that `Mixing` returns.
 
-    All of them end at a 32nd of the image's resolution, which is at least 4.
+    All of them end at a 32nd of the image's resolution, which is at least 4. Their batch norms
+    always normalize by the batch.
 
     Attributes:
       width: that of `Mixing`; channels are width * (1, 1, 2, 4, 8) from the highest resolution on.

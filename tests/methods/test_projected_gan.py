@@ -13,7 +13,7 @@ from ddgan_jax.core.random import sample_keys
 from ddgan_jax.core.types import Context
 from ddgan_jax.diffusion import instance_noise
 from ddgan_jax.methods import build_method, projected_gan, validate
-from ddgan_jax.networks.batch_norm import running
+from ddgan_jax.networks.layers import BATCH_STATS
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,9 @@ def test_features_and_projections_never_move_and_statistics_do():
     for name in ("mixing", "features"):
         pairs = zip(jax.tree.leaves(before[name]), jax.tree.leaves(after[name]), strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs), name
-    pairs = zip(jax.tree.leaves(before["moments"]), jax.tree.leaves(after["moments"]), strict=True)
+    pairs = zip(
+        jax.tree.leaves(before[BATCH_STATS]), jax.tree.leaves(after[BATCH_STATS]), strict=True
+    )
     assert all(not np.array_equal(a, b) for a, b in pairs)
 
 
@@ -48,11 +50,11 @@ def test_running_statistics_move_once_for_each_player():
         phase.role: jax.jit(phase.loss)(state.params, context(state, batch))[1].outputs
         for phase in method.phases
     }
-    moved = method.carry_update(state.carry, outputs, context(state, batch)).shared["moments"]
-    expected = state.carry.shared["moments"]
+    moved = method.carry_update(state.carry, outputs, context(state, batch)).shared[BATCH_STATS]
+    expected = state.carry.shared[BATCH_STATS]
     for role in ("gen", "disc"):
-        first = jax.tree.map(lambda x: x[0], outputs[role]["moments"])
-        expected = running(expected, first)
+        found = outputs[role][BATCH_STATS]
+        expected = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b[0], expected, found)
     for a, b in zip(jax.tree.leaves(moved), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
@@ -87,11 +89,11 @@ def test_samples_are_made_with_the_running_statistics():
     method, state = case().method, case().straight[0][3]
     sample = jax.jit(lambda params, keys: method.sample(params, keys, ()))
     keys = sample_keys(jax.random.key(0), 0, 4)
-    params = {"gen": state.ema["gen"], "moments": state.ema["moments"]}
+    params = {"gen": state.ema["gen"], BATCH_STATS: state.ema[BATCH_STATS]}
     one, all_of_them = sample(params, keys[2:3]), sample(params, keys)
     np.testing.assert_allclose(one[0], all_of_them[2], rtol=1e-4, atol=1e-5)
-    moments = jax.tree.map(lambda x: x + 1, params["moments"])
-    assert not np.allclose(sample({**params, "moments": moments}, keys), all_of_them)
+    stats = jax.tree.map(lambda x: x + 1, params[BATCH_STATS])
+    assert not np.allclose(sample({**params, BATCH_STATS: stats}, keys), all_of_them)
 
 
 def test_gray_images_are_enlarged_and_shown_as_color():
@@ -140,7 +142,7 @@ def test_logits_are_of_mixed_diffused_features():
         mixed = made.mixing.apply({"params": shared["mixing"]}, seen)
         plain = made.mixing.apply({"params": shared["mixing"]}, levels)
         disc = {"params": state.params["disc"]}
-        return made.discriminator.apply(disc, mixed), made.discriminator.apply(disc, plain)
+        return [made.discriminator.apply(disc, x, mutable=BATCH_STATS)[0] for x in (mixed, plain)]
 
     expected, without_noise = by_hand(images)
     np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)

@@ -2,6 +2,7 @@
 
 import math
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,9 +12,9 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.features.efficientnet import efficientnet_shapes, load_efficientnet
 from ddgan_jax.interop.efficientnet import EPSILON, efficientnet_params, layers, shapes
 from ddgan_jax.interop.weight_files import write_npz
-from ddgan_jax.networks.batch_norm import MOMENTS, BatchNorm, running
 from ddgan_jax.networks.efficientnet import LEVELS, EfficientNetLite0, Stage
 from ddgan_jax.networks.fastgan import FastGAN, FirstLayer
+from ddgan_jax.networks.layers import BATCH_STATS, batch_norm
 from ddgan_jax.networks.multi_scale import Mixing, MultiScaleDiscriminator, enlarged
 from ddgan_jax.networks.spectral_norm import SpectralConv, spectral_norm
 
@@ -44,22 +45,23 @@ def test_a_spectral_convolution_does_not_see_the_size_of_its_kernel():
     np.testing.assert_allclose(conv.apply(variables, x), conv.apply(larger, x), atol=1e-5)
 
 
-def test_batch_norm_in_training_and_in_sampling():
-    x = 2 + 3 * jax.random.normal(jax.random.key(0), (4, 3, 3, 5))
-    norm = BatchNorm()
-    start = norm.init(jax.random.key(1), x, True)
-    y, found = norm.apply({"params": start["params"]}, x, True, mutable=[MOMENTS])
+def test_a_batch_norm_leaves_the_statistics_of_the_batch():
+    class Network(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            return batch_norm(x, train, jnp.float32, "norm")
+
+    network, x = Network(), 2 + 3 * jax.random.normal(jax.random.key(0), (4, 3, 3, 5))
+    start = network.init(jax.random.key(1), x, True)
+    y, found = network.apply({"params": start["params"]}, x, True, mutable=BATCH_STATS)
     np.testing.assert_allclose(jnp.mean(y, (0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(jnp.std(y, (0, 1, 2)), 1, atol=1e-5)
-    flat = np.asarray(x).reshape(-1, 5)
-    np.testing.assert_allclose(found[MOMENTS]["mean"], flat.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(found[MOMENTS]["variance"], flat.var(0, ddof=1), rtol=1e-5)
-    moved = running(start[MOMENTS], found[MOMENTS])
-    np.testing.assert_allclose(moved["mean"], 0.1 * flat.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(moved["variance"], 0.9 + 0.1 * flat.var(0, ddof=1), rtol=1e-5)
-    z = norm.apply({"params": start["params"], MOMENTS: moved}, x, False)
-    expected = (x - moved["mean"]) / jnp.sqrt(moved["variance"] + 1e-5)
-    np.testing.assert_allclose(z, expected, rtol=1e-5, atol=1e-6)
+    stats, flat = found[BATCH_STATS]["norm"], np.asarray(x).reshape(-1, 5)
+    np.testing.assert_allclose(stats["mean"], flat.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(stats["var"], flat.var(0), rtol=1e-4)
+    stored = {BATCH_STATS: {"norm": {"mean": jnp.ones(5), "var": jnp.full(5, 4.0)}}}
+    z = network.apply({"params": start["params"], **stored}, x, False)
+    np.testing.assert_allclose(z, (x - 1) / 2, rtol=1e-4, atol=1e-5)
 
 
 def test_enlarging_keeps_corners_and_linear_functions():
@@ -103,16 +105,16 @@ def test_fastgan_uses_all_that_it_is_given():
     variables = network.init(jax.random.key(1), z, noise, True)
     params = jax.tree.map(lambda x: x + 0.1, variables["params"])  # noise has no weight at first
 
-    def image(params, z, noise, moments):
-        return network.apply({"params": params, MOMENTS: moments}, z, noise, False)
+    def image(params, z, noise, stats):
+        return network.apply({"params": params, BATCH_STATS: stats}, z, noise, False)
 
-    moments = variables[MOMENTS]
-    out = image(params, z, noise, moments)
+    stats = variables[BATCH_STATS]
+    out = image(params, z, noise, stats)
     assert out.shape == (2, 64, 64, 3) and out.dtype == jnp.float32
     # z has its size removed.
-    np.testing.assert_allclose(out, image(params, 5 * z, noise, moments), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(out, image(params, 5 * z, noise, stats), rtol=1e-3, atol=1e-4)
     gradients = jax.grad(lambda *a: jnp.sum(jnp.sin(image(*a))), argnums=(0, 2, 3))(
-        params, z, noise, moments
+        params, z, noise, stats
     )
     for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
         assert bool(jnp.any(gradient != 0)), path
