@@ -214,6 +214,13 @@ def lddgan_config():
     return mlp_config(functools.partial(lddgan, autoencoder=str(folder)))
 
 
+def uvit_config():
+    config = lddgan_config()
+    tiny = dict(width=4, blocks=1, heads=2, patch=1, z_width=4, z_layers=0)
+    config.gen = dict(network="uvit", **tiny)
+    return config
+
+
 def frozen_of(config, shape):
     """What the train step gets besides: an autoencoder that nobody trained."""
     if "space" not in config or config.space.kind != "latent":
@@ -230,6 +237,7 @@ CASES = {
     "ddgan-conv": (conv_config, (4, 4, 1)),
     "wddgan-mlp": (wddgan_config, (4, 4, 1)),
     "lddgan-mlp": (lddgan_config, (4, 4, 1)),
+    "lddgan-uvit": (uvit_config, (4, 4, 1)),
     "dddg-mlp": (dddg_mlp_config, (4, 4, 1)),
     "dddg-conv": (dddg_conv_config, (4, 4, 1)),
     "gan_classes-points": (with_classes(gan_config), (2,)),
