@@ -31,9 +31,9 @@ FIELDS = {
 }
 
 
-def gen_loss(parts, weight, params, context):
+def gen_loss(parts, plain, weight, params, context):
     """DDGAN's generator loss plus weight / mean |G(x, t, z) - G(x, t, z')| (arXiv 1903.05628)."""
-    loss, aux = ddgan.gen_loss(parts, None, params, context)
+    loss, aux = plain(params, context)  # with its reconstruction term, if the config has one
     other = context._replace(key=jax.random.fold_in(context.key, 7))  # another z
     _, x_next, t = ddgan.real_pair(parts, context)
     _, first = ddgan.fake_pair(parts, params, context, x_next, t)
@@ -47,7 +47,7 @@ def from_config(config, shape, length):
     parts = ddgan.parts_from_config(config, shape)
     method = ddgan.from_config(config, shape, length)
     disc, gen = method.phases
-    loss = partial(gen_loss, parts, config.mode_seeking.weight)
+    loss = partial(gen_loss, parts, gen.loss, config.mode_seeking.weight)
     return method._replace(phases=(disc, gen._replace(loss=loss)))
 
 

@@ -212,7 +212,7 @@ def seeds(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"is {text!r}, which has {twice[0]} twice; once is needed")
     if not found or len(found) > MOST_SEEDS:
         raise argparse.ArgumentTypeError(
-            f"is {text!r}; at most {MOST_SEEDS:,} seeds in [0, 2^32) such as 0-99 or 3,7 are needed"
+            f"is {text!r}; up to {MOST_SEEDS:,} seeds in [0, 2^32) such as 0-99 or 3,7 are needed"
         )
     return tuple(found)
 

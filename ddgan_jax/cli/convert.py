@@ -104,8 +104,11 @@ def add_flags(parser: common.Parser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Import or export; returns the exit status."""
     workdir = common.run_of(args) if args.export else common.workdir_of(args)
-    described = args.source == "stylegan2"  # by the file
-    for flag in ("checkpoint", "source") if described else ("checkpoint", "config", "source"):
+    from ddgan_jax.inference.published import export_checkpoint, find_source, import_checkpoint
+
+    # Files with buffers, such as StyleGAN2's, tell the config themselves.
+    told = bool(args.source) and find_source(args.source).buffers
+    for flag in ("checkpoint", "source") if told else ("checkpoint", "config", "source"):
         if not args.export and not getattr(args, flag):
             raise UserError(f"--{flag} is needed to import, or --export=FILE to export; see --help")
     if args.export and (args.checkpoint or args.config or args.overrides or args.raw):
@@ -114,10 +117,6 @@ def run(args: argparse.Namespace) -> int:
         )
     if "://" in args.export + args.checkpoint:
         raise UserError("--checkpoint and --export are files of this machine")
-    from ddgan_jax.inference.published import export_checkpoint, find_source, import_checkpoint
-
-    if args.source:
-        find_source(args.source)
     if args.export:
         file, step = local_path(args.export), common.step_of(args)
         export_checkpoint(workdir, file, args.source, step, args.module_prefix, bands=args.bands)

@@ -9,13 +9,12 @@ gradio is needed: pip install gradio
 """
 
 import argparse
-from pathlib import Path
 
-import ddgan_jax
 from ddgan_jax.cli import common
 from ddgan_jax.cli.exit_status import bug_line
+from ddgan_jax.io.hub import run_path
 
-SHIPPED = Path("pretrained", "dddg_mnist28")  # in the package
+SHIPPED = "pretrained://dddg_mnist28"
 
 
 def add_flags(parser: common.Parser) -> None:
@@ -35,8 +34,7 @@ def add_flags(parser: common.Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve the page until the command is stopped; returns the exit status."""
-    shipped = Path(ddgan_jax.__file__).parent / SHIPPED
-    workdir = common.run_of(args) if args.workdir else shipped
+    workdir = common.run_of(args) if args.workdir else run_path(SHIPPED)
     from ddgan_jax.demo.server import check_address, import_gradio, serve
 
     check_address(args.host, args.port)

@@ -195,10 +195,11 @@ def complete(config: ConfigDict, fields: Fields) -> ConfigDict:
     for name, value in missing.items():
         *parents, last = name.split(".")
         section = result
-        for parent in parents:
+        for depth, parent in enumerate(parents, 1):
             section = section.setdefault(parent, {})
             if not isinstance(section, dict):
-                raise UserError(f"config.{parent} is {section!r}; a section with {name} is needed")
+                path = ".".join(parents[:depth])
+                raise UserError(f"config.{path} is {section!r}; a section with {name} is needed")
         section[last] = value
     return ConfigDict(result)
 

@@ -142,10 +142,10 @@ def override(
 
 
 def _parsed(field: str, text: str, old: Any) -> Any:
-    """`text` converted to the type of `old`; items of an empty tuple are integers."""
+    """`text` converted to the type of `old`; items of an empty tuple by what they look like."""
     if isinstance(old, tuple | list):
         items = [item.strip() for item in text.strip("()[] ").split(",") if item.strip()]
-        return tuple(_parsed(field, item, old[0] if old else 0) for item in items)
+        return tuple(_parsed(field, item, old[0] if old else _like(item)) for item in items)
     kind, allowed = type(old), f"text like {old!r}"
     try:
         if kind is bool:
@@ -162,3 +162,13 @@ def _parsed(field: str, text: str, old: Any) -> Any:
     except (ValueError, KeyError):
         pass
     raise UserError(f"config.{field} is {text!r}; {allowed} is needed")
+
+
+def _like(item: str) -> int | float | str:
+    """A value of the type that `item` can be: an integer, a number or text."""
+    for kind in (int, float):
+        try:
+            return kind(item)
+        except ValueError:
+            pass
+    return item

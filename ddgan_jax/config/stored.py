@@ -26,7 +26,8 @@ def with_current_names(config: ConfigDict) -> ConfigDict:
         return value
 
     current = renamed(config.to_dict())
-    if current.get("difgan", {}).pop("saturating", False):
+    difgan = current.get("difgan")
+    if isinstance(difgan, dict) and difgan.pop("saturating", False):
         current.setdefault("adversarial", {})["loss"] = "saturating"
     return ConfigDict(current)
 

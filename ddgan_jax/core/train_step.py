@@ -51,8 +51,9 @@ def create_state(key: Array, method: Method, optimizers: Optimizers) -> TrainSta
 def which_regularize(method: Method, step: int) -> Regularize:
     """Which phases add their regularizer in step number `step`.
 
-    Python selects one of two compiled variants of the step. A single program with `lax.cond` would
-    be about 100 times slower on CPU (gradients of convolutions inside a conditional).
+    Python selects the variant of the step, and each that occurs is compiled. A single program with
+    `lax.cond` would be about 100 times slower on CPU (gradients of convolutions inside a
+    conditional).
     """
     return tuple(
         phase.regularizer is not None and step % phase.regularize_every == 0

@@ -46,7 +46,10 @@ def hub_source(name: str, split: str, how: Fit) -> Source:
         raise UserError(f"{field}; it has no column of images: {', '.join(table.features)}")
     label = _column(table.features, datasets.ClassLabel, "label", field)
     classes = tuple(map(str, table.features[label].names)) if label else ()
-    labels = np.array(table[label] if label else [0] * len(table), np.int64)
+    given = table[label] if label else [0] * len(table)
+    if None in given:
+        raise UserError(f"{field}; example {list(given).index(None)} has no label")
+    labels = np.array(given, np.int64)
     if not len(labels):
         raise UserError(f"{field}; split {split!r} has no examples")
 

@@ -2,13 +2,12 @@
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from ddgan_jax.config.stored import read_config
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.data import class_names
+from ddgan_jax.data import stored_source
+from ddgan_jax.inference.latents import latent_shape
 from ddgan_jax.inference.model import Model, load
 from ddgan_jax.io.best import Step
 from ddgan_jax.io.storage import AnyPath
@@ -52,7 +51,10 @@ def abilities_of(model: Model) -> Abilities:
         most_steps=config.diffusion.num_steps if chosen else 0,
         inverts=images and inversion is not None,
         refines=images and inversion is not None and inversion.refine is not None,
-        mixes=images and inversion is not None and _rank_of_latents(model) == 2,
+        # [t_max, d_z], and not a map of features
+        mixes=images
+        and inversion is not None
+        and len(latent_shape(method, model.params, model.shape)) == 2,
     )
 
 
@@ -61,20 +63,11 @@ def _names(model: Model) -> tuple[str, ...]:
     if not model.classes:
         return ()
     try:
-        known = class_names(model.config.data)
+        known = stored_source(model.config.data).classes
     except UserError:  # the data are not on this machine
         known = ()
     matches = len(known) == model.classes
     return known if matches else tuple(map(str, range(model.classes)))
-
-
-def _rank_of_latents(model: Model) -> int:
-    """Number of axes of the latents of one image: 2 for [t_max, d_z], 3 for a map of features."""
-    inversion = model.method.inversion
-    assert inversion is not None
-    images = jax.ShapeDtypeStruct((1, *model.shape), jnp.float32)
-    labels = jax.ShapeDtypeStruct((1,), jnp.int32)
-    return len(jax.eval_shape(inversion.encode, model.params, images, labels).shape) - 1
 
 
 def with_steps(workdir: AnyPath, step: Step, steps: int) -> Model:

@@ -34,7 +34,7 @@ def sample_picture(model: Model, wanted: Wanted) -> np.ndarray:
       UserError: more than `MOST_IMAGES`, or see `Model.sample`.
     """
     if wanted.count > MOST_IMAGES:
-        raise UserError(f"the number of images is {wanted.count}; at most {MOST_IMAGES} are needed")
+        raise UserError(f"the number of images is {wanted.count}; up to {MOST_IMAGES} are allowed")
     in_turn = wanted.label is None and 0 < model.classes <= MOST_COLUMNS
     columns = model.classes if in_turn and wanted.count >= model.classes else 0
     return picture(draw(model, wanted)["images"], columns)

@@ -103,6 +103,8 @@ def uploaded(path: Path, shape: tuple[int, ...], swap: bool = False) -> np.ndarr
     height, width, channels = shape
     if height != width:
         raise UserError(f"images of this run are {height}x{width}; files need square ones")
+    from PIL import ImageOps
+
     try:
         size = path.stat().st_size
         if size > LARGEST_FILE:
@@ -118,7 +120,7 @@ def uploaded(path: Path, shape: tuple[int, ...], swap: bool = False) -> np.ndarr
                     f"it is {image.height}x{image.width}; sides that differ by a factor of at "
                     "most 8 are needed"
                 )
-            pixels = fit_image(image, Fit(height, "resize", channels))
+            pixels = fit_image(ImageOps.exif_transpose(image), Fit(height, "resize", channels))
     except OSError as error:
         raise UserError(f"{path.name} cannot be read: {error.strerror or error}") from None
     return 255 - pixels if swap else pixels

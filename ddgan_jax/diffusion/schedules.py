@@ -42,7 +42,7 @@ def variance_preserving_betas(
       beta_min, beta_max: rates at s = 0 and s = 1, 0 < beta_min <= beta_max.
 
     Returns:
-      beta_1..beta_T, float32 [T], increasing, all in (0, 1).
+      beta_1..beta_T, float32 [T], never decreasing, all in (0, 1).
 
     Raises:
       UserError: a setting out of range, or for which a beta or the signal that is left at x_T

@@ -2,13 +2,14 @@
 
 For methods that invert. Latents come from the encoder and, with `--refine=N`, from N further steps
 of gradient descent. Baselines are the mean image and PCA with as many components as there are
-latents, and with a half and a quarter of that.
+latents, and with a half and a quarter of that; numbers of components that the images of PCA do not
+determine are left out.
 """
 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,27 +31,35 @@ from ddgan_jax.metrics.reconstruction import UNIFORM_WINDOW, reconstruction_qual
 from ddgan_jax.plotting import grids as plots
 
 PCA_IMAGES = 10_000  # of the training data, evenly spaced
+_PCA_NUMBERS = 2**27  # of all of them, 1 GiB as float64; fewer images of a large size
 
 Say = Callable[[str], None]
 
 
-def pca(train: np.ndarray, images: np.ndarray, components: int) -> np.ndarray:
-    """Project images onto the first principal components of a training set.
+class Pca(NamedTuple):
+    """Principal components of images.
 
-    Args:
-      train: float32 [M, H, W, C].
-      images: float32 [N, H, W, C].
-      components: number of components.
-
-    Returns:
-      float32 [N, H, W, C].
+    Attributes:
+      mean: float64 [H * W * C].
+      axes: float64 [min(M, H * W * C), H * W * C], orthonormal rows by decreasing variance.
     """
+
+    mean: np.ndarray
+    axes: np.ndarray
+
+
+def principal_components(train: np.ndarray) -> Pca:
+    """The principal components of a training set, float32 [M, H, W, C]."""
     flat = train.reshape(len(train), -1).astype(np.float64)
     mean = flat.mean(axis=0)
-    scatter = (flat - mean).T @ (flat - mean)
-    axes = np.linalg.eigh(scatter)[1][:, ::-1][:, :components]
-    centered = images.reshape(len(images), -1) - mean
-    projected: np.ndarray = centered @ axes @ axes.T + mean
+    return Pca(mean, np.linalg.svd(flat - mean, full_matrices=False)[2])
+
+
+def project(pca: Pca, images: np.ndarray, components: int) -> np.ndarray:
+    """Project images, float32 [N, H, W, C], onto the first principal components."""
+    axes = pca.axes[:components]
+    centered = images.reshape(len(images), -1) - pca.mean
+    projected: np.ndarray = centered @ axes.T @ axes + pca.mean
     return projected.reshape(images.shape).astype(np.float32)
 
 
@@ -111,12 +120,12 @@ def measure(
         better = model.refine(images, latents, labels, refine, rate)
         made |= {"refined_latents": better, "refined": model.decode(better, labels)}
         found["refined"] = quality(made["refined"])
-    chosen = np.linspace(0, train.size - 1, min(train.size, PCA_IMAGES)).round().astype(int)
-    known = _as_the_method_sees(train.take(chosen)["image"])
+    known = _as_the_method_sees(train.take(_evenly_spaced(train.size, images[0].size))["image"])
+    pca = principal_components(known)
     numbers = int(np.prod(latents.shape[1:]))
     for components in (numbers // 4, numbers // 2, numbers):
-        if 0 < components < known[0].size:
-            found[f"pca_of_{components}"] = quality(pca(known, images, components))
+        if 0 < components < min(known[0].size, len(known)):
+            found[f"pca_of_{components}"] = quality(project(pca, images, components))
     found["mean_image"] = quality(np.broadcast_to(known.mean(axis=0), images.shape))
     return found, made
 
@@ -197,6 +206,12 @@ def reconstruct(
     for line in _lines(report):
         say(line)
     say(f"written to {out / 'reconstruction.json'}, with figures in the same folder")
+
+
+def _evenly_spaced(size: int, numbers: int) -> np.ndarray:
+    """Indices of the images of PCA, among `size` images of so many numbers each."""
+    count = min(size, PCA_IMAGES, max(_PCA_NUMBERS // numbers, 2))
+    return np.linspace(0, size - 1, count).round().astype(int)
 
 
 def _as_the_method_sees(images: np.ndarray) -> np.ndarray:

@@ -5,11 +5,14 @@ between two images, is in this folder too.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+import jax
 from ml_collections import ConfigDict
 
 from ddgan_jax.config.plugins import lookup
+from ddgan_jax.core.types import PyTree
 from ddgan_jax.features.classifier import DIGITS, MNIST, load_classifier
 from ddgan_jax.features.extractor import Extracted, Extractor, ExtractorEntry
 from ddgan_jax.features.inception import INCEPTION
@@ -21,6 +24,7 @@ __all__ = [
     "Extractor",
     "ExtractorEntry",
     "default_extractor",
+    "extractor_shapes",
     "load_extractor",
 ]
 
@@ -53,6 +57,28 @@ def load_extractor(name: str, settings: ConfigDict) -> Extractor:
     """
     entry = _entry(name)
     return entry.load(settings) if entry else load_classifier(name)
+
+
+def extractor_shapes(
+    name: str, settings: ConfigDict
+) -> tuple[Callable[..., Extracted], PyTree, int]:
+    """A feature network to compile; its weights are read only if they are part of the package.
+
+    Args:
+      name, settings: see `load_extractor`.
+
+    Returns:
+      (`Extractor.apply`, shapes and dtypes of `Extractor.params`, channels of the images).
+
+    Raises:
+      UserError: see `load_extractor`.
+    """
+    entry = _entry(name)
+    if entry and entry.shapes:
+        return *entry.shapes(), entry.channels
+    network = load_extractor(name, settings)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), network.params)
+    return network.apply, shapes, network.channels
 
 
 def default_extractor(preferred: str, channels: int) -> str:

@@ -60,7 +60,10 @@ class ExtractorEntry(NamedTuple):
     Attributes:
       load: `config.eval` -> the network with its weights.
       channels: channels of the images it takes, known before the weights are loaded.
+      shapes: () -> (`Extractor.apply`, shapes and dtypes of `Extractor.params`), to compile the
+        network without its weights; None: they are part of the package.
     """
 
     load: Callable[[ConfigDict], Extractor]
     channels: int
+    shapes: Callable[[], tuple[Callable[..., Extracted], PyTree]] | None = None

@@ -117,4 +117,8 @@ def load_inception(path: str) -> Extractor:
     )
 
 
-INCEPTION = ExtractorEntry(lambda settings: load_inception(settings.inception), channels=3)
+INCEPTION = ExtractorEntry(
+    lambda settings: load_inception(settings.inception),
+    channels=3,
+    shapes=lambda: (extract, inception_shapes()),
+)

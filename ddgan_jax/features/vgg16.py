@@ -3,6 +3,8 @@
 Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative models".
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,4 +97,9 @@ def load_vgg16(path: str) -> Extractor:
     )
 
 
-VGG16 = ExtractorEntry(lambda settings: load_vgg16(settings.vgg16), channels=3)
+def _shapes() -> tuple[Callable[[PyTree, Array], Extracted], PyTree]:
+    image = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.float32)
+    return extract, jax.eval_shape(VGG16Dense().init, jax.random.key(0), image)["params"]
+
+
+VGG16 = ExtractorEntry(lambda settings: load_vgg16(settings.vgg16), channels=3, shapes=_shapes)

@@ -4,13 +4,11 @@
 images to latents and back (`Method.inversion`), such as DDDG or the autoencoder.
 """
 
-import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -21,6 +19,7 @@ from ddgan_jax.core.types import Array, Method, Params, PyTree
 from ddgan_jax.data import load_source
 from ddgan_jax.inference.arguments import check_draw, check_load, checked_images
 from ddgan_jax.inference.labels import Labels, checked_labels
+from ddgan_jax.inference.latents import checked_latents, images_first, latent_shape
 from ddgan_jax.inference.same_run import check_content
 from ddgan_jax.inference.sampling import compiled_sampler, ema_shapes, sample_batches, truncated
 from ddgan_jax.io import checkpoint, hub, run_folder, storage
@@ -157,9 +156,10 @@ class Model(NamedTuple):
           Images float32 [N, H, W, C] in [-1, 1].
 
         Raises:
-          UserError: the method has no decoder, or labels are missing or not known to the model.
+          UserError: the method has no decoder, latents have another shape or dtype, or labels are
+            missing or not known to the model.
         """
-        decode = self._inversion("decode")
+        decode, latents = self._inversion("decode"), self._latents(latents)
         images = self._map(decode, latents, self._labels(labels, len(latents)))
         return cast(np.ndarray, images)
 
@@ -185,6 +185,8 @@ class Model(NamedTuple):
         """
         if steps < 2:
             raise UserError(f"steps is {steps}; an integer >= 2 (both ends) is needed")
+        first = self._latents(first)
+        second = self._latents(second, len(first))
         share = np.linspace(0, 1, steps, dtype=np.float32)
         between = np.stack([(1 - s) * first + s * second for s in share], axis=1)
         return self._decode_each(between, labels)
@@ -212,6 +214,7 @@ class Model(NamedTuple):
         Raises:
           UserError: see `decode`; or the latents have no number at (t, index).
         """
+        latents = self._latents(latents)
         if latents.ndim != 3:
             raise UserError(
                 f"latents have shape {latents.shape}; [N, t_max, d_z] is needed to edit"
@@ -255,10 +258,10 @@ class Model(NamedTuple):
           Latents float32, of the same shape as `latents`.
 
         Raises:
-          UserError: the method has no refinement, images have another shape, dtype or range, or
-            labels are missing or not known to the model.
+          UserError: the method has no refinement, images or latents have another shape, dtype or
+            range, or labels are missing or not known to the model.
         """
-        refine = self._inversion("refine")
+        refine, latents = self._inversion("refine"), self._latents(latents, len(images))
 
         def refined(params: Params, x: Array, y: Array, z: Array) -> Any:
             return refine(params, x, y, z, steps, learning_rate)
@@ -281,7 +284,7 @@ class Model(NamedTuple):
         Raises:
           UserError: the method shows no intermediate images, or labels are missing or not known.
         """
-        path = _images_first(self._inversion("path"))
+        path, latents = images_first(self._inversion("path")), self._latents(latents)
         made = self._map(path, latents, self._labels(labels, len(latents)))
         return cast(tuple[np.ndarray, ...], made)
 
@@ -303,6 +306,12 @@ class Model(NamedTuple):
     def classes(self) -> int:
         """Number of classes; 0: the model is unconditional."""
         return int(self.config.get("classes", 0))
+
+    def _latents(self, latents: np.ndarray, count: int | None = None) -> np.ndarray:
+        """Checked latents, float [N, ...]."""
+        self._inversion("encode")
+        shape = latent_shape(self.method, self.params, self.shape)
+        return checked_latents(latents, shape, count)
 
     def _labels(self, labels: Labels, count: int) -> np.ndarray:
         """Checked labels, int32 [count]; zeros for an unconditional model."""
@@ -330,16 +339,6 @@ class Model(NamedTuple):
 
         parts = in_batches(on_devices, [np.asarray(array) for array in arrays], size)
         return jax.tree.map(lambda *xs: np.concatenate(xs), *parts)
-
-
-@functools.lru_cache(maxsize=8)  # of the same function, which jax compiles once
-def _images_first(path: Callable[..., Any]) -> Callable[..., tuple[Array, ...]]:
-    """`Inversion.path` with the images as the first axis of its results."""
-
-    def images_first(params: Params, z: Array, y: Array) -> tuple[Array, ...]:
-        return tuple(jnp.moveaxis(x, 0, 1) for x in path(params, z, y))
-
-    return images_first
 
 
 def load(

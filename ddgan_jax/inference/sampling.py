@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.random import first_keys, sample_keys
-from ddgan_jax.core.types import Array, Method, Params, PyTree, TrainState
+from ddgan_jax.core.types import Array, Method, Params, PyTree, Styles, TrainState
 from ddgan_jax.methods import tracing
 from ddgan_jax.parallel.batching import in_batches
 from ddgan_jax.parallel.mesh import batch_sharded, replicated
@@ -75,11 +75,15 @@ def truncated(method: Method, psi: float, cutoff: int | None = None) -> Method:
             "truncation is for generators with styles (gen.network 'stylegan2'), which this run "
             "does not have"
         )
+    return method._replace(sample=_truncated_sample(styles, psi, cutoff))
 
+
+@functools.lru_cache(maxsize=16)  # the same function again, which `_compiled` knows
+def _truncated_sample(styles: Styles, psi: float, cutoff: int | None) -> Callable[..., Array]:
     def sample(params: Params, keys: Array, frozen: PyTree, labels: Array | None = None) -> Array:
         return styles.sample(params, keys, frozen, labels, psi, cutoff)
 
-    return method._replace(sample=sample)
+    return sample
 
 
 def compiled_sampler(method: Method, mesh: jax.sharding.Mesh, with_labels: bool = False) -> Any:

@@ -180,7 +180,10 @@ def _read_zip(file: BinaryIO, pick: Pick) -> dict[str, np.ndarray]:
         if len(pickles) != 1:
             raise ValueError("a zip archive without one data.pkl")
         folder = pickles[0].removesuffix("data.pkl")
-        if folder + "byteorder" in members and archive.read(folder + "byteorder") != b"little":
+        order = folder + "byteorder"
+        if order in members and (
+            archive.getinfo(order).file_size != len(b"little") or archive.read(order) != b"little"
+        ):
             raise ValueError("written by a big-endian machine")
         if archive.getinfo(pickles[0]).file_size > LARGEST_PICKLE:
             raise ValueError(f"its pickle has more than {LARGEST_PICKLE:,} bytes")

@@ -121,7 +121,7 @@ def file_hash(path: Path) -> str:
     """
     try:
         with open_regular(path) as file:
-            return hashlib.sha256(file.read()).hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
 

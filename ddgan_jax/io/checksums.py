@@ -4,10 +4,12 @@ import json
 import os
 import zlib
 from collections.abc import Collection
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.io.read_json import TABLE, read_json
 from ddgan_jax.io.run_folder import write_atomically
+from ddgan_jax.io.storage import open_regular
 
 NAME = "checksums.json"  # beside the items of a checkpoint
 _CHUNK = 2**22
@@ -38,12 +40,16 @@ def damaged_files(folder: Path, items: Collection[str], contents: bool = True) -
       Their relative paths; [] also for a checkpoint without checksums, of an earlier version.
 
     Raises:
-      UserError: the list of checksums is damaged.
+      UserError: the list of checksums is damaged, or names files elsewhere or none.
     """
     try:
         wanted = read_json(folder / NAME, {"crc32": TABLE}, folder=folder)["crc32"]
     except FileNotFoundError:
         return []
+    for name in wanted:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\0" in name:
+            raise UserError(f"{folder / NAME} names {name!r}; files of this checkpoint are needed")
     of_items = {name: value for name, value in wanted.items() if name.split("/")[0] in items}
 
     def same(name: str, value: object) -> bool:
@@ -70,9 +76,9 @@ def _sum(path: Path) -> str:
     """Size and CRC-32 of a file as text; "" if it cannot be read."""
     crc, size = 0, 0
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while chunk := file.read(_CHUNK):
                 crc, size = zlib.crc32(chunk, crc), size + len(chunk)
-    except OSError:
+    except (OSError, UserError):  # UserError: not a regular file
         return ""
     return f"{size} {crc:08x}"

@@ -120,8 +120,11 @@ def downloaded(name: str) -> Path:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".") as temporary:
             partial = Path(temporary) / "run"
             _fetch(hub, name, address._replace(revision=commit), partial)
-            with contextlib.suppress(OSError):  # another process was faster
+            try:
                 partial.rename(target)
+            except OSError:
+                if not target.is_dir():  # else another process was faster
+                    raise
     except OSError as error:
         raise UserError(f"{name}: {folder} cannot be written to: {error.strerror}") from error
     return target

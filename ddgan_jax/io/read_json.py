@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from etils import epath
+
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.io.storage import AnyPath, check_inside, is_remote
 
@@ -95,6 +97,7 @@ def read_text(path: AnyPath, folder: AnyPath | None = None, limit: int = MAX_BYT
 def _read(path: AnyPath, folder: AnyPath | None, limit: int) -> bytes:
     try:
         if is_remote(path):
+            _check_size(path, epath.Path(path).stat().length, limit)
             content: bytes = path.read_bytes()
             _check_size(path, len(content), limit)
             return content

@@ -3,12 +3,13 @@
 import contextlib
 import fcntl
 import importlib.util
+import io
 import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 
 from etils import epath
 
@@ -129,7 +130,7 @@ def is_remote(path: AnyPath) -> bool:
     return "://" in str(path)
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a regular file for reading.
 
     Opening a named pipe would wait for a writer, and a device may never end; both are refused.

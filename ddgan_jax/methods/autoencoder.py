@@ -133,11 +133,12 @@ def make_autoencoder(
 
     def latents(net: PyTree, x: Array, key: Array) -> tuple[Array, dict[str, Array]]:
         """The decoder's input in training, and the KL and codebook terms."""
-        z, log_variance = call(net, x, "encode", jax.random.fold_in(key, 1))
+        encode_key, noise_key = jax.random.fold_in(key, 1), jax.random.fold_in(key, 3)
+        z, log_variance = call(net, x, "encode", encode_key)
         terms = {}
         if weights.kl > 0:
             terms["kl"] = losses.gaussian_kl(z, log_variance)
-            z = z + jnp.exp(0.5 * log_variance) * jax.random.normal(key, z.shape)
+            z = z + jnp.exp(0.5 * log_variance) * jax.random.normal(noise_key, z.shape)
         if autoencoder.codes:
             nearest, _ = call(net, z, "quantize")
             terms["codes"] = codes_loss(z, nearest)

@@ -113,8 +113,12 @@ def validate(config: ConfigDict) -> ConfigDict:
     check(config, "ema_rampup", rampup_used, "0 without config.ema_half_life")
     if {"diffusion.beta_min", "diffusion.beta_max"} <= fields.keys():
         low = config.diffusion.beta_min
-        above = low < config.diffusion.beta_max
-        check(config, "diffusion.beta_max", above, f"a number above {low}")
+        check(
+            config,
+            "diffusion.beta_max",
+            low <= config.diffusion.beta_max,
+            f"a number of at least {low}",
+        )
     return config
 
 
@@ -126,6 +130,8 @@ def tracing(config: ConfigDict) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # layers raise many types
+        if config.method not in METHODS:
+            raise _failure(config.method, error) from error
         networks = [
             f"config.{name}"
             for name, part in config.items()
@@ -166,7 +172,11 @@ def _reported(method: str) -> Iterator[None]:
     except Exception as error:
         if method in METHODS or isinstance(error, UserError):
             raise
-        raise UserError(f"config.method is {method!r}, which fails: {described(error)}") from error
+        raise _failure(method, error) from error
+
+
+def _failure(method: str, error: Exception) -> UserError:
+    return UserError(f"config.method is {method!r}, which fails: {described(error)}")
 
 
 def _checked(built: Method) -> Method:

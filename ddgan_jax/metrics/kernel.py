@@ -30,8 +30,8 @@ def kernel_distance(
 ) -> KernelDistance:
     """Squared MMD under the kernel (x.y / F + 1)^3, averaged over random subsets.
 
-    Each subset is drawn without replacement, separately from each set. The subset of a set with at
-    most `subset_size` samples is the whole set; if both sets are that small, `std` is 0.
+    Each subset is drawn without replacement, separately from each set, and has min(subset_size, N,
+    M) samples. If both sets have exactly so many, every subset is the whole set, and `std` is 0.
 
     Args:
       a, b: float [N, F] and [M, F].

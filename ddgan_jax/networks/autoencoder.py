@@ -323,16 +323,9 @@ class MLPAutoencoder(nn.Module):
         return self.rebuild(z)
 
 
-def _consistent(module: Autoencoder) -> str:
-    if 0 <= module.dropout < 1:
-        return ""
-    return f"dropout is {module.dropout}; a number in [0, 1) is needed"
-
-
 CONV_AUTOENCODER = Network(
     Autoencoder,
     channels_of,
     fits=fits_images(lambda module: len(module.multipliers) - 1),
-    consistent=_consistent,
 )
 MLP_AUTOENCODER = Network(MLPAutoencoder, lambda shape: {"shape": shape})

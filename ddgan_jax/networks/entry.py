@@ -5,6 +5,7 @@ registry entry; the rest are attributes of the entry's module.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -74,7 +75,7 @@ class Network(NamedTuple):
     latent: bool = True
 
 
-_POSITIVE = ("width", "t_width", "z_width", "blocks", "group", "heads", "patch")
+_POSITIVE = ("width", "t_width", "z_width", "blocks", "group", "groups", "heads", "patch")
 _LAYERS = ("blocks", "layers", "z_layers")
 _MOST_LAYERS = 1024  # each takes milliseconds to trace
 
@@ -142,8 +143,10 @@ def _module(
         if key in _POSITIVE and value < 1:
             raise UserError(f"config.{section}.{key} is {value!r}; a positive integer is needed")
         if key in _LAYERS and value > _MOST_LAYERS:
-            allowed = f"at most {_MOST_LAYERS} is needed"
+            allowed = f"an integer up to {_MOST_LAYERS} is needed"
             raise UserError(f"config.{section}.{key} is {value!r}; {allowed}")
+        if key == "dropout" and not 0 <= value < 1:
+            raise UserError(f"config.{section}.{key} is {value!r}; a number in [0, 1) is needed")
     attributes = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items()} | given
     for field in dataclasses.fields(cls):
         if field.name not in attributes and _is_required(field):
@@ -184,7 +187,8 @@ def _has_type(value: Any, hint: Any) -> bool:
         item = get_args(hint)[0]
         return isinstance(value, tuple | list) and all(_has_type(v, item) for v in value)
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and math.isfinite(value)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
     return isinstance(value, hint) if isinstance(hint, type) else True
@@ -195,7 +199,7 @@ def _words(hint: Any) -> str:
         return f"a tuple of {get_args(hint)[0].__name__}"
     names = {
         int: f"an integer in [0, {_LARGEST}]",
-        float: "a number",
+        float: "a finite number",
         bool: "true or false",
         str: "text",
     }

@@ -201,7 +201,7 @@ def on_all_processes(action: Callable[[], T]) -> T:
     try:
         result = action()
     except (UserError, OSError) as error:
-        failure = str(error)
+        failure = str(error) or type(error).__name__
     text = np.zeros(_MESSAGE_BYTES, np.uint8)
     message = failure.encode()[:_MESSAGE_BYTES]
     text[: len(message)] = np.frombuffer(message, np.uint8)
@@ -320,3 +320,9 @@ def leave(status: int, in_order: bool) -> None:
             time.sleep(1)
         os._exit(status)
     sys.exit(status)
+
+
+def cores() -> int:
+    """Number of CPU cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -63,7 +63,7 @@ def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> None:
     step_fn = compiled_steps(method, optimizers, config, mesh, abstract)
     rows: dict[str, dict[str, float]] = {}
     for variant in sorted(variants):
-        name = "train step + R1" if any(variant) else "train step"
+        name = "train step, regularized" if any(variant) else "train step"
         started = time.perf_counter()
         lowered = step_fn(variant).lower(state, batch, frozen)
         flops = flops_of(lowered)

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.random import sample_keys
-from ddgan_jax.core.types import PyTree, Shape
-from ddgan_jax.data import data_shape
-from ddgan_jax.features import Extracted, load_extractor
-from ddgan_jax.features.inception import extract, inception_shapes
+from ddgan_jax.core.types import Shape
+from ddgan_jax.data import data_shape, stored_source
+from ddgan_jax.features import default_extractor, extractor_shapes
 from ddgan_jax.inference.sampling import compiled_sampler, sampling_params
 from ddgan_jax.methods import tracing, validate
 from ddgan_jax.parallel import mesh as meshes
@@ -36,7 +36,8 @@ def programs(
       devices: devices to lower for.
       names: which programs: "train": the train step; "regularized": with all regularizers;
         "sample": a batch of samples, "features": the feature network of the evaluation, for a batch
-        of images. Those that the config does not have are left out.
+        of images (for "auto" that of Inception if the data are not on this machine). Those that the
+        config does not have are left out.
 
     Returns:
       Name -> function that lowers the program.
@@ -84,18 +85,19 @@ def _features(config: ConfigDict, shape: Shape, mesh: jax.sharding.Mesh) -> jax.
     """The first feature network that an evaluation of the config uses."""
     name = config.eval.extractors[0]
     if name == "auto":
-        name = "inception" if shape[-1] == 3 else "digits" if shape[0] == 8 else "mnist"
+        name = default_extractor(_preferred(config), shape[-1])
+    apply, params, channels = extractor_shapes(name, config.eval)
     count = meshes.round_up(config.eval.batch_size, mesh)
     same, split = meshes.replicated(mesh), meshes.batch_sharded(mesh)
+    images = jax.ShapeDtypeStruct((count, *shape[:2], channels), jnp.uint8)
+    jitted = jax.jit(apply, in_shardings=(same, split), out_shardings=same)
+    lowered: jax.stages.Lowered = jitted.lower(params, images)
+    return lowered
 
-    def lower(apply: Callable[..., Extracted], params: PyTree, channels: int) -> jax.stages.Lowered:
-        images = jax.ShapeDtypeStruct((count, *shape[:2], channels), jnp.uint8)
-        jitted = jax.jit(apply, in_shardings=(same, split), out_shardings=same)
-        lowered: jax.stages.Lowered = jitted.lower(params, images)
-        return lowered
 
-    if name == "inception":  # without its weights, which are not part of the package
-        return lower(extract, inception_shapes(), 3)
-    network = load_extractor(name, config.eval)
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), network.params)
-    return lower(network.apply, shapes, network.channels)
+def _preferred(config: ConfigDict) -> str:
+    """The feature network made for the data; "inception" if they are not on this machine."""
+    try:
+        return stored_source(config.data).extractor
+    except UserError:
+        return "inception"

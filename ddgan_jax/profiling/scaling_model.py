@@ -20,13 +20,16 @@ the bytes of a role's gradient and P those of the big parameters:
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
-from ddgan_jax.core.train_step import which_regularize
+from ddgan_jax.core.train_step import Regularize
+from ddgan_jax.core.types import Method
 from ddgan_jax.data import data_shape
 from ddgan_jax.methods import validate
 from ddgan_jax.parallel import mesh as meshes
@@ -62,6 +65,32 @@ class Work(NamedTuple):
     activations: int
 
 
+def shares_of_variants(method: Method) -> dict[Regularize, Fraction]:
+    """How often each result of `which_regularize` occurs among many steps.
+
+    All of some phases regularize in 1 of lcm(their intervals) steps; those of exactly these phases
+    follow by inclusion and exclusion.
+
+    Returns:
+      result -> share of the steps; the shares sum to 1, and none is 0.
+    """
+    phases = method.phases
+    every = {k: p.regularize_every for k, p in enumerate(phases) if p.regularizer is not None}
+    at_least = {
+        frozenset(some): Fraction(1, math.lcm(*(every[k] for k in some)))
+        for count in range(len(every) + 1)
+        for some in combinations(every, count)
+    }
+    shares = {}
+    for exactly in at_least:
+        parts = [
+            (-1) ** len(some - exactly) * part for some, part in at_least.items() if some >= exactly
+        ]
+        if share := sum(parts, Fraction(0)):
+            shares[tuple(k in exactly for k in range(len(phases)))] = share
+    return shares
+
+
 def work_of(config: ConfigDict) -> Work:
     """Count the work of a train step by tracing it, without compiling and without data.
 
@@ -78,14 +107,11 @@ def work_of(config: ConfigDict) -> Work:
         functools.partial(random_batch, config=config, shape=shape), jax.random.key(0)
     )
     frozen = frozen_shapes(config, method)
-    every = math.lcm(*(p.regularize_every for p in method.phases if p.regularizer))
-    variants = [which_regularize(method, step) for step in range(every)]
-    costs = {
-        v: step_fn(v).lower(abstract, batch, frozen).cost_analysis() or {} for v in set(variants)
-    }
+    shares = shares_of_variants(method)
+    costs = {v: step_fn(v).lower(abstract, batch, frozen).cost_analysis() or {} for v in shares}
 
     def mean(name: str) -> float:
-        return sum(float(costs[v].get(name, 0.0)) for v in variants) / every
+        return sum(float(costs[v].get(name, 0.0)) * share for v, share in shares.items())
 
     big = [x for x in jax.tree.leaves(abstract.params) if x.size >= meshes.SMALL]
     return Work(

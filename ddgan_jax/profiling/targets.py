@@ -135,8 +135,8 @@ def check_target(text: str) -> tuple[str, str]:
     sides = 3 if kind in ("v4", "v5p") else 2
     form = r"[1-9]\d*" + rf"(x[1-9]\d*){{{sides - 1}}}" if tpu else r"[1-9]\d*"
     if not re.fullmatch(form, topology) and (tpu or colon):
-        what = f"{kind}:{'x'.join('234'[:1] * (sides - 1) + '4' if sides == 2 else '221')}"
-        needed = f"a topology, such as {what}," if tpu else f"{kind} or {kind}:NUMBER"
+        example = {2: "2x4", 3: "2x2x1"}[sides]
+        needed = f"a topology, such as {kind}:{example}," if tpu else f"{kind} or {kind}:NUMBER"
         raise UserError(f"--target is {text!r}; {needed} is needed")
     module, extra = ("libtpu", "tpu-compile") if tpu else ("jax_cuda13_plugin", "gpu-compile")
     if importlib.util.find_spec(module) is None:

@@ -3,6 +3,7 @@
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import lookup
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Shape, Space
 from ddgan_jax.spaces import latent, pixels, wavelet
 from ddgan_jax.spaces.entry import FrozenNetworks, SpaceEntry
@@ -20,9 +21,12 @@ def find_space(config: ConfigDict) -> SpaceEntry:
     """The registry entry of `config.space.kind`; "pixels" if the config has no such field.
 
     Raises:
-      UserError: there is no such space.
+      UserError: there is no such space, or `config.space` is no section.
     """
-    kind = config.get("space", ConfigDict()).get("kind", "pixels")
+    space = config.get("space", ConfigDict())
+    if not isinstance(space, ConfigDict):
+        raise UserError(f"config.space is {space!r}; a section with space.kind is needed")
+    kind = space.get("kind", "pixels")
     return lookup("space.kind", kind, SPACES, SpaceEntry)
 
 

@@ -1,6 +1,6 @@
 """`feed_batches`: the batches of a run on its devices, one of them ahead in transfer."""
 
-import os
+import math
 from collections.abc import Generator
 
 import jax
@@ -8,13 +8,19 @@ import jax
 from ddgan_jax.core.types import Array
 from ddgan_jax.data.pipeline import batches
 from ddgan_jax.parallel import mesh as meshes
+from ddgan_jax.parallel.distributed import cores
 from ddgan_jax.training.setup import Run
+
+_NUMBERS_AHEAD = 2**28  # of all batches that are read ahead: 256 MiB of pixels, 1 GiB of latents
 
 
 def feed_batches(run: Run, start: int) -> Generator[dict[str, Array]]:
     """Yield global batches on the devices from step `start` on, one of them ahead in transfer."""
     config, mesh = run.config, run.mesh
-    threads = os.cpu_count() or 2  # for decoding on demand
+    # Decoding on demand gains from a thread per core, each with batches of its own ahead.
+    threads = 2 if run.feed.in_memory else cores()
+    numbers = config.train.batch_size // jax.process_count() * math.prod(run.feed.shape)
+    threads = max(2, min(threads, _NUMBERS_AHEAD // numbers))
     local = batches(
         run.feed,
         config.train.batch_size,

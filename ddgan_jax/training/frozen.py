@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Method, PyTree
 from ddgan_jax.features.efficientnet import efficientnet_shapes, load_efficientnet
 from ddgan_jax.features.lpips import load_lpips, lpips_shapes
@@ -38,9 +39,17 @@ def load_host(method: Method) -> dict[str, PyTree]:
       Parameters by name.
 
     Raises:
-      UserError: the weights of a network are missing.
+      UserError: an unknown network, or the weights of one are missing.
     """
-    return {name: LOADERS[name].load() for name in method.frozen}
+    return {name: _loader(name).load() for name in method.frozen}
+
+
+def _loader(name: str) -> Loader:
+    if name not in LOADERS:
+        raise UserError(
+            f"the method names the frozen network {name!r}; {' or '.join(LOADERS)} is needed"
+        )
+    return LOADERS[name]
 
 
 def load_frozen(
@@ -68,4 +77,4 @@ def frozen_shapes(config: ConfigDict, method: Method) -> dict[str, Any]:
     """Shapes and dtypes of what `load_frozen` returns, without reading any weights."""
     networks = find_space(config).frozen
     shapes = networks.shapes(config) if networks else {}
-    return {**shapes, **{name: LOADERS[name].shapes() for name in method.frozen}}
+    return {**shapes, **{name: _loader(name).shapes() for name in method.frozen}}

@@ -1,7 +1,6 @@
 """Training setup: validate the config, load data, build method, optimizers and sharded state."""
 
 import functools
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -31,7 +30,7 @@ from ddgan_jax.inference.same_run import fingerprint
 from ddgan_jax.io.storage import AnyPath
 from ddgan_jax.methods import Length, build_method, tracing, validate
 from ddgan_jax.parallel import mesh as meshes
-from ddgan_jax.parallel.distributed import on_all_processes
+from ddgan_jax.parallel.distributed import cores, on_all_processes
 from ddgan_jax.parallel.memory import check_fits
 from ddgan_jax.spaces import find_space
 from ddgan_jax.training.frozen import load_frozen, load_host
@@ -227,16 +226,10 @@ def describe(run: Run) -> dict[str, Any]:
         # Parameters, averages, moments and carry, without activations.
         "state_bytes_per_device": meshes.bytes_per_device(run.abstract),
         "processes": jax.process_count(),
-        "cores": _cores(),
+        "cores": cores(),  # XLA sums on a CPU with as many threads
         "jax": jax.__version__,
         "python": sys.version.split()[0],
     }
-
-
-def _cores() -> int:
-    """CPU cores that this process may use. XLA sums on a CPU with as many threads."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def first_state(create: Create, abstract: TrainState, seed: int) -> TrainState:

@@ -102,7 +102,7 @@ class Trainer:
         if seed is not None:
             config.seed = int(seed)
         self._workdir = None if workdir is None else _folder("workdir", workdir)
-        self._own = {str(self._workdir)} if workdir is not None else set[str]()
+        self._own = {_real(self._workdir)} if self._workdir is not None else set[str]()
         self._run = run = prepare(config, workdir=self._workdir, load=self._load)
         self._roles = tuple(phase.role for phase in run.method.phases)
         self._step_fn = compiled_steps(
@@ -272,7 +272,7 @@ class Trainer:
                     raise UserError(
                         f"{folder} has steps {later}; a folder without steps after {done} is needed"
                     )
-                if manager.all_steps() and str(folder) not in self._own:
+                if manager.all_steps() and _real(folder) not in self._own:
                     raise UserError(
                         f"{folder} has checkpoints of another training; a new folder is needed, "
                         "or Trainer(..., workdir=FOLDER) to go on from them"
@@ -286,7 +286,7 @@ class Trainer:
                 origin = {"init_from": self._origin} if self._origin else {}
                 write_facts(folder, config, describe(run) | origin)
                 checkpoint.save(manager, self._state, self._window.sums())
-                self._own.add(str(folder))
+                self._own.add(_real(folder))
         except OSError as error:
             raise UserError(f"{folder} cannot be written to: {error.strerror or error}") from error
         return folder
@@ -301,6 +301,11 @@ class Trainer:
             write_npz(file, {"images": arrays["image"], **labels})
         elif fingerprint(load_source(config.data)) != fingerprint(self._run.source):
             raise UserError(f"{file} has other data; a folder without it is needed")
+
+
+def _real(folder: AnyPath) -> str:
+    """A name that is the same for all paths of a folder."""
+    return str(folder) if is_remote(folder) else os.path.realpath(folder)
 
 
 def _folder(argument: str, path: str | AnyPath) -> AnyPath:

@@ -234,10 +234,10 @@ def test_pretrained_folder_samples(tmp_path, name, side):
 def test_benchmark_prints_work_and_speed(capsys):
     runs.ok("--mode=benchmark", *runs.TINY)
     row = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
-    assert {"train step", "train step + R1"} < row.keys()
+    assert {"train step", "train step, regularized"} < row.keys()
     for name, values in row.items():
         assert values["flops"] > 0 and values["images_per_second"] > 0, name
-    assert row["train step + R1"]["flops"] > row["train step"]["flops"]
+    assert row["train step, regularized"]["flops"] > row["train step"]["flops"]
 
 
 @pytest.mark.slow

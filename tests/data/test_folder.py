@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tiny_runs as runs
 from data_files import everything, load, refused
+from ml_collections import ConfigDict
 from PIL import Image
 
-from ddgan_jax.data import views
+from ddgan_jax.data import stored_source, views
 from ddgan_jax.inference.same_run import fingerprint
 
 
@@ -74,6 +75,8 @@ def test_size_fit_and_channels(tmp_path):
     small = load(name, image_size=4, channels=3)
     assert small.shape == (4, 4, 3) and "enlarged" not in small.notes[0]
     assert "2 enlarged to 16 pixels" in load(name, image_size=16).notes[0]
+    undecoded = stored_source(ConfigDict({"name": name, "image_size": 4, "channels": 0}))
+    assert undecoded.size == 2 and undecoded.shape == (4, 4, 1)
     padded = everything(load(name, image_size=10, fit="pad"))["image"]
     assert padded[0, 2, 1, 0] == 40 and padded[0, 1, 1, 0] == padded[0, 2, 0, 0] == 0
     refused(lambda: load(name, image_size=7, fit="pad"), "1.png", "config.data.fit")

@@ -6,6 +6,7 @@ import pytest
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.images import to_uint8
+from ddgan_jax.data import digits
 from ddgan_jax.demo import actions
 from ddgan_jax.demo.abilities import Abilities, abilities_of
 from ddgan_jax.inference.sample import Wanted
@@ -26,13 +27,14 @@ def test_what_a_page_offers_of_a_run():
 
 def test_names_of_classes_come_from_the_data(monkeypatch):
     names = ("cat", "dog", "fish", "owl")
-    monkeypatch.setattr("ddgan_jax.demo.abilities.class_names", lambda data: names)
+    source = digits("train")._replace(classes=names)
+    monkeypatch.setattr("ddgan_jax.demo.abilities.stored_source", lambda data: source)
     assert abilities_of(inverting()).classes == names
 
     def missing(data):
         raise UserError("not here")
 
-    monkeypatch.setattr("ddgan_jax.demo.abilities.class_names", missing)
+    monkeypatch.setattr("ddgan_jax.demo.abilities.stored_source", missing)
     assert abilities_of(inverting()).classes == ("0", "1", "2", "3")
 
 
@@ -46,7 +48,7 @@ def test_samples_are_those_of_the_command():
     np.testing.assert_array_equal(tile[::scale, ::scale], first)
     assert shown.shape[1] > shown.shape[0]  # a column for each of the four classes
     assert [actions.usual_count(n) for n in (0, 4, 10, 32, 33)] == [64, 64, 60, 64, 64]
-    with pytest.raises(UserError, match="at most 256"):
+    with pytest.raises(UserError, match="up to 256"):
         actions.sample_picture(model, Wanted(count=257))
 
 

@@ -73,6 +73,16 @@ def test_files_are_scaled_and_cropped(tmp_path):
     assert uploaded(path, (8, 8, 3), swap=True).tolist() == np.full((8, 8, 3), 55).tolist()
 
 
+def test_photos_stand_as_the_camera_was_held(tmp_path):
+    image = Image.new("L", (16, 16), 0)
+    image.paste(255, (0, 0, 8, 16))  # light on the left
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees: the left is the top
+    image.save(tmp_path / "a.png", exif=exif)
+    found = uploaded(tmp_path / "a.png", SHAPE)
+    assert (found[:3] == 255).all() and (found[5:] == 0).all()
+
+
 def test_files_that_cannot_be_used_are_one_line(tmp_path, monkeypatch):
     wrong = tmp_path / "a.png"
     wrong.write_text("no image")

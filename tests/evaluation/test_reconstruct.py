@@ -13,7 +13,8 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.images import to_float
 from ddgan_jax.core.random import sample_keys
 from ddgan_jax.data import digits
-from ddgan_jax.evaluation.reconstruct import measure, pca
+from ddgan_jax.evaluation import reconstruct
+from ddgan_jax.evaluation.reconstruct import measure, principal_components, project
 from ddgan_jax.features.lpips import Lpips
 from ddgan_jax.metrics.reconstruction import reconstruction_quality
 
@@ -209,10 +210,22 @@ def test_mean_image_and_pca_by_hand():
     rng = np.random.default_rng(0)
     axes = np.linalg.qr(rng.normal(size=(64, 3)))[0].T
     train = (rng.normal(size=(200, 3)) @ axes).reshape(-1, 8, 8, 1) + 0.5
-    np.testing.assert_allclose(pca(train, train[:7], 3), train[:7], atol=1e-5)
-    errors = [np.square(pca(train, train, k) - train).sum() for k in (0, 1, 2, 3)]
+    pca = principal_components(train)
+    np.testing.assert_allclose(project(pca, train[:7], 3), train[:7], atol=1e-5)
+    errors = [np.square(project(pca, train, k) - train).sum() for k in (0, 1, 2, 3)]
     values = np.linalg.eigvalsh(200 * np.cov(train.reshape(200, -1).T, bias=True))[::-1]
     np.testing.assert_allclose(errors, [values[k:3].sum() for k in range(4)], atol=1e-3)
+
+
+def test_pca_of_large_images_takes_as_many_as_fit():
+    count = len(reconstruct._evenly_spaced(30_000, 256 * 256 * 3))
+    assert count * 256 * 256 * 3 <= 2**27 < (count + 1) * 256 * 256 * 3
+    assert len(reconstruct._evenly_spaced(30_000, 28 * 28)) == 10_000
+    assert reconstruct._evenly_spaced(3, 64).tolist() == [0, 1, 2]
+    few = np.random.default_rng(0).normal(size=(5, 8, 8, 3))
+    axes = principal_components(few).axes
+    assert axes.shape == (5, 192)
+    np.testing.assert_allclose(axes @ axes.T, np.eye(5), atol=1e-12)
 
 
 @pytest.mark.slow

@@ -11,6 +11,8 @@ import tiny_runs as runs
 import ddgan_jax
 from ddgan_jax import UserError
 from ddgan_jax.inference import sampling
+from ddgan_jax.inference.latents import latent_shape
+from tests.demo.a_model import inverting
 
 PRETRAINED = runs.ROOT / "ddgan_jax" / "pretrained"
 SHIPPED = PRETRAINED / "ddgan_digits"
@@ -66,6 +68,31 @@ def test_images_of_another_range_are_not_encoded(change, words):
     images = np.full((2, 28, 28, 1), 255, np.uint8)
     with pytest.raises(UserError, match=words):
         model.encode(change(images), np.zeros(2, int))
+
+
+def test_latents_of_another_shape_are_not_decoded():
+    model = inverting()
+    shape = latent_shape(model.method, model.params, model.shape)
+    images, labels = np.zeros((2, *model.shape), np.uint8), np.zeros(2, int)
+    right = np.asarray(model.encode(images, labels))
+    assert right.shape == (2, *shape)
+    wrong = (right[..., :-1], right[:, :1], right[0], right.astype(int), right * np.nan, 3.0)
+    calls = (
+        lambda z: model.decode(z, labels),
+        lambda z: model.path(z, labels),
+        lambda z: model.interpolate(right, z, labels),
+        lambda z: model.interpolate(z, right, labels),
+        lambda z: model.refine(images, z, labels, steps=1),
+        lambda z: model.edit(z, 0, 0, np.zeros(1), labels),
+    )
+    for call in calls:
+        call(right)
+        for latents in wrong:
+            with pytest.raises(UserError, match=r"^latents (have|are) .* needed$"):
+                call(latents)
+    for call in calls[2], calls[4]:
+        with pytest.raises(UserError, match=r"^latents have shape \(1, .*; \[2, "):
+            call(right[:1])
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """Parameters for sampling, and batches that are all compiled for one size."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ddgan_jax.core.random import per_sample_normal, sample_keys
-from ddgan_jax.core.types import Carry, TrainState
-from ddgan_jax.inference.sampling import sample_batches, sampling_params
+from ddgan_jax.core.types import Carry, Styles, TrainState
+from ddgan_jax.inference.sampling import sample_batches, sampling_params, truncated
 
 STATE = TrainState(
     step=jnp.int32(0),
@@ -21,6 +23,14 @@ STATE = TrainState(
 def test_moving_averages_replace_the_weights_and_learned_values_are_kept():
     assert sampling_params(STATE) == {"disc": 1, "gen": 3, "latent": 4}
     assert sampling_params(STATE, raw=True) == {"disc": 1, "gen": 2, "latent": 4}
+
+
+def test_truncating_again_gives_the_same_function():
+    """So that drawing again does not compile again."""
+    styles = Styles(lambda *args: args, lambda *args: args)
+    method = types.SimpleNamespace(styles=styles, _replace=lambda sample: sample)
+    assert truncated(method, 0.5, None) is truncated(method, 0.5, None)
+    assert truncated(method, 0.5, None) is not truncated(method, 0.6, None)
 
 
 def test_samples_do_not_depend_on_the_batch_size():

@@ -1,5 +1,6 @@
 """Checkpoints: names that lose arrays, verification, copies under another step, clocks, locks."""
 
+import json
 import shutil
 import time
 
@@ -134,6 +135,10 @@ def test_flipped_bits_are_noticed(tmp_path, capfd):
     (folder / "checksums.json").write_text('{"crc32": 3}')
     with pytest.raises(UserError, match=r"checksums\.json: crc32 is 3"):
         load(run)
+    for name in ("ema/../../../../../dev/zero", "/dev/zero", "ema/\0"):
+        (folder / "checksums.json").write_text(json.dumps({"crc32": {name: "0 00000000"}}))
+        with pytest.raises(UserError, match=r"checksums\.json names .*files of this checkpoint"):
+            load(run)
     (folder / "checksums.json").unlink()  # as in versions before
     flip(files["ema"])
     load(run)

@@ -27,6 +27,19 @@ PARTS = GAN(Affine(), Affine(), pixels(SHAPE), latent_size=3)
 HIGHDIM = PARTS._replace(latent_size=None)
 
 
+def test_the_numbers_of_numpy_that_saved_models_depend_on():
+    """The canvas of latent GANs, flips and the start of power iterations are drawn again."""
+    found = np.random.default_rng(0).standard_normal((2, 2), np.float32)
+    recorded = [[1.1176220, -1.3871249], [-0.4265716, -0.8035873]]
+    np.testing.assert_allclose(found, recorded, atol=1e-6)
+    coins = np.random.default_rng((0, 1, 2)).random(6) < 0.5
+    assert coins.tolist() == [False, True, False, True, True, True]
+    doubles = np.random.default_rng(0).standard_normal(3)
+    np.testing.assert_allclose(
+        doubles, [0.1257302210933933, -0.1321048632913019, 0.6404226504432821], atol=1e-12
+    )
+
+
 def test_low_dimensional_noise_is_a_latent_on_one_canvas():
     method = make_gan(PARTS, R1)
     params, _ = start(method)

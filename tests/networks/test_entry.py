@@ -1,5 +1,7 @@
 """Sections of configs become Flax modules, and mistakes in them are one line."""
 
+import math
+
 import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
@@ -9,6 +11,7 @@ from ddgan_jax.networks import DISCRIMINATORS, ENCODERS, GENERATORS, build_netwo
 
 MLP = dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=True)
 UNET = dict(network="resblock", width=8, multipliers=[1, 2, 2], blocks=1, t_width=4)
+DDPM = dict(network="ddpm_unet", width=32, multipliers=(1,), blocks=1, attention=())
 DISC = dict(network="resblock", width=4, t_width=4, final_scale=1.0)
 
 
@@ -44,7 +47,11 @@ def without(described, name):
             (2,),
             "config.gen.width is '8'; an integer in [0, 1048576] is needed",
         ),
-        (MLP | dict(blocks=10**6), (2,), "config.gen.blocks is 1000000; at most 1024 is needed"),
+        (MLP | dict(blocks=10**6), (2,), "config.gen.blocks is 1000000; an integer up to 1024 is"),
+        (DDPM | dict(dropout=1.5), (8, 8, 3), "dropout is 1.5; a number in [0, 1) is needed"),
+        (DDPM | dict(dropout=-0.5), (8, 8, 3), "dropout is -0.5; a number in [0, 1) is needed"),
+        (DDPM | dict(dropout=math.nan), (8, 8, 3), "dropout is nan; a finite number is needed"),
+        (DDPM | dict(groups=0), (8, 8, 3), "groups is 0; a positive integer is needed"),
         (MLP | dict(width=0), (2,), "config.gen.width is 0; a positive integer is needed"),
         (
             MLP | dict(param_dtype="bfloat16"),

@@ -1,6 +1,8 @@
 """The cost model, the work it counts, and the collectives of compiled steps."""
 
 import re
+import types
+from collections import Counter
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import pytest
 import tiny_runs as runs
 
 from ddgan_jax.cli import main
+from ddgan_jax.core.train_step import which_regularize
 from ddgan_jax.core.types import Aux, Carry, Method, Phase, TrainState
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.profiling import scaling_model as model
@@ -52,6 +55,25 @@ def test_the_model():
     assert split == pytest.approx(0.75 * (12e6 + 20e6) / 1e9 + 2 * 6e-6)
     _, far = model.predicted(work, 8, chip)
     assert far == pytest.approx(1.75 * 12e6 / 1e8 + 2 * 14e-6)
+
+
+@pytest.mark.parametrize("intervals", [(4, 6), (3, 1), (4, 4), (1, 1), (5, None), (None, None)])
+def test_shares_of_regularized_steps_are_those_of_counting(intervals):
+    phases = [
+        types.SimpleNamespace(regularizer="r1" if every else None, regularize_every=every or 1)
+        for every in intervals
+    ]
+    method = types.SimpleNamespace(phases=phases)
+    counted = Counter(which_regularize(method, step) for step in range(60))
+    found = model.shares_of_variants(method)
+    assert found.keys() == counted.keys() and sum(found.values()) == 1
+    assert all(found[v] * 60 == pytest.approx(counted[v], abs=1e-9) for v in counted)
+
+
+def test_shares_of_long_intervals_take_no_time():
+    phases = [types.SimpleNamespace(regularizer="r1", regularize_every=e) for e in (10**12, 9973)]
+    shares = model.shares_of_variants(types.SimpleNamespace(phases=phases))
+    assert len(shares) == 4 and sum(shares.values()) == 1
 
 
 @pytest.mark.slow
