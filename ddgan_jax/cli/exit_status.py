@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ddgan_jax
-from ddgan_jax.cli.environment import HeldRecords
 from ddgan_jax.core import signals
 from ddgan_jax.core.errors import UserError, described
+from ddgan_jax.io.orbax_logs import HeldRecords
 
 
 class Status(enum.IntEnum):

@@ -28,6 +28,7 @@ from ddgan_jax.inference.same_run import fingerprint
 from ddgan_jax.interop.weight_files import write_npz
 from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.best import best_step
+from ddgan_jax.io.orbax_logs import told_once
 from ddgan_jax.io.read_json import read_lines
 from ddgan_jax.io.storage import PRETRAINED, AnyPath, as_path, check_name, is_remote
 from ddgan_jax.methods import complete_config
@@ -265,7 +266,7 @@ class Trainer:
         with in_words_of({"--workdir": "path"}):
             changes_since(folder, config, run)
         try:
-            with run_folder.claimed(folder), contextlib.ExitStack() as held:
+            with told_once(), run_folder.claimed(folder), contextlib.ExitStack() as held:
                 manager = held.enter_context(checkpoint.opened(folder, config.train.keep))
                 done = int(self._state.step)
                 if later := [step for step in manager.all_steps() if step > done]:

@@ -12,6 +12,7 @@ from jax.errors import JaxRuntimeError
 from ddgan_jax.cli import environment
 from ddgan_jax.cli.exit_status import Status, run_command
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.orbax_logs import told_once
 
 
 def orbax_record(message, error=None, name="absl", file="/x/orbax/checkpoint/future.py"):
@@ -45,6 +46,17 @@ def test_threads_of_a_save_into_a_folder_that_vanished(logged):
         raise UserError(f"a checkpoint could not be saved: {missing}ema")
 
     assert run_command(run) == 1 and logged == []
+
+
+def test_a_failure_that_python_raises_is_not_logged_as_well(logged):
+    with pytest.raises(UserError), told_once():
+        log(orbax_record("a", ValueError("No space left on device")))
+        log(orbax_record("b", ValueError("something else")))
+        raise UserError("cannot be saved: No space left on device")
+    assert logged == ["b"]
+    with told_once():
+        log(orbax_record("c", ValueError("No space left on device")))
+    assert logged == ["b", "c"]
 
 
 def test_a_reported_failure_of_orbax_is_not_logged_as_well(logged, capsys):
