@@ -7,10 +7,10 @@ Data:      tfds:lsun/church_outdoor, prepared by TFDS (extra tf), or prepare fol
 Hardware:  not given in the paper
 Time:      days; not measured
 Expected:  published: FID 1.14 of reconstructions of validation images. Not trained with this code
-Source:    Trinh and Hamagami 2024, table 1; Rombach et al. 2022 for what they do not give
+Source:    Trinh and Hamagami 2024, tables 1 and 7; Rombach et al. 2022 for what they do not give
 
 The paper gives no weights of the losses; these are those of latent diffusion. Learning rates, batch
-size, number of epochs and the start of the adversarial loss are our choice. There is no KL term
+size and the start of the adversarial loss are our choice. There is no KL term
 (--config.loss.kl=1e-6 adds one).
 
 Variants, --config=configs/autoencoder_lsun_church256.py:VARIANT:
@@ -46,7 +46,7 @@ def get_config(variant="default"):
     if variant == "released":
         autoencoder_with_kl(config, start=50_001)
     at_256(
-        config, "tfds:lsun/church_outdoor", batch_size=16, duration="100 epochs", every="1 epoch"
+        config, "tfds:lsun/church_outdoor", batch_size=16, duration="525 epochs", every="1 epoch"
     )
     config.eval.split = "train"
     return config

@@ -5,7 +5,8 @@ Data:      python -m ddgan_jax prepare cifar10 --source=FOLDER (cifar-10-batches
 Hardware:  one or more GPUs
 Time:      not measured
 Expected:  no published result. Not trained with this code
-Source:    degradation, weights and Adam of Cho 2023; half the widths of DDGAN's CIFAR-10 networks
+Source:    degradation, weights and Adam of Cho 2023; half the width of DDGAN's
+           CIFAR-10 generator, the width of its discriminator; d_z, batch, means and length ours
 """
 
 from ddgan_jax.presets import dddg

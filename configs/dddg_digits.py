@@ -1,6 +1,9 @@
 """DDDG on the 8x8 digits that the package ships: sampling and inversion in minutes on a CPU.
 
 Command:   python -m ddgan_jax.main --config=configs/dddg_digits.py --workdir=runs/dddg_digits
+           python -m ddgan_jax reconstruct --workdir=runs/dddg_digits --num_images=297 \
+             --refine=100
+           python -m ddgan_jax evaluate --workdir=runs/dddg_digits
 Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
 Hardware:  one CPU core
 Time:      68 s of training on a free core

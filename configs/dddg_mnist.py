@@ -5,7 +5,8 @@ Command:   python -m ddgan_jax.main --config=configs/dddg_mnist.py --workdir=run
 Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files in it)
 Hardware:  one GPU
 Time:      375,000 steps of 16 images; not measured
-Expected:  published (28x28): FID 4.196, PSNR 14.82 dB, SSIM 0.468. Not trained with this code
+Expected:  published (size not stated): FID 4.196, PSNR 14.82 dB, SSIM 0.468. Not
+           trained with this code
 Source:    Cho 2023; the paper does not give the sizes of its networks, these are ours
 """
 

@@ -7,7 +7,7 @@ Hardware:  one CPU core
 Time:      83 min of training, 234 images/s
 Expected:  FID 29.0 (10,000 samples against 20,000 training images); 10,000 test digits rebuilt from
            the latents of the encoder with 14.68 dB, SSIM 0.506; measured, docs/results.md.
-           Published for 28x28: FID 4.196, 14.82 dB, 0.468
+           Published (size of the images not stated): FID 4.196, 14.82 dB, 0.468
 Source:    method of Cho 2023; networks, degradation, rates, weights and length ours
 """
 

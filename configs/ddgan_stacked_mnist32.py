@@ -6,8 +6,8 @@ Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files
 Hardware:  one CPU core
 Time:      61 min of training with its evaluations, with other programs on the other core
 Expected:  1,000 of 1,000 modes, KL 0.228 nats (26,000 samples, seed 0; as many training triples:
-           1,000 and 0.023); measured, docs/results.md. Published, with another network: 1,000 and
-           0.071
+           1,000 and 0.023); measured, docs/results.md. Published, with another network and
+           classifier: 1,000 and 0.071
 Source:    networks of presets.MNIST28 with 1.5 and 1.33 times the width; length ours
 """
 

@@ -6,8 +6,8 @@ Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files
 Hardware:  one CPU core
 Time:      13 min with evaluation, with other programs on the other core
 Expected:  950 of 1,000 modes, KL 0.61 nats (26,000 samples; as many training triples: 1,000 and
-           0.038); measured, docs/results.md. Published, at 32x32 with another network: 1,000 and
-           0.071
+           0.038); measured, docs/results.md. Published, at 32x32 with another network and
+           classifier: 1,000 and 0.071
 Source:    configs/ddgan_mnist_cpu.py with three channels
 """
 

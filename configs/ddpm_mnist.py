@@ -5,7 +5,7 @@ Data:      python -m ddgan_jax prepare mnist --source=FOLDER (the four idx files
            Fashion-MNIST: prepare fashion_mnist, and --config.data.name=tfds:fashion_mnist
 Hardware:  one GPU
 Time:      not measured
-Expected:  the published report has curves and pictures only. Not trained with this code
+Expected:  no published result. Not trained with this code
 Source:    networks and rates of configs/ddgan_mnist.py
 
 Sampling works with any number of steps of either sampler, also after training; DDPM's own is

@@ -1,4 +1,5 @@
-r"""Diffusion-ProjectedGAN on CIFAR-10, 32x32, with the published noise and networks.
+r"""Diffusion-ProjectedGAN on CIFAR-10, 32x32, with the published noise and features; the generator
+is assumed.
 
 Command:   python -m ddgan_jax.main --workdir=runs/projected_cifar10 \
              --config=configs/diffusion_projected_gan_cifar10.py

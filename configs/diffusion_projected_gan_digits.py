@@ -1,7 +1,7 @@
 """Diffusion-ProjectedGAN on the 8x8 digits, with random features: the code at work on a CPU.
 
 Command:   python -m ddgan_jax.main --config=configs/diffusion_projected_gan_digits.py \
-             --workdir=runs/projected
+             --workdir=runs/projected --config.eval.every="500 steps"
 Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
 Hardware:  one CPU core
 Time:      11 min of training with its evaluations, with other programs on the other core

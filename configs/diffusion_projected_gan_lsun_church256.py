@@ -1,4 +1,5 @@
-r"""Diffusion-ProjectedGAN on LSUN Church 256x256, with the published noise and networks.
+r"""Diffusion-ProjectedGAN on LSUN Church 256x256, with the published noise and features; the
+generator is assumed.
 
 Command:   python -m ddgan_jax.main --workdir=runs/projected_church \
              --config=configs/diffusion_projected_gan_lsun_church256.py

@@ -6,17 +6,17 @@ Data:      python -m ddgan_jax prepare stl10 --source=FOLDER (stl10_binary in it
 Hardware:  published: 4 or 8 V100 GPUs
 Time:      days; not measured
 Expected:  published: FID 11.53. Not trained with this code
-Source:    Wang et al. 2022, arXiv 2206.02262; recipe `paper256`
+Source:    Wang et al. 2022, arXiv 2206.02262; recipe `stl10` of the released
+           code
 
-Which recipe the released command uses at 64x64 is not known here: `paper256` is assumed, with the
-channels at 64x64 that it gives. Random flips are not stated either; there are none.
+Random flips are not stated; there are none.
 """
 
-from ddgan_jax.presets import PAPER256, diffusion_stylegan2, on_square_images
+from ddgan_jax.presets import STL10, diffusion_stylegan2, on_square_images
 
 
 def get_config():
-    config = diffusion_stylegan2(**PAPER256)
-    on_square_images(config, "tfds:stl10", 64, batch_size=64, images=25_000_000)
+    config = diffusion_stylegan2(**STL10)
+    on_square_images(config, "tfds:stl10", 64, batch_size=64, images=50_000_000)
     config.data.split = config.eval.split = "unlabelled"
     return config

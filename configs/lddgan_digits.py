@@ -2,6 +2,7 @@
 
 Command:   python -m ddgan_jax.main --config=configs/autoencoder_digits.py --workdir=runs/ae
            python -m ddgan_jax.main --config=configs/lddgan_digits.py --workdir=runs/lddgan
+           python -m ddgan_jax evaluate --workdir=runs/lddgan
 Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
 Hardware:  one CPU core
 Time:      2 to 3 min of training, with other programs on the other core

@@ -5,7 +5,7 @@ Data:      python -m ddgan_jax prepare cifar10 --source=FOLDER (cifar-10-batches
 Hardware:  one CPU core
 Time:      84 min for the first 5,694 of 200,000 steps, with other programs on the other core
 Expected:  not finished: FID 139 after 364,416 images (2,500 samples against the 10,000 test
-           images); measured, docs/results.md. Published, other networks: 4.01 after 90 million
+           images); measured, docs/results.md. Published, other networks: 4.01 after 65 million
 Source:    method of Phung et al. 2023; networks of presets.MNIST28 with other widths; rates, R1 and
            length ours
 """

@@ -1,6 +1,7 @@
 """WDDGAN on the 8x8 digits that the package ships, in Haar bands of 4x4x4.
 
 Command:   python -m ddgan_jax.main --config=configs/wddgan_digits.py --workdir=runs/wdigits
+           python -m ddgan_jax evaluate --workdir=runs/wdigits
 Data:      in the package (1,500 of the 1,797 UCI optical digits; 297 are held out)
 Hardware:  one CPU core
 Time:      3 min of training, with other programs on the other core
@@ -36,4 +37,5 @@ def get_config():
     config.train.log_every = "500 steps"
     config.train.checkpoint_every = "2000 steps"
     config.train.sample_every = "1000 steps"
+    config.eval.num_samples = 1500  # the number of training digits
     return config

@@ -47,6 +47,7 @@ from ddgan_jax.presets.published import (
 from ddgan_jax.presets.stylegan2 import (
     CIFAR,
     PAPER256,
+    STL10,
     STYLEGAN2,
     diffusion_stylegan2,
     on_square_images,
@@ -67,6 +68,7 @@ __all__ = [
     "MNIST28",
     "PAPER256",
     "PROJECTED_GAN",
+    "STL10",
     "STL10_AT_32",
     "STYLEGAN2",
     "TABLE_9",

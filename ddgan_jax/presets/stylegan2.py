@@ -1,4 +1,4 @@
-"""Configs of Diffusion-StyleGAN2: the recipes `cifar`, `paper256` and `stylegan2` of its code.
+"""Configs of Diffusion-StyleGAN2: recipes `cifar`, `stl10`, `paper256`, `stylegan2` of its code.
 
 Wang et al. 2022, arXiv 2206.02262, on the recipes of Karras et al. 2020 (arXiv 2006.06676).
 """
@@ -21,6 +21,15 @@ CIFAR: dict[str, Any] = dict(
     rampup=0.05,
     path_weight=0.0,
     mixing=0.0,
+)
+STL10: dict[str, Any] = dict(
+    base=32768,
+    layers=2,
+    group=32,
+    learning_rate=2.5e-3,
+    r1_gamma=0.05,
+    half_life=500_000.0,
+    rampup=0.05,
 )
 PAPER256: dict[str, Any] = dict(base=16384, group=8, learning_rate=2.5e-3, r1_gamma=1.0)
 STYLEGAN2: dict[str, Any] = dict(

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tiny_runs as runs
@@ -14,7 +15,7 @@ from jax.errors import JaxRuntimeError
 import ddgan_jax
 from ddgan_jax import cli
 from ddgan_jax.cli import COMMANDS, commands_with, main, parser_of
-from ddgan_jax.cli.common import Parser
+from ddgan_jax.cli.common import Parser, read_config
 from ddgan_jax.cli.exit_status import Status, run_command
 from ddgan_jax.config import plugins
 from ddgan_jax.core.errors import UserError
@@ -123,13 +124,8 @@ def test_processes_end_with_the_status(module):
     assert command("--mode=fields", "--help", module=module)[0] == 0
 
 
-def test_main_is_short_and_imported_by_nobody():
-    file = runs.ROOT / "ddgan_jax" / "main.py"
-    assert len(file.read_text().splitlines()) < 60
-    for path in (runs.ROOT / "ddgan_jax").rglob("*.py"):
-        assert not re.search(r"^\s*(from|import) ddgan_jax\.main\b", path.read_text(), re.M), path
-    root = [path for path in file.parent.iterdir() if path.is_file()]
-    assert len(root) <= 6, root
+def test_main_is_short():
+    assert len((runs.ROOT / "ddgan_jax" / "main.py").read_text().splitlines()) < 60
 
 
 @pytest.mark.parametrize(("module", "name"), ALIASES.items())
@@ -202,16 +198,27 @@ README_COMMAND = re.compile(r"python -m (ddgan_jax[\w.]*)((?:[^\n`\\]|\\\n)*)")
 
 def documented():
     """(file, module, arguments) of all command lines in the documentation."""
-    for pattern in ("README.md", "docs/*.md", "configs/*.py"):
-        for path in sorted(runs.ROOT.glob(pattern)):
+    for pattern in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/*.md",
+        "configs/*.py",
+        "examples/*",
+        "launch/*",
+    ):
+        for path in filter(Path.is_file, sorted(runs.ROOT.glob(pattern))):
             text = re.sub(r"\$\([^)]*\)", "", path.read_text())
             for module, rest in README_COMMAND.findall(re.sub(r"(--mode=)?COMMAND", "", text)):
-                rest = re.split(r"&&|[;#|\"]\s|\s[&>(]|$", rest.replace("\\\n", " "), flags=re.M)[0]
+                rest = re.split(
+                    r"&&|[;#](?:\s|$)|\s[|&>(]|$", rest.replace("\\\n", " "), flags=re.M
+                )[0]
                 yield path.name, module, rest
 
 
-def test_documented_command_lines_are_understood():
-    count = 0
+def test_documented_command_lines_are_understood(monkeypatch):
+    """Their flags, and the fields that they change in configs that exist."""
+    monkeypatch.chdir(runs.ROOT)
+    count = fields = 0
     for name, module, rest in documented():
         try:
             words = shlex.split(rest)
@@ -221,9 +228,12 @@ def test_documented_command_lines_are_understood():
         assert module in ("ddgan_jax", "ddgan_jax.main"), (name, module)
         found, args = cli._split_command(words)
         if args and "--help" not in args:
-            parser_of(found or "train").parse(args)
+            parsed = parser_of(found or "train").parse(args)
             count += 1
-    assert count > 50
+            if getattr(parsed, "overrides", None) and (parsed.config or "").startswith("configs/"):
+                read_config(parsed)
+                fields += 1
+    assert count > 200 and fields > 10
 
 
 def test_fields_are_listed_with_their_meaning(capsys):

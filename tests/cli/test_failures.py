@@ -94,9 +94,9 @@ def test_threads_and_destructors_are_one_line_too(tmp_path):
 
 
 @pytest.mark.cluster
-def test_a_reader_that_closes_the_output_is_no_error():
+def test_a_reader_that_closes_the_output_is_no_error(tmp_path):
     """As `| head -1`: quiet, status 141; whether the output is flushed at the end or before."""
-    for args in (["fields"], ["--help"], ["sample", f"--workdir={SHIPPED}", "--out=/tmp"]):
+    for args in (["fields"], ["--help"], ["sample", f"--workdir={SHIPPED}", f"--out={tmp_path}"]):
         read, write = os.pipe()
         os.close(read)
         code, _, err = command(*args, capture_output=False, stdout=write, stderr=subprocess.PIPE)

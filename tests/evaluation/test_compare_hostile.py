@@ -64,6 +64,12 @@ def test_lines_without_numbers(tmp_path):
         file.write(b"\xff\xfe\n[1]\n\0\0\0\n")
     two = folder_of(tmp_path / "two", None, None, [line(1)], [line(1, fid=1.0)])
     compare([one, two], tmp_path / "page", lambda text: None)
+    text = (tmp_path / "page" / "comparison.md").read_text()
+    # Of the first run only the line of step 1 is complete, and it has no number.
+    for what in ("after 1 images", "after 1s"):
+        table = text[text.index(f"| {what} |") :].splitlines()
+        assert table[2:4] == ["| one | 1 |  |", "| two | 1 | 1 |"]
+    assert "inf" not in text and "1e+300" not in text
 
 
 @pytest.mark.parametrize(
