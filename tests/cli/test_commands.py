@@ -193,6 +193,7 @@ def test_commands_with_a_flag():
     assert commands_with("--nothing") == []
 
 
+END = r"&&|[;#](?:\s|$)|\s[|&>(]|$"  # of a command in a line
 README_COMMAND = re.compile(r"python -m (ddgan_jax[\w.]*)((?:[^\n`\\]|\\\n)*)")
 
 
