@@ -210,10 +210,8 @@ def documented():
         for path in filter(Path.is_file, sorted(runs.ROOT.glob(pattern))):
             text = re.sub(r"\$\([^)]*\)", "", path.read_text())
             for module, rest in README_COMMAND.findall(re.sub(r"(--mode=)?COMMAND", "", text)):
-                rest = re.split(
-                    r"&&|[;#](?:\s|$)|\s[|&>(]|$", rest.replace("\\\n", " "), flags=re.M
-                )[0]
-                yield path.name, module, rest
+                line = rest.replace("\\\n", " ")
+                yield path.name, module, re.split(END, line, maxsplit=1, flags=re.M)[0]
 
 
 def test_documented_command_lines_are_understood(monkeypatch):
