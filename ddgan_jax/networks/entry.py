@@ -140,19 +140,25 @@ def _module(
             )
         if not _has_type(value, hints[key]):
             raise UserError(f"config.{section}.{key} is {value!r}; {_words(hints[key])} is needed")
-        if key in _POSITIVE and value < 1:
-            raise UserError(f"config.{section}.{key} is {value!r}; a positive integer is needed")
-        if key in _LAYERS and value > _MOST_LAYERS:
-            allowed = f"an integer up to {_MOST_LAYERS} is needed"
-            raise UserError(f"config.{section}.{key} is {value!r}; {allowed}")
-        if key == "dropout" and not 0 <= value < 1:
-            raise UserError(f"config.{section}.{key} is {value!r}; a number in [0, 1) is needed")
+        if allowed := _out_of_range(key, value, hints[key]):
+            raise UserError(f"config.{section}.{key} is {value!r}; {allowed} is needed")
     attributes = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items()} | given
     for field in dataclasses.fields(cls):
         if field.name not in attributes and _is_required(field):
             allowed = _words(hints[field.name])
             raise UserError(f"config.{section}.{field.name} is missing; {allowed} is needed")
     return cls(**attributes)
+
+
+def _out_of_range(key: str, value: Any, hint: Any) -> str:
+    """What is allowed, if `value` of the type `hint` is not; "" if it is."""
+    if hint is int and key in _POSITIVE and value < 1:
+        return "a positive integer"
+    if hint is int and key in _LAYERS and value > _MOST_LAYERS:
+        return f"an integer up to {_MOST_LAYERS}"
+    if hint is float and key == "dropout" and not 0 <= value < 1:
+        return "a number in [0, 1)"
+    return ""
 
 
 def _check_no_latent(config: ConfigDict, network: str) -> None:
