@@ -26,6 +26,7 @@ def test_the_script_is_sound(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_from_photos_to_pictures(tmp_path):
     photos, run = tmp_path / "my photos", tmp_path / "run"
     photos.mkdir()

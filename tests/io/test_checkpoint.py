@@ -135,7 +135,7 @@ def test_flipped_bits_are_noticed(tmp_path, capfd):
     (folder / "checksums.json").write_text('{"crc32": 3}')
     with pytest.raises(UserError, match=r"checksums\.json: crc32 is 3"):
         load(run)
-    for name in ("ema/../../../../../dev/zero", "/dev/zero", "ema/\0"):
+    for name in ("ema/../../../../../dev/zero", "/dev/zero"):
         (folder / "checksums.json").write_text(json.dumps({"crc32": {name: "0 00000000"}}))
         with pytest.raises(UserError, match=r"checksums\.json names .*files of this checkpoint"):
             load(run)

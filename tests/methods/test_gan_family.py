@@ -126,6 +126,7 @@ def test_k_is_a_field_and_divides_the_batch():
         build_method(config, (4, 4, 1))
 
 
+@pytest.mark.slow
 def test_a_train_step_with_k_steps_of_the_discriminator():
     """The discriminator moves k times with its own Adam, the generator once."""
     config = tiny.diffusion_gan_config()
@@ -297,6 +298,7 @@ def test_with_convolutions(make_config):
     assert images.shape == (4, 4, 4, 1) and np.isfinite(images).all()
 
 
+@pytest.mark.slow
 def test_adaptive_noise_counts_the_images_of_all_turns():
     """Two turns of the discriminator see all B images of a step, so p moves by every B / images."""
     config = tiny.diffusion_gan_config()

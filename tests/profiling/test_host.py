@@ -24,6 +24,7 @@ def small():
     return config
 
 
+@pytest.mark.slow
 def test_every_step_waits_and_a_slow_input_is_seen(monkeypatch):
     row = host.host(small(), 0.02, STEPS, say=lambda line: None)
     assert row["steps"] == STEPS - host.SKIPPED
@@ -40,6 +41,7 @@ def test_every_step_waits_and_a_slow_input_is_seen(monkeypatch):
     assert starved["late"] == 1.0
 
 
+@pytest.mark.slow
 def test_the_command_prints_one_line_of_json(capsys):
     arguments = ["--step_ms=1", f"--steps={STEPS}", "--config.train.batch_size=8"]
     assert main(["benchmark", f"--config={CONFIG}", *arguments]) == 0

@@ -170,6 +170,7 @@ def test_carried_images_are_split_over_devices():
     assert many.state < one.state
 
 
+@pytest.mark.slow
 def test_measuring_leaves_the_config_unchanged():
     config = runs.config_of(*runs.TINY)
     before, lines = config.to_dict(), []

@@ -244,6 +244,7 @@ def test_killed_at_random_moments_and_then_terminated(tmp_path, uninterrupted):
     same(workdir, uninterrupted, 140)
 
 
+@pytest.mark.slow
 def test_run_folders_from_before_the_reconstruction_go_on_without_it(tmp_path):
     run = runs.trained(tmp_path / "run")
     config = json.loads((run / "config.json").read_text())

@@ -66,6 +66,7 @@ def test_data_that_changed_under_the_same_path(folder, change, capfd):
         path.write_bytes(original)
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_checkpoint_starts_afresh(tmp_path):
     run = runs.trained(tmp_path / "run")
     shutil.rmtree(run / "checkpoints")
