@@ -35,6 +35,7 @@ class Chip(NamedTuple):
 
     Attributes:
       flops: peak dense bfloat16 FLOP/s.
+      memory: bytes/s of its memory.
       bandwidth: bytes/s that a chip sends along a ring: of a torus, one axis in both directions.
       latency: seconds per hop; an assumption.
       domain: number of chips that have `bandwidth` between them (NVLink).
@@ -42,6 +43,7 @@ class Chip(NamedTuple):
     """
 
     flops: float
+    memory: float
     bandwidth: float
     latency: float = 1e-6
     domain: int = 2**20
@@ -49,9 +51,9 @@ class Chip(NamedTuple):
 
 
 CHIPS = {
-    "TPU v4": Chip(275e12, 90e9),
-    "TPU v5e": Chip(197e12, 90e9),
-    "TPU v5p": Chip(459e12, 180e9),
-    "TPU v6e": Chip(918e12, 180e9),
-    "H100": Chip(989e12, 450e9, 5e-6, 8, 50e9),
+    "TPU v4": Chip(275e12, 1.228e12, 90e9),
+    "TPU v5e": Chip(197e12, 0.819e12, 90e9),
+    "TPU v5p": Chip(459e12, 2.765e12, 180e9),
+    "TPU v6e": Chip(918e12, 1.64e12, 180e9),
+    "H100": Chip(989e12, 3.352e12, 450e9, 5e-6, 8, 50e9),
 }

@@ -2,12 +2,15 @@
 
 `predict` and `side_by_side` trace one step, compile nothing, and predict for n = 1 to 256 chips
 
-  seconds(n) = F / (n u peak) + sum over collectives of (S(n) / bandwidth + hops(n) latency)
+  seconds(n) = F / (n u peak) + U(n) / memory
+               + sum over collectives of (S(n) / bandwidth + hops(n) latency)
 
 F: FLOPs of a step as XLA counts them before optimization, averaged over steps with and without
-regularizers. u: the fraction of the peak that compiled networks reach, `UTILIZATION`. A collective
-is a ring over all chips, and nothing overlaps with computation. S: bytes that a chip sends, with G
-the bytes of a role's gradient and P those of the big parameters:
+regularizers. u: the fraction of the peak that compiled networks reach, `UTILIZATION`. U: bytes that
+the optimizers and averages of a chip read and write: the state twice and the gradients once, with
+config.train.fsdp the n-th part of that. A collective is a ring over all chips, and nothing overlaps
+with computation. S: bytes that a chip sends, with G the bytes of a role's gradient and P those of the
+big parameters:
 
                      collectives of a phase                               S              hops
   data parallel      all-reduce of the gradient                       2 (n-1)/n G      2 (n-1)
@@ -142,7 +145,8 @@ def predicted(work: Work, chips: int, chip: Chip, fsdp: bool = False) -> tuple[f
     for gradient in work.gradients:
         bytes_sent = part * (gradient + (work.gathered if fsdp else gradient))
         sent += bytes_sent / bandwidth + 2 * hops * chip.latency
-    return work.flops / (chips * UTILIZATION * chip.flops), sent
+    updated = (2 * work.state + sum(work.gradients)) / (chips if fsdp else 1)
+    return work.flops / (chips * UTILIZATION * chip.flops) + updated / chip.memory, sent
 
 
 def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None] = print) -> None:
