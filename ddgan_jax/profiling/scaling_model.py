@@ -2,15 +2,16 @@
 
 `predict` and `side_by_side` trace one step, compile nothing, and predict for n = 1 to 256 chips
 
-  seconds(n) = F / (n u peak) + U(n) / memory
+  seconds(n) = F / (n u peak) + U(n) / memory + a PER_ARRAY
                + sum over collectives of (S(n) / bandwidth + hops(n) latency)
 
 F: FLOPs of a step as XLA counts them before optimization, averaged over steps with and without
-regularizers. u: the fraction of the peak that compiled networks reach, `UTILIZATION`. U: bytes that
+regularizers. u: the fraction of the peak that large convolutions reach, `UTILIZATION`. U: bytes that
 the optimizers and averages of a chip read and write: the state twice and the gradients once, with
-config.train.fsdp the n-th part of that. A collective is a ring over all chips, and nothing overlaps
-with computation. S: bytes that a chip sends, with G the bytes of a role's gradient and P those of the
-big parameters:
+config.train.fsdp the n-th part of that. a: number of arrays of parameters: each has kernels whose
+time does not depend on the number of images. A collective is a ring over all chips, and nothing
+overlaps with computation. S: bytes that a chip sends, with G the bytes of a role's gradient and P
+those of the big parameters:
 
                      collectives of a phase                               S              hops
   data parallel      all-reduce of the gradient                       2 (n-1)/n G      2 (n-1)
@@ -43,7 +44,9 @@ from ddgan_jax.profiling.timing import random_batch
 from ddgan_jax.training.frozen import frozen_shapes
 from ddgan_jax.training.setup import assemble, compiled_steps
 
-UTILIZATION = 0.4  # fraction of the peak; an assumption, `benchmark` measures it on a chip
+# Both fitted to programs compiled for a v5e (docs/scaling.md); `benchmark` measures on a chip.
+UTILIZATION = 0.6  # fraction of the peak
+PER_ARRAY = 1.5e-5  # seconds: about thirty kernels for each array of parameters
 COUNTS = (1, 4, 16, 64, 256)  # numbers of chips in the tables
 
 
@@ -58,6 +61,7 @@ class Work(NamedTuple):
       gathered: bytes of the parameters that `config.train.fsdp` shards.
       state: bytes of the train state.
       activations: bytes, see `memory.activation_bytes`.
+      arrays: number of arrays of parameters.
     """
 
     flops: float
@@ -66,6 +70,7 @@ class Work(NamedTuple):
     gathered: int
     state: int
     activations: int
+    arrays: int
 
 
 def shares_of_variants(method: Method) -> dict[Regularize, Fraction]:
@@ -124,6 +129,7 @@ def work_of(config: ConfigDict) -> Work:
         meshes.bytes_per_device(big),
         meshes.bytes_per_device(abstract),
         activation_bytes(method, abstract, batch, frozen, config.train.accumulate),
+        len(jax.tree.leaves(abstract.params)),
     )
 
 
@@ -146,7 +152,8 @@ def predicted(work: Work, chips: int, chip: Chip, fsdp: bool = False) -> tuple[f
         bytes_sent = part * (gradient + (work.gathered if fsdp else gradient))
         sent += bytes_sent / bandwidth + 2 * hops * chip.latency
     updated = (2 * work.state + sum(work.gradients)) / (chips if fsdp else 1)
-    return work.flops / (chips * UTILIZATION * chip.flops) + updated / chip.memory, sent
+    products = work.flops / (chips * UTILIZATION * chip.flops)
+    return products + updated / chip.memory + work.arrays * PER_ARRAY, sent
 
 
 def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None] = print) -> None:

@@ -44,15 +44,15 @@ def test_collectives_of_a_text():
 
 
 def test_the_model():
-    work = model.Work(4e9, 0.0, (8_000_000, 4_000_000), 10_000_000, 44_000_000, 0)
+    work = model.Work(4e9, 0.0, (8_000_000, 4_000_000), 10_000_000, 44_000_000, 0, 3)
     chip = Chip(1e12 / model.UTILIZATION, 1e12, 1e9, 1e-6, 4, 1e8)
-    assert model.predicted(work, 1, chip) == (pytest.approx(4e-3 + 1e-4), 0)
+    assert model.predicted(work, 1, chip) == (pytest.approx(4e-3 + 1e-4 + 4.5e-5), 0)
     compute, sent = model.predicted(work, 4, chip)
-    assert compute == pytest.approx(1e-3 + 1e-4)  # the state twice, the gradients once
+    assert compute == pytest.approx(1e-3 + 1e-4 + 4.5e-5)  # the state twice, the gradients once
     # 2 (n-1)/n G / bandwidth and 2 (n-1) hops for each phase
     assert sent == pytest.approx(1.5 * 12e6 / 1e9 + 2 * 6e-6)
     parted, split = model.predicted(work, 4, chip, fsdp=True)
-    assert parted == pytest.approx(1e-3 + 0.25e-4)
+    assert parted == pytest.approx(1e-3 + 0.25e-4 + 4.5e-5)
     assert split == pytest.approx(0.75 * (12e6 + 20e6) / 1e9 + 2 * 6e-6)
     _, far = model.predicted(work, 8, chip)
     assert far == pytest.approx(1.75 * 12e6 / 1e8 + 2 * 14e-6)
