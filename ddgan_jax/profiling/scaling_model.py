@@ -6,12 +6,12 @@
                + sum over collectives of (S(n) / bandwidth + hops(n) latency)
 
 F: FLOPs of a step as XLA counts them before optimization, averaged over steps with and without
-regularizers. u: the fraction of the peak that large convolutions reach, `UTILIZATION`. U: bytes that
-the optimizers and averages of a chip read and write: the state twice and the gradients once, with
-config.train.fsdp the n-th part of that. a: number of arrays of parameters: each has kernels whose
-time does not depend on the number of images. A collective is a ring over all chips, and nothing
-overlaps with computation. S: bytes that a chip sends, with G the bytes of a role's gradient and P
-those of the big parameters:
+regularizers. u: the fraction of the peak that large convolutions reach, `UTILIZATION`. U: bytes
+that the optimizers and averages of a chip read and write: the state twice and the gradients once,
+with config.train.fsdp the n-th part of that. a: number of arrays of parameters: each has kernels
+whose time does not depend on the number of images. A collective is a ring over all chips, and
+nothing overlaps with computation. S: bytes that a chip sends, with G the bytes of a role's gradient
+and P those of the big parameters:
 
                      collectives of a phase                               S              hops
   data parallel      all-reduce of the gradient                       2 (n-1)/n G      2 (n-1)
