@@ -5,10 +5,10 @@ Command:   python -m ddgan_jax train --config=photos:64 --config.data.name=folde
 Data:      images below the folder PATH, or in a zip file of one; nothing to prepare
 Hardware:  photos:32 and photos:64 one GPU; photos:cpu one core of a CPU
 Time:      photos:cpu 10 min 20 s of training on one core (0.18 s a step where no other program was
-           on it), after about one of compiling; photos:32 and photos:64: not measured
+           on it), after about one minute of compiling; photos:32 and photos:64: not measured
 Expected:  photos:cpu on 500 images of cars of CIFAR-10: after 750 steps the shape of one car in
-           many colors; at the end more variety and rougher shapes. photos:32 and photos:64 have
-           not been trained
+           many colors; at the end more variety and rougher shapes; docs/results.md. photos:32 and
+           photos:64 have not been trained
 Source:    networks and settings ours; augmentation of Zhao et al. 2020, arXiv 2006.10738
 
   64   the default: NCSN++ at 64x64
