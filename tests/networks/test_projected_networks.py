@@ -102,9 +102,10 @@ def test_fastgan_uses_all_that_it_is_given():
     network = FastGAN(channels=3, resolution=64, width=2)
     z = jax.random.normal(jax.random.key(0), (2, 3))
     noise = [jax.random.normal(jax.random.key(r), (2, r, r)) for r in network.noise_sizes]
-    variables = network.init(jax.random.key(1), z, noise, True)
+    variables = jax.jit(network.init, static_argnums=3)(jax.random.key(1), z, noise, True)
     params = jax.tree.map(lambda x: x + 0.1, variables["params"])  # noise has no weight at first
 
+    @jax.jit
     def image(params, z, noise, stats):
         return network.apply({"params": params, BATCH_STATS: stats}, z, noise, False)
 
@@ -113,7 +114,7 @@ def test_fastgan_uses_all_that_it_is_given():
     assert out.shape == (2, 64, 64, 3) and out.dtype == jnp.float32
     # z has its size removed.
     np.testing.assert_allclose(out, image(params, 5 * z, noise, stats), rtol=1e-3, atol=1e-4)
-    gradients = jax.grad(lambda *a: jnp.sum(jnp.sin(image(*a))), argnums=(0, 2, 3))(
+    gradients = jax.jit(jax.grad(lambda *a: jnp.sum(jnp.sin(image(*a))), argnums=(0, 2, 3)))(
         params, z, noise, stats
     )
     for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):

@@ -134,7 +134,7 @@ def test_work_in_latents_and_with_lpips_needs_no_weights(capsys):
         strong, weak = (column.strip(" |%").split(", ") for column in row[-2:])
         assert row[1] == "32" and strong[2:] == ["-", "-"]  # 32 does not divide by 64 or 256
         assert all(int(a) >= int(b) for a, b in zip(weak, strong[:2], strict=False))
-    assert int(strong[0]) > 50  # on 4 chips
+    assert int(strong[0]) > 25  # on 4 chips
 
 
 @pytest.mark.slow
