@@ -153,7 +153,11 @@ def frozen_shapes(config, shape, path, tmp_path, variant=()):
     "path",
     [
         pytest.param(
-            p, id=p.stem, marks=pytest.mark.slow if p.stem in SLOW | {"ddgan_mnist"} else ()
+            p,
+            id=p.stem,
+            marks=pytest.mark.slow
+            if p.stem in SLOW | {"ddgan_mnist", "ddgan_stl10", "wddgan_stl10"}
+            else (),
         )
         for p in CONFIGS
     ],

@@ -128,6 +128,7 @@ def test_data_that_do_not_fit_are_decoded_whenever_they_are_read(photos, monkeyp
     assert fingerprint(load(f"folder:{moved}")) == after
 
 
+@pytest.mark.slow
 def test_a_folder_that_changed_since_the_run_began(tmp_path, capfd):
     for number in range(20):
         picture(tmp_path / f"photos/{number}.png", number)

@@ -51,6 +51,7 @@ def features(images):
     return np.asarray(jax.jit(network.apply)(network.params, images).features)
 
 
+@pytest.mark.slow
 def test_the_report_holds_metrics_speed_and_protocol(report):
     assert set(OF_DIGITS) <= report["metrics"].keys()
     assert all(np.isfinite(value) for value in report["metrics"].values())

@@ -81,6 +81,7 @@ def convert(*args):
     return main(["convert", *map(str, args)])
 
 
+@pytest.mark.slow
 def test_the_command_knows_and_records_the_order(tmp_path, capfd):
     theirs = params_of(NETWORKS["plain"])
     arrays = to_arrays(theirs, generator_entries(theirs))

@@ -138,6 +138,7 @@ def test_the_norm_of_a_tree_by_rows():
 
 
 @pytest.mark.parametrize("equalized", [False, True])
+@pytest.mark.slow
 def test_attention_with_products_of_weights_is_attention(equalized):
     """Two products with all positions give what the four projections give, with all biases."""
     attention = layers.Attention(groups=2, equalized=equalized)

@@ -41,6 +41,7 @@ def part_of(file, prefix):
 @pytest.mark.parametrize(
     "dtype, tolerance", [(jnp.float64, 1e-6), (jnp.float32, 1e-4)], ids=["float64", "float32"]
 )
+@pytest.mark.slow
 def test_output_and_gradients_are_those_of_the_published_network(dtype, tolerance):
     file = published()
     t, z = file["io/t"].astype(np.int32), np.ones((3, 5), np.float32)

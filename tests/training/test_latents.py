@@ -359,6 +359,7 @@ def test_links_out_of_the_copy_of_the_autoencoder_are_refused(finished, tmp_path
 
 
 @pytest.mark.parametrize("content", [None, "{}", '{"scale": 0}', '{"scale": "1"}'])
+@pytest.mark.slow
 def test_a_copy_without_a_scale_is_refused(finished, tmp_path, content, capfd):
     _, done = finished
     run = shutil.copytree(done, tmp_path / "run")

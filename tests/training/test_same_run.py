@@ -38,6 +38,7 @@ def folder(on_a_file, tmp_path):
     return tmp_path / "all"
 
 
+@pytest.mark.slow
 def test_a_data_file_that_moved(folder, capfd):
     (folder / "old.npz").rename(folder / "new.npz")
     model = load(folder / "run")

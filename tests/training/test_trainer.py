@@ -190,6 +190,7 @@ def test_a_loss_that_is_not_finite(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_folders_that_are_not_its_own(halfway, tmp_path):
     trainer = halfway[0]
     (tmp_path / "mine").mkdir()
