@@ -76,7 +76,9 @@ VARIANTS: dict[str, dict[str, dict[str, int]]] = {
 }
 # Configs with convolutions take seconds to trace; the quick tests have one of them.
 SLOW = {
-    p.stem for p in CONFIGS if re.search("_mnist|_cifar10|256|stylegan2|projected|photos", p.stem)
+    p.stem
+    for p in CONFIGS
+    if re.search("_mnist|_cifar10|_stl10|256|stylegan2|projected|photos", p.stem)
 } - {"ddgan_mnist"}
 SHAPES = {p.stem: (2,) for p in CONFIGS if p.stem.endswith("_toy2d")} | {
     p.stem: (8, 8, 1) for p in CONFIGS if p.stem.endswith("_digits")
@@ -155,9 +157,7 @@ def frozen_shapes(config, shape, path, tmp_path, variant=()):
         pytest.param(
             p,
             id=p.stem,
-            marks=pytest.mark.slow
-            if p.stem in SLOW | {"ddgan_mnist", "ddgan_stl10", "wddgan_stl10"}
-            else (),
+            marks=pytest.mark.slow if p.stem in SLOW | {"ddgan_mnist"} else (),
         )
         for p in CONFIGS
     ],
