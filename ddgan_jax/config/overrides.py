@@ -142,7 +142,7 @@ def override(
 
 
 def _parsed(field: str, text: str, old: Any) -> Any:
-    """`text` converted to the type of `old`; items of an empty tuple by what they look like."""
+    """`text` converted to the type of `old`; see `_like` for items of an empty tuple."""
     if isinstance(old, tuple | list):
         items = [item.strip() for item in text.strip("()[] ").split(",") if item.strip()]
         return tuple(_parsed(field, item, old[0] if old else _like(item)) for item in items)
@@ -165,7 +165,7 @@ def _parsed(field: str, text: str, old: Any) -> Any:
 
 
 def _like(item: str) -> int | float | str:
-    """A value of the type that `item` can be: an integer, a number or text."""
+    """`item` as an integer or a number if it reads as one, else as text."""
     for kind in (int, float):
         try:
             return kind(item)

@@ -51,7 +51,7 @@ def abilities_of(model: Model) -> Abilities:
         most_steps=config.diffusion.num_steps if chosen else 0,
         inverts=images and inversion is not None,
         refines=images and inversion is not None and inversion.refine is not None,
-        # [t_max, d_z], and not a map of features
+        # latents are [t_max, d_z], not a map of features
         mixes=images
         and inversion is not None
         and len(latent_shape(method, model.params, model.shape)) == 2,

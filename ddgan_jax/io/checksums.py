@@ -40,7 +40,7 @@ def damaged_files(folder: Path, items: Collection[str], contents: bool = True) -
       Their relative paths; [] also for a checkpoint without checksums, of an earlier version.
 
     Raises:
-      UserError: the list of checksums is damaged, or names files elsewhere or none.
+      UserError: the list of checksums is damaged, or names a file outside of the checkpoint.
     """
     try:
         wanted = read_json(folder / NAME, {"crc32": TABLE}, folder=folder)["crc32"]

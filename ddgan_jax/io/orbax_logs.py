@@ -23,10 +23,10 @@ _REASONS = (*map(os.strerror, errno.errorcode), *_VANISHED)
 
 
 class HeldRecords(logging.Filter):
-    """Holds back failures that orbax logs and raises as well, until the command has ended.
+    """Holds back failures that orbax logs and raises as well, until the `with` block ends.
 
     Orbax logs the traceback of a failed save in each of its threads, and raises the failure too.
-    If the command reports that failure in one line, `drop_reported_by` drops the tracebacks. In all
+    If the caller reports that failure in one line, `drop_reported_by` drops the tracebacks. In all
     other cases they are logged when the block ends. Other records pass.
 
     Attributes:

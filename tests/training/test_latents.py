@@ -363,9 +363,8 @@ def test_links_out_of_the_copy_of_the_autoencoder_are_refused(finished, tmp_path
 def test_a_copy_without_a_scale_is_refused(finished, tmp_path, content, capfd):
     _, done = finished
     run = shutil.copytree(done, tmp_path / "run")
-    (run / "autoencoder" / "scale.json").unlink()
-    if content is not None:
-        (run / "autoencoder" / "scale.json").write_text(content)
+    scale = run / "autoencoder" / "scale.json"
+    scale.unlink() if content is None else scale.write_text(content)
     fails(capfd, ["--mode=sample", f"--workdir={run}", "--num_images=1"], "scale.json", "scale")
 
 
