@@ -34,7 +34,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--cluster-full",
         action="store_true",
-        help="one trial of every kind of fault instead of three kinds (tests/training)",
+        help="also the tests marked `full`, and every kind of fault instead of three",
     )
 
 
@@ -44,8 +44,15 @@ def pytest_configure():
     environment.ignore_closed_event_loops()
 
 
-def pytest_collection_modifyitems(items):
-    """The longest files first: one of them at the end would leave a worker idle."""
+def pytest_collection_modifyitems(config, items):
+    """Without `--cluster-full` no test marked `full`.
+
+    The longest files come first: one of them at the end would leave a worker idle.
+    """
+    if not config.getoption("--cluster-full"):
+        left_out = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     marked = [item for item in items if {"slow", "cluster"} & {m.name for m in item.iter_markers()}]
     slow = Counter(item.path.stem for item in marked)
     slow.update({f"test_{name}": 20 for name in LONG})

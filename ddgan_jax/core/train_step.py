@@ -74,8 +74,10 @@ def train_step(
 ) -> tuple[TrainState, Metrics]:
     """One gradient step for each phase in turn, then the moving averages. Pure.
 
-    The average after k steps is decay^k p_0 + (1 - decay) sum_i decay^(k - i) p_i, i = 1..k, with
-    the initial parameters p_0. DDGAN's published average has p_1 in the place of p_0.
+    Each step sets average = d average + (1 - d) p, with the updated parameters p and d =
+    `ema_decay` of the steps done; the average begins as the initial parameters p_0. With a constant
+    d it is d^k p_0 + (1 - d) sum_i d^(k - i) p_i, i = 1..k, after k steps. DDGAN's published
+    average has p_1 in the place of p_0.
 
     Args:
       state: result of `create_state` or of an earlier step.

@@ -110,11 +110,12 @@ class Encoder(Protocol):
 
 
 class Autoencoder(Protocol):
-    """A network with the methods `encode`, `rebuild` and `decode`, chosen by `apply(method=...)`.
+    """A network whose methods are chosen by `apply(method=...)`.
 
     encode: image float32 [B, H, W, C] -> (latents float32 [B, h, w, c], log-variance or None);
     rebuild: latents, quantized if there are codes -> image;
-    decode: latents -> image; quantizes first if there are codes.
+    decode: latents -> image; quantizes first if there are codes;
+    quantize: latents -> (the nearest codes, their indices); only if there are codes.
 
     Attributes:
       gaussian: whether the encoder gives a mean and a log-variance.

@@ -19,9 +19,9 @@ from ddgan_jax.data import load_source
 from ddgan_jax.data.traversal import images_of
 from ddgan_jax.evaluation.reference import (
     check_size,
+    conditional_numbers,
     eight_bits,
     evaluate_samples,
-    label_accuracy,
     make_evaluator,
 )
 from ddgan_jax.evaluation.statistics import (
@@ -118,7 +118,7 @@ def _with_data(config: ConfigDict, model: Model) -> Measure:
         )
         if outputs.quality:
             return metrics | outputs.quality(model.params), details
-        return metrics | label_accuracy(evaluator, model, key, outputs.count), details
+        return metrics | conditional_numbers(evaluator, model, key, outputs.count), details
 
     return measure
 

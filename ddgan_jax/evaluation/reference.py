@@ -190,7 +190,7 @@ def eight_bits(batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield to_uint8(batch) if batch.ndim == 4 else batch
 
 
-def label_accuracy(
+def conditional_numbers(
     evaluator: Evaluator, model: Model, key: jax.Array, count: int
 ) -> dict[str, float]:
     """Numbers of class-conditional samples, with every class requested equally often.
@@ -208,6 +208,8 @@ def label_accuracy(
       The numbers by name; empty for an unconditional model.
     """
     found: dict[str, float] = {}
+    if not model.classes:
+        return found
     for extractor, chosen in evaluator.extractors:
         conditional = [metric.conditional for metric in chosen if metric.conditional]
         if not conditional or extractor.classes != model.classes:

@@ -1,7 +1,6 @@
 """Read the arrays of a NumPy archive, each checked before memory is allocated for it."""
 
 import math
-import os
 import zipfile
 from collections.abc import Iterable
 from typing import BinaryIO
@@ -9,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.parallel.memory import machine_memory
 
 # Images compress by less than this factor; archives made to fill the memory by more.
 _MOST_COMPRESSION = 200
@@ -66,21 +66,13 @@ def _check_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
             f"array {array!r} is {dtype} {shape}, which is not what the file holds "
             f"({info.file_size - header} bytes): it is damaged"
         )
-    if size > _memory():
+    if size > machine_memory():
         raise UserError(
             f"array {array!r} has {size / 2**30:,.1f} GiB, and the machine "
-            f"{_memory() / 2**30:,.1f} GiB of memory"
+            f"{machine_memory() / 2**30:,.1f} GiB of memory"
         )
     if size > max(_ALWAYS_ALLOWED, _MOST_COMPRESSION * info.compress_size):
         raise UserError(
             f"array {array!r} expands from {info.compress_size / 2**20:,.1f} to "
             f"{size / 2**20:,.1f} MiB, more than {_MOST_COMPRESSION} times, as no images do"
         )
-
-
-def _memory() -> int:
-    """Bytes of physical memory; a large number where the system does not tell."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 2**62

@@ -2,8 +2,10 @@
 
 The autoencoder moves first, then a patch discriminator. The autoencoder's loss is
 
-    L_rec + w L_adv [+ w_kl KL] [+ L_codes],   L_rec = L1(x, x') + w_p LPIPS(x, x'),
+    L_rec + w L_adv [+ w_kl KL] [+ w_codes L_codes],
+    L_rec = L1(x, x') + w_p LPIPS(x, x'),   L_adv = -E D(x'),
 
+and that of the discriminator (E relu(1 - D(x)) + E relu(1 + D(x'))) / 2,
 with the adaptive weight w = w_adv |grad L_rec| / (|grad L_adv| + 1e-4), where the gradients are
 those at the kernel of the decoder's last layer. Before step `adversarial_start`, w is 0 and the
 discriminator does not train. The KL term is off by default: a GAN in the latents does not need them

@@ -337,7 +337,8 @@ def projected_gan(
 ) -> ConfigDict:
     """A config of Diffusion-ProjectedGAN with the published noise, augmentation and average.
 
-    Adam has betas (0, 0.99) and a constant learning rate, for both networks.
+    Adam has betas (0, 0.99) and a constant learning rate. That of the discriminator is rescaled for
+    a regularizer at every 16th step, as in the released code, although there is none.
     """
     optimizer = adam(learning_rate, final_learning_rate=learning_rate, beta1=0.0, beta2=0.99)
     config = preset(
@@ -346,7 +347,7 @@ def projected_gan(
         gen=gen,
         disc=disc,
         latent_size=latent_size,
-        optim=dict(gen=optimizer, disc=optimizer),
+        optim=dict(gen=dict(optimizer), disc=dict(optimizer, lazy_interval=16)),
     )
     config.instance_noise.update(
         t_min=5, t_max=500, beta_max=0.01, noise_std=0.5, target=0.45, noisy="growing"

@@ -1,7 +1,8 @@
 """Metrics: numbers computed from features, images, points or labels, and the registry `METRICS`.
 
 Each metric that `config.eval.metrics` can name has a file with its function and, at the end, its
-entry for the registry. The other files have measures that commands call directly.
+entry for the registry. `reconstruction` and `moments` have measures that commands call
+directly; `classifier`, `cost` and `digits` start commands under their names of 0.1.0.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Mean and covariance of features, summed batch by batch so that features need not be kept."""
+"""Mean and covariance of features, which can be summed batch by batch."""
 
 from typing import NamedTuple
 

@@ -28,6 +28,13 @@ def channels_of(shape: Shape) -> dict[str, Any]:
     return {"channels": shape[-1]}
 
 
+def not_images(shape: Shape) -> str:
+    """What to say of data that are no images, for `Network.fits`; "" for images."""
+    if len(shape) != 3:
+        return f"takes images; for data of shape {shape} 'mlp' is needed"
+    return ""
+
+
 def fits_any(module: Any, shape: Shape) -> str:
     """`Network.fits` of a network that takes data of any shape."""
     del module, shape
@@ -38,8 +45,8 @@ def fits_images(halvings: Callable[[Any], int]) -> Callable[[Any, Shape], str]:
     """`Network.fits` of a network that halves the resolution `halvings(module)` times."""
 
     def fits(module: Any, shape: Shape) -> str:
-        if len(shape) != 3:
-            return f"takes images; for data of shape {shape} 'mlp' is needed"
+        if refused := not_images(shape):
+            return refused
         count = halvings(module)
         if shape[0] % 2**count or shape[1] % 2**count:
             return (

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array, Shape
-from ddgan_jax.networks.entry import Network
+from ddgan_jax.networks.entry import Network, not_images
 from ddgan_jax.networks.layers import Dtype, GroupNorm, conv
 from ddgan_jax.networks.resblock import leaky_relu
 
@@ -47,6 +47,8 @@ class PatchDiscriminator(nn.Module):
 
 
 def _fits(module: PatchDiscriminator, shape: Shape) -> str:
+    if refused := not_images(shape):
+        return refused
     smallest = 3 * 2**module.layers
     if min(shape[:2]) >= smallest:
         return ""

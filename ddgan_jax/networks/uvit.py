@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array, Shape
 from ddgan_jax.networks import resample
-from ddgan_jax.networks.entry import Network, channels_of
+from ddgan_jax.networks.entry import Network, channels_of, not_images
 from ddgan_jax.networks.layers import Dtype, full_precision, normalize_latent, one_then_zero
 from ddgan_jax.networks.ncsnpp import embed_latent
 
@@ -181,8 +181,8 @@ class UViT(nn.Module):
 
 
 def _fits(module: Any, shape: Shape) -> str:
-    if len(shape) != 3:
-        return f"takes images; for data of shape {shape} 'mlp' is needed"
+    if refused := not_images(shape):
+        return refused
     if shape[0] % module.patch or shape[1] % module.patch:
         return (
             f"cuts its inputs into patches of {module.patch}x{module.patch}; multiples of "

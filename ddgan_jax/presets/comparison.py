@@ -1,7 +1,8 @@
 """Networks, rates, data and lengths of the comparison of methods, by data set.
 
-`MNIST`, `DIGITS` and `GAUSSIANS` are keyword arguments of the presets of adversarial methods;
-`on_mnist`, `on_digits` and `on_gaussians` set the data and the lengths of a config.
+`MNIST`, `MNIST28`, `DIGITS` and `GAUSSIANS` are keyword arguments of the presets of adversarial
+methods; `on_mnist`, `on_mnist28`, `on_digits` and `on_gaussians` set the data and the lengths of a
+config.
 """
 
 from typing import Any

@@ -15,7 +15,7 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.random import sample_keys
 from ddgan_jax.core.types import Context
 from ddgan_jax.data import digits
-from ddgan_jax.evaluation.reference import label_accuracy, make_evaluator
+from ddgan_jax.evaluation.reference import conditional_numbers, make_evaluator
 from ddgan_jax.methods import build_method
 from ddgan_jax.methods import conditioning as parts
 from ddgan_jax.networks import GENERATORS, build_network
@@ -138,7 +138,7 @@ def test_label_accuracy():
         return SimpleNamespace(classes=classes, batches=batches)
 
     def accuracy(model):
-        return label_accuracy(evaluator, model, jax.random.key(0), 40)
+        return conditional_numbers(evaluator, model, jax.random.key(0), 40)
 
     assert accuracy(model(0)) == {"label_accuracy_digits_classifier": 1.0}
     assert accuracy(model(1)) == {"label_accuracy_digits_classifier": 0.0}

@@ -74,7 +74,7 @@ def test_the_wait_says_for_whom_and_ends(monkeypatch):
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("index", [0, pytest.param(1, marks=pytest.mark.full)])
 def test_a_process_that_never_comes(tmp_path, index):
     """One line about who is awaited, ^C is obeyed, and the end is status 1: not "start again"."""
     (tmp_path / "sitecustomize.py").write_text(IMPATIENT)

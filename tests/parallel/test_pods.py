@@ -106,7 +106,7 @@ def assert_lost(end):
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("dies", [0, 1])
+@pytest.mark.parametrize("dies", [0, pytest.param(1, marks=pytest.mark.full)])
 def test_a_process_that_dies_ends_the_others(tmp_path, dies):
     processes = begun(tmp_path / "run")
     processes[dies].kill()
@@ -153,7 +153,7 @@ loop._compile = slow
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("which", [1, 2])
+@pytest.mark.parametrize("which", [pytest.param(1, marks=pytest.mark.full), 2])
 def test_a_signal_during_compilation_ends_both_within_seconds(tmp_path, which):
     """To the process that does not host jax's service. The step before the second is saved."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_COMPILATION.format(which=which))
