@@ -2,6 +2,7 @@
 
 import atexit
 import functools
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from ddgan_jax.config.stored import save_config
 from ddgan_jax.core.optimizers import make_optimizers
@@ -72,6 +74,13 @@ def conv_config():
 def wddgan_config():
     config = mlp_config(wddgan)
     config.reconstruction.kind = "weighted"
+    return config
+
+
+def pca_config():
+    config = mlp_config()
+    config.gen.tanh = False
+    config.space = ConfigDict(dict(kind="pca", components=5))
     return config
 
 
@@ -223,8 +232,13 @@ def uvit_config():
 
 def frozen_of(config, shape):
     """What the train step gets besides: an autoencoder that nobody trained."""
-    if "space" not in config or config.space.kind != "latent":
+    if "space" not in config or config.space.kind not in ("latent", "pca"):
         return ()
+    if config.space.kind == "pca":
+        numbers, count = math.prod(shape), config.space.components
+        axes = np.linalg.qr(np.random.default_rng(5).normal(size=(numbers, count)))[0].T
+        found = {"mean": np.zeros(numbers), "axes": axes, "deviations": np.ones(count)}
+        return {name: jnp.asarray(x, jnp.float32) for name, x in found.items()}
     params = jax.jit(build_method(autoencoder_config(), shape).init)(jax.random.key(5))
     return {"autoencoder": params["autoencoder"], "scale": jnp.float32(2)}
 
@@ -236,6 +250,7 @@ CASES = {
     "ddgan_classes-points": (with_classes(mlp_config), (2,)),
     "ddgan-conv": (conv_config, (4, 4, 1)),
     "wddgan-mlp": (wddgan_config, (4, 4, 1)),
+    "ddgan_pca-mlp": (pca_config, (4, 4, 1)),
     "lddgan-mlp": (lddgan_config, (4, 4, 1)),
     "lddgan-uvit": (uvit_config, (4, 4, 1)),
     "dddg-mlp": (dddg_mlp_config, (4, 4, 1)),

@@ -24,13 +24,12 @@ def read_several(
     """
     from ddgan_jax.data import data_shape
     from ddgan_jax.methods import complete_config
-    from ddgan_jax.spaces import find_space
     from ddgan_jax.spaces.autoencoder_folder import untrained
 
     configs: dict[str, ConfigDict] = {}
     for name in files:
         config = override(complete_config(load_config_file(name)), overrides)
-        if autoencoder and find_space(config).frozen:
+        if autoencoder and "autoencoder" in config.get("space", {}):
             own = folder / str(len(configs))
             own.mkdir()
             theirs = complete_config(load_config_file(autoencoder))

@@ -9,7 +9,7 @@ determine are left out.
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError, in_words_of
-from ddgan_jax.core.images import to_float
 from ddgan_jax.core.random import sample_keys
 from ddgan_jax.data import load_source
 from ddgan_jax.data.source import Source
@@ -29,30 +28,9 @@ from ddgan_jax.io.best import Step
 from ddgan_jax.methods import METHODS
 from ddgan_jax.metrics.reconstruction import UNIFORM_WINDOW, reconstruction_quality, ssim_protocol
 from ddgan_jax.plotting import grids as plots
-
-PCA_IMAGES = 10_000  # of the training data, evenly spaced
-_PCA_NUMBERS = 2**27  # of all of them, 1 GiB as float64; fewer images of a large size
+from ddgan_jax.spaces.pca import Pca, as_floats, evenly_spaced, principal_components
 
 Say = Callable[[str], None]
-
-
-class Pca(NamedTuple):
-    """Principal components of images.
-
-    Attributes:
-      mean: float64 [H * W * C].
-      axes: float64 [min(M, H * W * C), H * W * C], orthonormal rows by decreasing variance.
-    """
-
-    mean: np.ndarray
-    axes: np.ndarray
-
-
-def principal_components(train: np.ndarray) -> Pca:
-    """The principal components of a training set, float32 [M, H, W, C]."""
-    flat = train.reshape(len(train), -1).astype(np.float64)
-    mean = flat.mean(axis=0)
-    return Pca(mean, np.linalg.svd(flat - mean, full_matrices=False)[2])
 
 
 def project(pca: Pca, images: np.ndarray, components: int) -> np.ndarray:
@@ -120,7 +98,7 @@ def measure(
         better = model.refine(images, latents, labels, refine, rate)
         made |= {"refined_latents": better, "refined": model.decode(better, labels)}
         found["refined"] = quality(made["refined"])
-    known = _as_the_method_sees(train.take(_evenly_spaced(train.size, images[0].size))["image"])
+    known = as_floats(train.take(evenly_spaced(train.size, images[0].size))["image"])
     pca = principal_components(known)
     numbers = int(np.prod(latents.shape[1:]))
     for components in (numbers // 4, numbers // 2, numbers):
@@ -173,7 +151,7 @@ def reconstruct(
     train = load_source(ConfigDict(described))
     run_folder.check_writable("--out", out)
     some = source.take(np.arange(min(count, source.size)))
-    images, labels = _as_the_method_sees(some["image"]), some["label"]
+    images, labels = as_floats(some["image"]), some["label"]
     if not model.config.get("classes", 0):
         labels = np.zeros_like(labels)
     lpips, lpips_protocol = lpips_for(images.shape[1:])
@@ -208,17 +186,6 @@ def reconstruct(
     say(f"written to {out / 'reconstruction.json'}, with figures in the same folder")
 
 
-def _evenly_spaced(size: int, numbers: int) -> np.ndarray:
-    """Indices of the images of PCA, among `size` images of so many numbers each."""
-    count = min(size, PCA_IMAGES, max(_PCA_NUMBERS // numbers, 2))
-    return np.linspace(0, size - 1, count).round().astype(int)
-
-
-def _as_the_method_sees(images: np.ndarray) -> np.ndarray:
-    """Convert uint8 images to float32 by JAX, which rounds differently from numpy."""
-    return np.asarray(to_float(jnp.asarray(images)))
-
-
 def _check_inverts(model: Model) -> None:
     """Raise a UserError unless the method of the model has an encoder and a decoder."""
     if model.method.inversion is None:
@@ -232,7 +199,9 @@ def _check_inverts(model: Model) -> None:
 def _decodes_through_degraded_images(model: Model) -> bool:
     """Whether the decoder has intermediate images, and a prior that latents are drawn from."""
     inversion = model.method.inversion
-    return inversion is not None and inversion.prior is not None
+    if inversion is None or "latent" not in model.params:
+        return False
+    return None not in (inversion.prior, inversion.path, inversion.degrade)
 
 
 def _pictures(

@@ -392,7 +392,7 @@ def load(
         if raw:
             latest = {role: abstract[role] for role in method.ema_roles}
             params = {**params, **checkpoint.restore_params(manager, step, latest)}
-    frozen = networks.load(local, mesh) if networks else {}
+    frozen = networks.load(local, shape, mesh) if networks else {}
     for change in plugin_code.changes(workdir, config):
         warnings.warn(change, stacklevel=2)
     return Model(config, method, params, step, shape, mesh, frozen)

@@ -283,6 +283,8 @@ def import_checkpoint(
         raise UserError(f"--workdir={workdir} is not empty; choose a new folder")
     networks = find_space(config).frozen
     if networks:
+        allowed = "'pixels', 'wavelet' or 'latent' for a published checkpoint"
+        check(config, "space.kind", "autoencoder" in config.space, allowed)
         check(config, "space.scale", config.space.scale > 0, "the one it was trained with")
     if network:
         arrays, holds, shape = network.arrays, network.holds, network_pickles.shape_of(config)

@@ -268,13 +268,14 @@ def _stored(key: str) -> str | None:
         raise
 
 
-def broadcast_from_zero(value: float) -> float:
-    """Broadcast a float32 number from process 0 (collective)."""
+def broadcast_from_zero(values: T) -> T:
+    """Broadcast a tree of numbers and arrays from process 0, as float32 (collective)."""
     if jax.process_count() == 1:
-        return value
+        return values
     from jax.experimental import multihost_utils
 
-    return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
+    found: T = multihost_utils.broadcast_one_to_all(jax.tree.map(np.float32, values))
+    return found
 
 
 def on_process_zero(action: Callable[[], T]) -> T | None:

@@ -53,7 +53,7 @@ def benchmark(config: ConfigDict, say: Callable[[str], None] = print) -> None:
     state = first_state(create, abstract, seed=0)
     size = config.train.batch_size
     make_batch = functools.partial(random_batch, config=config, shape=shape)
-    frozen = load_frozen(config, mesh, load_host(method))
+    frozen = load_frozen(config, shape, mesh, load_host(method))
     batch = jax.jit(make_batch, out_shardings=meshes.batch_sharded(mesh))(jax.random.key(1))
 
     variants = {

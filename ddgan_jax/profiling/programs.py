@@ -53,7 +53,7 @@ def programs(
     shape = data_shape(config.data)
     method, optimizers, _, shapes = assemble(config, shape, total=1000, epoch=1000)
     abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
-    frozen = frozen_shapes(config, method)
+    frozen = frozen_shapes(config, method, shape)
     key = jax.eval_shape(lambda: jax.random.key(0))
     batch = jax.eval_shape(functools.partial(random_batch, config=config, shape=shape), key)
     step = compiled_steps(method, optimizers, config, mesh, abstract)

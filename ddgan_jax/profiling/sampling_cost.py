@@ -48,7 +48,7 @@ def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str,
     batch_size = meshes.round_up(batch_size, mesh)
     shape = data_shape(config.data)
     method, _, _, abstract = assemble(config, shape, total=1, epoch=1)
-    check(config, "method", method.evaluation is not None, "a method that draws samples")
+    check(config, "method", method.evaluation is not None, "a method with `evaluation`")
     assert method.evaluation is not None
     space = build_space(config, shape)
     rng = np.random.default_rng(0)
@@ -56,7 +56,7 @@ def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str,
     def noise(like: jax.ShapeDtypeStruct) -> Array:
         return jnp.asarray(0.02 * rng.standard_normal(like.shape, np.float32), like.dtype)
 
-    shapes = {"gen": abstract.params["gen"], **abstract.ema}, frozen_shapes(config, method)
+    shapes = {"gen": abstract.params["gen"], **abstract.ema}, frozen_shapes(config, method, shape)
     params, frozen = jax.tree.map(noise, shapes) if trials else shapes
     keys = sample_keys(jax.random.key(0), 0, batch_size)
     evaluation = jax.jit(method.evaluation, static_argnums=1).lower(params, batch_size)

@@ -75,7 +75,7 @@ def measure(config: ConfigDict, devices: Sequence[jax.Device], trials: int = TRI
     state = first_state(create, abstract, seed=0)
     make_batch = functools.partial(random_batch, config=config, shape=shape)
     batch = jax.jit(make_batch, out_shardings=meshes.batch_sharded(mesh))(jax.random.key(1))
-    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), frozen_shapes(config, method))
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), frozen_shapes(config, method, shape))
     frozen = jax.device_put(zeros, meshes.replicated(mesh))
     without = tuple(False for _ in method.phases)
     step_fn = compiled_steps(method, optimizers, config, mesh, abstract)(without)

@@ -114,7 +114,7 @@ def work_of(config: ConfigDict) -> Work:
     batch = jax.eval_shape(
         functools.partial(random_batch, config=config, shape=shape), jax.random.key(0)
     )
-    frozen = frozen_shapes(config, method)
+    frozen = frozen_shapes(config, method, shape)
     shares = shares_of_variants(method)
     costs = {v: step_fn(v).lower(abstract, batch, frozen).cost_analysis() or {} for v in shares}
 

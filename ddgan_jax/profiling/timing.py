@@ -68,14 +68,17 @@ def flops_of(program: Any) -> float:
 def sampling_flops(method: Method, params: Params, keys: Array, frozen: PyTree) -> float:
     """FLOPs of sampling with all network evaluations; `flops_of` counts the body of a loop once.
 
+    Without `method.evaluation` the body of a loop counts once here too.
+
     Args:
       method: a method that samples.
       params, keys, frozen: arguments of `method.sample`, or their shapes.
     """
-    assert method.sample is not None and method.evaluation is not None
+    assert method.sample is not None
     traced = jax.jit(method.sample).trace(params, keys, frozen)
     counted = flops_of(traced.lower())
-    if method.nfe == 1 or not _has_loop(traced.jaxpr.jaxpr, method.nfe):
+    looped = method.nfe > 1 and _has_loop(traced.jaxpr.jaxpr, method.nfe)
+    if method.evaluation is None or not looped:
         return counted
     evaluation = jax.jit(method.evaluation, static_argnums=1).lower(params, keys.shape[0])
     return counted + (method.nfe - 1) * flops_of(evaluation)

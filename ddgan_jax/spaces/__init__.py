@@ -1,11 +1,11 @@
-"""Spaces that methods work in (pixels, Haar bands, latents) and their registry, `SPACES`."""
+"""Spaces that methods work in (pixels, Haar bands, latents, components) and their registry."""
 
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import lookup
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Shape, Space
-from ddgan_jax.spaces import latent, pixels, wavelet
+from ddgan_jax.spaces import latent, pca, pixels, wavelet
 from ddgan_jax.spaces.entry import FrozenNetworks, SpaceEntry
 
 __all__ = ["SPACES", "FrozenNetworks", "SpaceEntry", "build_space", "find_space"]
@@ -14,6 +14,7 @@ SPACES: dict[str, SpaceEntry] = {
     "pixels": pixels.SPACE,
     "wavelet": wavelet.SPACE,
     "latent": latent.SPACE,
+    "pca": pca.SPACE,
 }
 
 

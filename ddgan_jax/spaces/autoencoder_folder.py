@@ -97,23 +97,23 @@ def check_trained(config: ConfigDict) -> None:
     newest(as_path(config.space.autoencoder))
 
 
-def shapes(config: ConfigDict) -> dict[str, Any]:
-    """Shapes and dtypes of what `load` returns.
+def shapes(config: ConfigDict, shape: Shape) -> dict[str, Any]:
+    """Shapes and dtypes of what `load` returns, for images of `shape`.
 
     Raises:
       UserError: see `build_autoencoder`.
     """
-    shape = data_shape(as_path(config.space.autoencoder))
     network = build_autoencoder(config, shape)
     weights = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, *shape)))["params"]
     return {"autoencoder": weights, "scale": jax.ShapeDtypeStruct((), jnp.float32)}
 
 
-def load(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Any]:
+def load(config: ConfigDict, shape: Shape, mesh: jax.sharding.Mesh) -> dict[str, Any]:
     """Load the frozen parameters of the latent space, replicated over the devices.
 
     Args:
       config: config of the run in latents.
+      shape: (H, W, C) of an image.
       mesh: the devices.
 
     Returns:
@@ -124,7 +124,7 @@ def load(config: ConfigDict, mesh: jax.sharding.Mesh) -> dict[str, Any]:
         `build_autoencoder` and `read_scale`.
     """
     folder, same = as_path(config.space.autoencoder), replicated(mesh)
-    wanted = checkpoint.with_sharding({"autoencoder": shapes(config)["autoencoder"]}, same)
+    wanted = checkpoint.with_sharding({"autoencoder": shapes(config, shape)["autoencoder"]}, same)
     with checkpoint.opened(folder, read_only=True) as manager:
         weights = checkpoint.restore_ema(manager, checkpoint.latest_step(manager), wanted)
     return {**weights, "scale": jax.device_put(np.float32(read_scale(folder) or 1.0), same)}
@@ -162,9 +162,10 @@ def hashes(
     Returns:
       () -> (hash of the copy in `workdir`, hash of the weights that `config` names).
     """
+    shape = data_shape(workdir)
     return lambda: (
-        weights_hash(load(use_local_copy(config, workdir), mesh)),
-        weights_hash(load(config, mesh)),
+        weights_hash(load(use_local_copy(config, workdir), shape, mesh)),
+        weights_hash(load(config, shape, mesh)),
     )
 
 

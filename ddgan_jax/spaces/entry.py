@@ -20,8 +20,10 @@ class FrozenNetworks(NamedTuple):
       use_local_copy: (config, workdir) -> the config with the path of the copy of the networks in
         the run folder; the same config if that copy is missing or incomplete.
       check: config -> None; raises a UserError unless the networks can be loaded.
-      shapes: config -> shapes and dtypes of what `load` returns.
-      load: (config, mesh) -> parameters by name, replicated over the devices.
+      shapes: (config, shape of one example of the data) -> shapes and dtypes of what `load`
+        returns.
+      load: (config, shape of one example of the data, mesh) -> parameters by name, replicated over
+        the devices.
       feed: (config, data, frozen) -> (the data as the train step sees them, `frozen` updated with
         values measured on the data). Collective: every process has to call it.
       copy_into: (config, frozen, workdir) -> None; copies the networks into the run folder, for
@@ -35,8 +37,8 @@ class FrozenNetworks(NamedTuple):
 
     use_local_copy: Callable[[ConfigDict, AnyPath], ConfigDict]
     check: Callable[[ConfigDict], None]
-    shapes: Callable[[ConfigDict], dict[str, Any]]
-    load: Callable[[ConfigDict, jax.sharding.Mesh], dict[str, Any]]
+    shapes: Callable[[ConfigDict, Shape], dict[str, Any]]
+    load: Callable[[ConfigDict, Shape, jax.sharding.Mesh], dict[str, Any]]
     feed: Callable[[ConfigDict, Source, dict[str, Any]], tuple[Source, dict[str, Any]]]
     copy_into: Callable[[ConfigDict, dict[str, Any], AnyPath], None]
     batch: Callable[[jax.Array, ConfigDict, Shape, int], dict[str, jax.Array]]

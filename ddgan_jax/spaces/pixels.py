@@ -8,7 +8,10 @@ from ddgan_jax.core.images import to_float
 from ddgan_jax.core.types import Array, PyTree, Shape, Space
 from ddgan_jax.spaces.entry import SpaceEntry
 
-KIND = text("pixels", help="pixels, wavelet (Haar bands) or latent (of an autoencoder)")
+KIND = text(
+    "pixels",
+    help="pixels, wavelet (Haar bands), latent (of an autoencoder) or pca (principal components)",
+)
 
 
 def pixels(shape: Shape) -> Space:

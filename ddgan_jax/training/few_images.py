@@ -4,6 +4,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.data.source import Source
 from ddgan_jax.diffusion.augmentation import Augmentation
+from ddgan_jax.spaces import find_space
 
 FEW = 5_000  # images; a mirrored image counts as another one
 FEW_AUGMENTED = 100  # as in the smallest data sets of Zhao et al. 2020
@@ -26,7 +27,8 @@ def few_images_note(config: ConfigDict, source: Source) -> tuple[str, ...]:
         return ()
     what = f"{source.size:,} images" + (" and their mirror images" if config.data.flip else "")
     remedies = [] if config.data.flip else ["config.data.flip=true"]
-    if not augmented and set(Augmentation._fields) <= set(strengths):
+    augmentable = find_space(config).frozen is None  # images can be made of its numbers alone
+    if augmentable and not augmented and set(Augmentation._fields) <= set(strengths):
         remedies.append("config.augment.color=1, augment.translation=0.125, augment.cutout=0.5")
     remedies += ["fewer parameters", "a shorter run"]
     return (

@@ -7,7 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.core.types import Method, PyTree
+from ddgan_jax.core.types import Method, PyTree, Shape
 from ddgan_jax.features.efficientnet import efficientnet_shapes, load_efficientnet
 from ddgan_jax.features.lpips import load_lpips, lpips_shapes
 from ddgan_jax.parallel.mesh import replicated
@@ -53,12 +53,13 @@ def _loader(name: str) -> Loader:
 
 
 def load_frozen(
-    config: ConfigDict, mesh: jax.sharding.Mesh, of_losses: dict[str, PyTree]
+    config: ConfigDict, shape: Shape, mesh: jax.sharding.Mesh, of_losses: dict[str, PyTree]
 ) -> dict[str, Any]:
     """Load the networks of the space and add those of the losses.
 
     Args:
       config: complete config; `config.space` names the run folder's own copy if there is one.
+      shape: shape of one example of the data.
       mesh: the devices.
       of_losses: result of `load_host`.
 
@@ -69,12 +70,18 @@ def load_frozen(
       UserError: weights are missing or damaged.
     """
     networks = find_space(config).frozen
-    frozen = networks.load(config, mesh) if networks else {}
+    frozen = networks.load(config, shape, mesh) if networks else {}
     return {**frozen, **jax.device_put(of_losses, replicated(mesh))}
 
 
-def frozen_shapes(config: ConfigDict, method: Method) -> dict[str, Any]:
-    """Shapes and dtypes of what `load_frozen` returns, without reading any weights."""
+def frozen_shapes(config: ConfigDict, method: Method, shape: Shape) -> dict[str, Any]:
+    """Shapes and dtypes of what `load_frozen` returns, without reading any weights.
+
+    Args:
+      config: complete config.
+      method: its method.
+      shape: shape of one example of the data.
+    """
     networks = find_space(config).frozen
-    shapes = networks.shapes(config) if networks else {}
+    shapes = networks.shapes(config, shape) if networks else {}
     return {**shapes, **{name: _loader(name).shapes() for name in method.frozen}}

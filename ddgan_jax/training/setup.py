@@ -152,7 +152,7 @@ def prepare(
     method, optimizers, create, shapes = assembled
     abstract = meshes.lay_out(shapes, mesh, config.train.fsdp)
     on_all_processes(lambda: check_fits("the train state", abstract))
-    feed, frozen = source, load_frozen(local, mesh, of_losses)
+    feed, frozen = source, load_frozen(local, source.shape, mesh, of_losses)
     if networks := find_space(local).frozen:
         feed, frozen = networks.feed(local, source, frozen)
     return Run(config, source, feed, plan, method, optimizers, mesh, create, abstract, frozen)

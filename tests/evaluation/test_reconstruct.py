@@ -13,10 +13,10 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.images import to_float
 from ddgan_jax.core.random import sample_keys
 from ddgan_jax.data import digits
-from ddgan_jax.evaluation import reconstruct
-from ddgan_jax.evaluation.reconstruct import measure, principal_components, project
+from ddgan_jax.evaluation.reconstruct import measure, project
 from ddgan_jax.features.lpips import Lpips
 from ddgan_jax.metrics.reconstruction import reconstruction_quality
+from ddgan_jax.spaces.pca import evenly_spaced, principal_components
 
 TINY = [
     runs.DIGITS.replace("ddgan_digits", "dddg_digits"),
@@ -218,10 +218,10 @@ def test_mean_image_and_pca_by_hand():
 
 
 def test_pca_of_large_images_takes_as_many_as_fit():
-    count = len(reconstruct._evenly_spaced(30_000, 256 * 256 * 3))
+    count = len(evenly_spaced(30_000, 256 * 256 * 3))
     assert count * 256 * 256 * 3 <= 2**27 < (count + 1) * 256 * 256 * 3
-    assert len(reconstruct._evenly_spaced(30_000, 28 * 28)) == 10_000
-    assert reconstruct._evenly_spaced(3, 64).tolist() == [0, 1, 2]
+    assert len(evenly_spaced(30_000, 28 * 28)) == 10_000
+    assert evenly_spaced(3, 64).tolist() == [0, 1, 2]
     few = np.random.default_rng(0).normal(size=(5, 8, 8, 3))
     axes = principal_components(few).axes
     assert axes.shape == (5, 192)
