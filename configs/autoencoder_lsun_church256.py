@@ -9,6 +9,10 @@ Time:      days; not measured
 Expected:  published: FID 1.14 of reconstructions of validation images. Not trained with this code
 Source:    Trinh and Hamagami 2024, tables 1 and 7; Rombach et al. 2022 for what they do not give
 
+The data's own validation split is small: --config.data.split="train[:90%]" and
+--config.eval.split="train[90%:]" hold some images out. Without them the evaluation is of training
+images.
+
 The paper gives no weights of the losses; these are those of latent diffusion. Learning rates, batch
 size and the start of the adversarial loss are our choice. There is no KL term
 (--config.loss.kl=1e-6 adds one).

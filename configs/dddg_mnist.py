@@ -40,4 +40,5 @@ def get_config(generator="ncsnpp"):
     config.train.checkpoint_every = "1 epoch"
     config.train.sample_every = "1 epoch"
     config.eval.num_samples = 50_000
+    config.eval.extractors, config.eval.repeat_grey = ("inception",), True
     return config

@@ -37,4 +37,5 @@ def get_config():
     config.train.checkpoint_every = "5 epochs"
     config.train.sample_every = "2 epochs"
     config.eval.num_samples = 50_000
+    config.eval.extractors, config.eval.repeat_grey = ("inception",), True
     return config

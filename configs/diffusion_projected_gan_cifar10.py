@@ -20,5 +20,4 @@ from ddgan_jax.presets import PROJECTED_GAN, on_square_images, projected_gan
 
 def get_config():
     config = projected_gan(**PROJECTED_GAN)
-    config.data.flip = True
     return on_square_images(config, "tfds:cifar10", 32, batch_size=64, images=50_000_000)

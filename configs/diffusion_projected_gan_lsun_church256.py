@@ -19,6 +19,5 @@ from ddgan_jax.presets import PROJECTED_GAN, on_square_images, projected_gan
 
 def get_config():
     config = projected_gan(**PROJECTED_GAN)
-    config.data.flip = True
     data = "tfds:lsun/church_outdoor"
     return on_square_images(config, data, 256, batch_size=64, images=50_000_000)

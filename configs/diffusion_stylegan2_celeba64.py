@@ -10,7 +10,7 @@ Expected:  published: FID 1.69. Not trained with this code
 Source:    Wang et al. 2022, arXiv 2206.02262; recipe `paper256`
 
 Which recipe the released command uses at 64x64 is not known here: `paper256` is assumed, with the
-channels at 64x64 that it gives. Random flips are not stated either; there are none.
+channels at 64x64 that it gives.
 """
 
 from ddgan_jax.presets import PAPER256, diffusion_stylegan2, on_square_images

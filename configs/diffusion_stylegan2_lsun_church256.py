@@ -8,7 +8,7 @@ Time:      days; not measured
 Expected:  published: FID 3.17. Not trained with this code
 Source:    Wang et al. 2022, arXiv 2206.02262; recipe `paper256`
 
-Random flips of the released command are not stated in the paper; there are none here.
+The released command leaves out images that are wider than high; docs/reproduction.md.
 """
 
 from ddgan_jax.presets import PAPER256, diffusion_stylegan2, on_square_images

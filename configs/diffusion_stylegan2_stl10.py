@@ -8,8 +8,6 @@ Time:      days; not measured
 Expected:  published: FID 11.53. Not trained with this code
 Source:    Wang et al. 2022, arXiv 2206.02262; recipe `stl10` of the released
            code
-
-Random flips are not stated; there are none.
 """
 
 from ddgan_jax.presets import STL10, diffusion_stylegan2, on_square_images

@@ -40,7 +40,7 @@ def add_flags(parser: common.Parser) -> None:
         default="",
         metavar="FOLDER[@STEP]",
         help="begin a new run, at step 0 with new optimizers, from the weights of another run "
-        "folder of the same method, at its last checkpoint, STEP or best; resuming needs it not",
+        "folder of the same method, at its last checkpoint, STEP or best; not needed to resume",
     )
     parser.add_argument(
         "--init_weights",

@@ -104,7 +104,10 @@ BASE_FIELDS: dict[str, Field] = {
                 "never", never=True, help="duration between two evaluations in training"
             ),
             "eval.training_samples": integer(
-                2_000, 16, help="samples for these; Fréchet distances of few samples are larger"
+                2_000,
+                16,
+                help="samples of each evaluation during training; Fréchet distances of few samples "
+                "are larger",
             ),
             "eval.best": Field(
                 "auto",
@@ -130,13 +133,13 @@ BASE_FIELDS: dict[str, Field] = {
             "eval.metrics": texts(
                 ("auto",),
                 help="frechet, kid, precision_recall, inception_score, classes; auto: all that are "
-                "defined for the data",
+                "defined for the data; or a metric of your own, module:attribute",
             ),
             "eval.extractors": texts(
                 ("auto",),
                 help="feature networks: inception (for FID), vgg16 (for published recall), mnist, "
-                "digits (our classifiers), or the FILE.npz of a classifier; auto: the one for the "
-                "data",
+                "digits (our classifiers), the FILE.npz of a classifier, or a network of your own, "
+                "module:attribute; auto: the one for the data",
             ),
             "eval.inception": text(
                 "", help="Inception weights; '': $DDGAN_INCEPTION or the file in ~/.cache/ddgan_jax"

@@ -8,6 +8,7 @@ import optax
 
 from ddgan_jax.core.norms import tree_norm
 from ddgan_jax.core.types import (
+    OWN_STEP,
     Array,
     Aux,
     Context,
@@ -102,7 +103,7 @@ def train_step(
         metrics: Metrics = {}
         phase_key = jax.random.fold_in(key, i)
         for j, loss_fn in enumerate(_losses(phase, regularized)):
-            turn_key = jax.random.fold_in(phase_key, _OWN_STEP) if j else phase_key
+            turn_key = jax.random.fold_in(phase_key, OWN_STEP) if j else phase_key
             context = Context(batch, turn_key, state.step, state.carry, frozen)
             loss, aux, grads = _value_and_grad(loss_fn, params, role, context, accumulate)
             with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
@@ -137,9 +138,6 @@ def train_step(
         for name, value in aux.metrics.items()
     }
     return TrainState(state.step + 1, state.key, params, opt_state, ema, carry), named
-
-
-_OWN_STEP = 2**31 - 2  # folded into the key of a phase
 
 
 def _losses(phase: Phase, regularized: bool) -> tuple[LossFn, ...]:

@@ -342,7 +342,8 @@ class Process(NamedTuple):
     posterior_sample: Callable[[Array, Array, Array, Array], Array]
 
 
-_DRAW_OF_SPACE = 2**31 - 1  # folded into the key of a phase
+# What is folded into the key of a phase for draws besides the method's own; all different.
+DRAW_OF_SPACE, OWN_STEP, AUGMENTATION = 2**31 - 1, 2**31 - 2, 2**31 - 3
 
 
 class Space(NamedTuple):
@@ -373,7 +374,7 @@ class Space(NamedTuple):
         data = context.batch["image"]
         if self.draw is None:
             return self.encode(data, context.frozen)
-        key = jax.random.fold_in(context.key, _DRAW_OF_SPACE)
+        key = jax.random.fold_in(context.key, DRAW_OF_SPACE)
         return self.draw(key, data, context.frozen)
 
 

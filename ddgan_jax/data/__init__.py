@@ -13,7 +13,7 @@ from ddgan_jax.data.hub import HUB
 from ddgan_jax.data.images import Fit, check_fit
 from ddgan_jax.data.labels import all_labels, check_labels
 from ddgan_jax.data.npz import NPZ, npz
-from ddgan_jax.data.pipeline import batch_at, batches
+from ddgan_jax.data.pipeline import batch_function, batches
 from ddgan_jax.data.source import Batch, DataKind, Request, Source, array_source
 from ddgan_jax.data.stacked import STACKED_MNIST, STACKED_MNIST_BALANCED
 from ddgan_jax.data.tfds_source import TFDS
@@ -28,7 +28,7 @@ __all__ = [
     "all_labels",
     "array_source",
     "as_configured",
-    "batch_at",
+    "batch_function",
     "batches",
     "check_labels",
     "data_shape",

@@ -9,12 +9,12 @@ import numpy as np
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.data.encoded import Encoded, encoded_source
-from ddgan_jax.data.files import expand, open_regular, printable
 from ddgan_jax.data.image_folder import Folder, scan_folder
 from ddgan_jax.data.image_zip import scan_zip
 from ddgan_jax.data.images import Fit
 from ddgan_jax.data.source import DataKind, Request, Source
 from ddgan_jax.data.splits import check_split
+from ddgan_jax.io.storage import local_path, open_regular, printable
 
 
 class _Found(NamedTuple):
@@ -45,7 +45,7 @@ def folder_source(name: str, split: str, how: Fit) -> Source:
       UserError: no such folder or file, no images, no such split, a path or a link that leaves the
         folder, or images that `encoded_source` refuses.
     """
-    found = _find(expand(name), f"config.data.name is {f'folder:{name}'!r}")
+    found = _find(local_path(name), f"config.data.name is {f'folder:{name}'!r}")
     splits = found.folder.splits
     check_split(split, [known for known in ("train", "test", "validation") if known in splits])
     paths = [path for path, _ in splits[split]]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.data.files import printable
 from ddgan_jax.data.images import SUFFIXES
+from ddgan_jax.io.storage import printable
 
 _SPLITS = {
     "train": "train",

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.data.files import open_regular, printable
 from ddgan_jax.data.image_folder import Folder, arranged, split_of
 from ddgan_jax.data.images import SUFFIXES
+from ddgan_jax.io.storage import open_regular, printable
 
 LARGEST = 256 * 2**20  # bytes of one image in the archive, uncompressed
 # Images compress by less than this factor; members made to fill the memory by more.

@@ -1,11 +1,11 @@
 """`npz:FILE`: the arrays `images` and `labels` of a NumPy archive, checked before they are read."""
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.data.files import expand, open_regular
 from ddgan_jax.data.source import DataKind, Request, Source, array_source
 from ddgan_jax.data.splits import check_split
 from ddgan_jax.data.views import select
 from ddgan_jax.io.read_npz import read_npz
+from ddgan_jax.io.storage import local_path, open_regular
 
 
 def npz(path: str, split: str = "train") -> Source:
@@ -26,7 +26,7 @@ def _load(request: Request) -> Source:
     name = f"npz:{request.argument}"
     field = f"config.data.name is {name!r}"
     try:
-        with open_regular(expand(request.argument)) as opened:
+        with open_regular(local_path(request.argument)) as opened:
             arrays = read_npz(opened, ("images", "labels"))
     except FileNotFoundError:
         raise UserError(f"{field}; there is no such file") from None

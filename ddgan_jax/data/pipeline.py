@@ -7,7 +7,6 @@ permutation without a table, so any batch of any epoch costs the same.
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
@@ -81,11 +80,6 @@ def batch_function(
         return examples
 
     return batch
-
-
-def batch_at(source: Source, batch_size: int, index: int, *, seed: int, **options: Any) -> Batch:
-    """The batch with this index, as `batches` returns it; same options and errors."""
-    return batch_function(source, batch_size, seed=seed, **options)(index)
 
 
 def batches(

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ddgan_jax.core.errors import UserError, nearest
-from ddgan_jax.data.files import expand
 from ddgan_jax.data.image_folder import scan_folder
 from ddgan_jax.data.prepared import data_root
+from ddgan_jax.io.storage import local_path
 
 KINDS = {
     "mnist": "the four idx files (train/t10k, images/labels), gzipped or not",
@@ -55,7 +55,7 @@ def write_dataset(
         raise UserError(
             f"KIND is {kind!r}; one of {', '.join(KINDS)} is needed{nearest(kind, KINDS)}"
         )
-    where, root = expand(source), data_root(data_dir)
+    where, root = local_path(source), data_root(data_dir)
     if not where.is_dir():
         raise UserError(f"--source is {where}; there is no such folder")
     if kind == "folder":

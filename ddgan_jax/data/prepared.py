@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.data.files import expand, open_regular, printable
+from ddgan_jax.io.storage import local_path, open_regular, printable
 
 _FEATURES = "tensorflow_datasets.core.features."
 KNOWN_FEATURES = frozenset(
@@ -73,7 +73,7 @@ class Prepared(NamedTuple):
 
 def data_root(directory: str) -> Path:
     """`directory`, or the folder of TFDS: $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
-    return expand(directory or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    return local_path(directory or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
 
 
 def find(name: str, root: Path, field: str) -> Path | None:

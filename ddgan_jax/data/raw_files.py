@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.data.files import open_regular
+from ddgan_jax.io.storage import open_regular
 
 CIFAR10_RECORDS = 10_000  # in every file of the binary version
 CIFAR10_CLASSES = (

@@ -14,7 +14,6 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image, ImageOps
 
-from ddgan_jax.data.files import open_regular
 from ddgan_jax.data.image_folder import Folder
 from ddgan_jax.data.images import WHITE, Fit, enlarges, fit_image, open_image
 from ddgan_jax.data.raw_files import (
@@ -26,6 +25,7 @@ from ddgan_jax.data.raw_files import (
     read_stl10,
     read_stl10_labels,
 )
+from ddgan_jax.io.storage import open_regular
 
 Examples = Iterator[tuple[int | str, dict[str, object]]]
 

@@ -20,7 +20,6 @@ def style_mixing(
     columns: int,
     seed: int = 0,
     psi: float = 1.0,
-    crossover: int | None = None,
 ) -> np.ndarray:
     """A table of images mixed from samples (Karras et al. 2019, figure 3).
 
@@ -30,11 +29,10 @@ def style_mixing(
       columns: number of samples that fine styles are taken from.
       seed: seed of the samples.
       psi: truncation of all samples.
-      crossover: number of layers, from the coarsest on, with the style of the row; None: half of
-        them.
 
     Returns:
-      float32 [1 + rows, 1 + columns, *shape]: the samples of the rows in the first column, those of
+      float32 [1 + rows, 1 + columns, *shape], where mixed images have the style of the row in the
+      coarser half of the layers: the samples of the rows in the first column, those of
       the columns in the first row, the mixed images between them, -1 in the corner. All images have
       the same noise.
 
@@ -49,7 +47,7 @@ def style_mixing(
     def table(params: Params, keys: Array) -> Array:
         ws = styles.map(params, keys, None, psi, None)
         coarse, fine = ws[:rows, None], ws[None, rows:]
-        share = ws.shape[1] // 2 if crossover is None else crossover
+        share = ws.shape[1] // 2
         mixed = jnp.where(jnp.arange(ws.shape[1])[:, None] < share, coarse, fine)
         every = jnp.concatenate([ws, mixed.reshape(-1, *ws.shape[1:])])
         return styles.synthesize(params, every, None, model.frozen)

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config import Field, check
 from ddgan_jax.config.fields import number
-from ddgan_jax.core.types import Array, Context, Space
+from ddgan_jax.core.types import AUGMENTATION, Array, Context, Space
 from ddgan_jax.diffusion.augmentation import Augmentation, augment
 
 # (context, REAL or FAKE, examples [B, *space] ...) -> what a discriminator is shown of them. All of
@@ -15,7 +15,6 @@ from ddgan_jax.diffusion.augmentation import Augmentation, augment
 Augment = Callable[..., tuple[Array, ...]]
 
 REAL, FAKE = 1, 2  # keys of what a discriminator is shown of real and of fake images
-_KEY = 2**31 - 3  # folded into the key of a phase
 
 FIELDS: dict[str, Field] = {
     "augment.color": number(
@@ -57,7 +56,7 @@ def from_config(config: ConfigDict, space: Space) -> Augment:
     to_images, from_images = space.as_images
 
     def augmented(context: Context, use: int, *examples: Array) -> tuple[Array, ...]:
-        key = jax.random.fold_in(jax.random.fold_in(context.key, _KEY), use)
+        key = jax.random.fold_in(jax.random.fold_in(context.key, AUGMENTATION), use)
         return tuple(map(from_images, augment(how, key, *map(to_images, examples))))
 
     return augmented

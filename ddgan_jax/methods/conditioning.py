@@ -52,7 +52,7 @@ def select_class(logits: Array, labels: Array) -> Array:
 def draw_labels(keys: Array, step: int, classes: int, given: Array | None = None) -> Array:
     """The given labels, or classes drawn uniformly: int32 [B]; zeros if classes is 0.
 
-    Row i is a function of (keys[i], step).
+    Row i is a function of (keys[i], step). `step` is none that `per_sample_normal` is called with.
     """
     if given is not None:
         return given

@@ -304,7 +304,7 @@ FIELDS: dict[str, Field] = {
     ),
     "r1.weight": number(0.1, help="lambda_r1 of E||grad D||^2 at real images, not halved; 0: none"),
     "r1.every": integer(1, help="steps between two applications of R1, not rescaled"),
-    "encoder.weight": number(1.0, help="lambda_enc"),
+    "encoder.weight": number(1.0, help="lambda_enc, weight of the error of the predicted latents"),
     "encoder.per_class": flag(False, help="the encoder is told the class"),
     "encoder.variance_decay": number(
         0.999, 0, 1, open_high=True, help="decay of the running variance of the predicted latents"

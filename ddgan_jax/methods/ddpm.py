@@ -124,11 +124,13 @@ def make_ddpm(
 
 
 FIELDS: dict[str, Field] = {
-    "diffusion.num_steps": integer(1000, 1, 10**5, help="T"),
+    "diffusion.num_steps": integer(1000, 1, 10**5, help="T, diffusion steps in training"),
     "diffusion.beta_min": number(
         1e-4, 0, 1, open_low=True, open_high=True, help="beta_1; they grow linearly"
     ),
-    "diffusion.beta_max": number(0.02, 0, 1, open_low=True, open_high=True, help="beta_T"),
+    "diffusion.beta_max": number(
+        0.02, 0, 1, open_low=True, open_high=True, help="beta_T, variance of the last step"
+    ),
     **changeable(
         {
             "sampler.kind": choice("ancestral", "ancestral", "ddim", help="how samples are drawn"),

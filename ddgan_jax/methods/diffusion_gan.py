@@ -11,6 +11,7 @@ every `every` train steps.
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
@@ -72,7 +73,8 @@ def make_diffusion_gan(
         return with_noise(inner, state)
 
     def carry_init(key: Array) -> Carry:
-        return with_noise(method.carry_init(key), instance_noise.init(noise, key))
+        inner = method.carry_init(jax.random.fold_in(key, 1))
+        return with_noise(inner, instance_noise.init(noise, key))
 
     return method._replace(
         phases=tuple(map(with_state, method.phases)),

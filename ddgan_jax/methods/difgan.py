@@ -9,7 +9,8 @@ and x_{t-1} = G(x_t, t) for t = T..1, the discriminator compares every x_k with 
 The algorithm prints the saturating generator loss, -sum_k eta^g_k E softplus(D(x_k)), whose
 gradient vanishes while the discriminator is confident; it is `adversarial.loss = "saturating"`. The
 gradient of the whole sum flows back through the chain, so early steps also learn from what later
-steps make of their images. The discriminator is not told k. The network is told t - 1, as in DDGAN.
+steps make of their images. The discriminator is not told k. The generator is told t - 1, as in
+DDGAN.
 """
 
 from collections.abc import Mapping, Sequence

@@ -51,7 +51,8 @@ class Penalties(NamedTuple):
 
     Attributes:
       r1_gamma: R1 adds gamma/2 E||grad D||^2 at real data; 0: none.
-      every: `lazy_reg`, steps between two applications, which are not rescaled.
+      every: train steps between two applications of R1 and R2 (`lazy_reg` in DDGAN's code); the
+        penalties are not rescaled.
       r2_gamma: the same at fake data; 0: none.
     """
 
@@ -143,7 +144,9 @@ ADVERSARIAL_FIELDS: dict[str, Field] = {
     **R1_FIELDS,
     **augmentation.FIELDS,
     "adversarial.loss": choice(
-        "nonsaturating", *ADVERSARIAL_LOSSES, help="relativistic with R1 and R2 is R3GAN's"
+        "nonsaturating",
+        *ADVERSARIAL_LOSSES,
+        help="losses of both players, see core.losses; relativistic with R1 and R2 is R3GAN's",
     ),
 }
 LATENT_SIZE = integer(REQUIRED, 1, 10**6, help="numbers in the latent z")

@@ -316,7 +316,7 @@ FIELDS: dict[str, Field] = {
 }
 
 
-def parts_from_config(config: ConfigDict, shape: Shape, view: View = identity_view) -> GAN:
+def parts_from_config(config: ConfigDict, shape: Shape) -> GAN:
     """The parts that a complete config describes, for data of `shape`."""
     count = config.train.batch_size // config.train.accumulate
     allowed = f"a divisor of config.train.batch_size / accumulate = {count}"
@@ -342,7 +342,6 @@ def parts_from_config(config: ConfigDict, shape: Shape, view: View = identity_vi
         classes=config.classes,
         loss=ADVERSARIAL_LOSSES[config.adversarial.loss],
         augment=augmentation.from_config(config, space),
-        view=view,
         styles=of_styles,
     )
 

@@ -11,8 +11,8 @@ Losses are hinge losses over all logits:
 
   L_D = E relu(1 - D(x)) + E relu(1 + D(G(z))),   L_G = -E D(G(z))
 
-The generator moves first. Its batch norms have running statistics, which `Carry.shared` holds; the
-moving average of its weights is sampled with those of the weights themselves, as published.
+The generator moves first. Its batch norms have running statistics, which `Carry.shared` holds.
+Samples use the averaged weights with the running statistics of the latest weights, as published.
 """
 
 from collections.abc import Mapping

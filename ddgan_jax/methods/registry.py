@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import BASE_FIELDS, Field, adam_fields, check, check_fields, flatten, lookup
-from ddgan_jax.config.fields import complete
+from ddgan_jax.config.fields import complete, require
 from ddgan_jax.config.packaged import packaged
 from ddgan_jax.config.stored import with_current_names
 from ddgan_jax.core.errors import UserError, described, nearest
@@ -97,12 +97,8 @@ def validate(config: ConfigDict) -> ConfigDict:
         if name not in fields and not of_network:
             raise UserError(f"config.{name} is unknown{nearest(name, fields)}")
     check_fields(config, fields, f"method {config.method!r}")
-    for section in find_method(config).networks:
-        if f"{section}.network" not in flat:
-            raise UserError(
-                f"config.{section}.network is missing; method {config.method!r} needs it"
-                f"{nearest(f'{section}.network', flat)}"
-            )
+    sections = find_method(config).networks
+    require(config, [f"{s}.network" for s in sections], f"method {config.method!r}")
     batch_size, parts = config.train.batch_size, config.train.accumulate
     allowed = f"a multiple of config.train.accumulate = {parts}"
     check(config, "train.batch_size", batch_size % parts == 0, allowed)

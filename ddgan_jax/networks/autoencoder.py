@@ -208,7 +208,10 @@ class Autoencoder(nn.Module):
         self.conv_latent = conv(outputs, 1, dtype=self.dtype)
         self.conv_code = conv(self.latent_channels, 1, dtype=self.dtype)
         if self.codes:
-            init = nn.initializers.variance_scaling(1.0, "fan_in", "uniform", in_axis=0, out_axis=1)
+            # Uniform in [-1 / codes, 1 / codes], as in VQGAN.
+            init = nn.initializers.variance_scaling(
+                1 / (3 * self.codes), "fan_in", "uniform", in_axis=0, out_axis=1
+            )
             shape = (self.codes, self.latent_channels)
             self.codebook = self.param("codebook", init, shape, jnp.float32)
 

@@ -89,7 +89,7 @@ class DDPMUNet(nn.Module):
             return result
 
         def attend(h: Array, name: str) -> Array:
-            layer = Attention(groups=self.groups, rescale=False, name=name, **kwargs)
+            layer = Attention(groups=self.groups, rescale=False, scale=1.0, name=name, **kwargs)
             attended: Array = layer(h)
             return attended
 

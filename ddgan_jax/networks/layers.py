@@ -303,12 +303,14 @@ class Attention(nn.Module):
     Attributes:
       groups: number of groups of the norm, see `GroupNorm`.
       rescale: whether the sum is divided by sqrt 2.
+      scale: of the variance of the initial weights of queries, keys and values.
       equalized: equalized learning rate, see `conv`.
       dtype: compute dtype.
     """
 
     groups: int = 0
     rescale: bool = True
+    scale: float = 0.1
     equalized: bool = False
     dtype: Dtype = jnp.float32
 
@@ -322,7 +324,7 @@ class Attention(nn.Module):
             result = _Projection(scale, self.equalized, self.dtype, name=name)(channels)
             return result
 
-        (q, q_bias), (k, _), (v, v_bias) = (projection(name, 0.1) for name in "qkv")
+        (q, q_bias), (k, _), (v, v_bias) = (projection(name, self.scale) for name in "qkv")
         out, out_bias = projection("out", NEAR_ZERO)
         multiply = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
         to_query, query_bias = multiply(q, k.T), multiply(q_bias, k.T)

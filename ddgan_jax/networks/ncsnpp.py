@@ -179,8 +179,9 @@ class NCSNpp(nn.Module):
       channels: channels of the image.
       width: channels at the highest resolution, `nf` in the published code.
       multipliers: factors of `width`, one per level; each further level halves the resolution.
-      blocks: residual blocks per level.
-      attention: heights at which blocks are followed by attention.
+      blocks: residual blocks per level on the way down; one more on the way up.
+      attention: heights with attention: after every block on the way down, after the last block of
+        a level on the way up.
       z_width: width of the latent embedding.
       z_layers: layers of the mapping network after the first.
       dropout: rate inside residual blocks.

@@ -136,19 +136,3 @@ def smooth(x: Array) -> Array:
     It follows a transposed 3x3 convolution of stride 2, [B, H, W, C] -> [B, 2H+1, 2W+1, C].
     """
     return 4 * _blur_axis(_blur_axis(x, 1, 1), 2, 1)
-
-
-def unfold(x: Array, size: int) -> Array:
-    """Move channels into squares of size x size pixels.
-
-    Args:
-      x: [B, h, w, size size C]; channel (i size + j) C + c becomes channel c of pixel (i, j) of a
-        square.
-      size: height and width of a square; 1 returns x.
-
-    Returns:
-      [B, size h, size w, C].
-    """
-    batch, height, width, channels = x.shape
-    squares = x.reshape(batch, height, width, size, size, channels // (size * size))
-    return squares.transpose(0, 1, 3, 2, 4, 5).reshape(batch, size * height, size * width, -1)

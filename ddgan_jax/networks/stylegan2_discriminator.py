@@ -100,6 +100,7 @@ class StyleGAN2Discriminator(nn.Module):
     sample's class; mapping all of them is cheap up to some hundred classes.
 
     Attributes:
+      resolution: height and width of the images.
       classes: number of logits per sample, one for each class; 0: a single logit.
       architecture: "orig"; "resnet": residual blocks; "skip": the image at every resolution.
       channel_base, channel_max: channels at resolution r are min(channel_base / r, channel_max).

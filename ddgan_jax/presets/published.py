@@ -57,7 +57,8 @@ TABLE_9: dict[str, Any] = dict(  # discriminator of LDDGAN's paper: *small*, at 
     final_scale=0.0,
 )
 
-# Autoencoders of LDDGAN: `CONV_AUTOENCODER` is a network without its resolutions.
+# Autoencoders of LDDGAN: `CONV_AUTOENCODER` lacks `multipliers`, `attention` and
+# `latent_channels`, which each config adds.
 
 CONV_AUTOENCODER: dict[str, Any] = dict(
     network="conv",
@@ -239,7 +240,7 @@ def at_256(
     config.train.batch_size = batch_size
     config.train.duration = duration
     config.train.checkpoint_every = config.train.sample_every = every
-    config.eval.num_samples = num_samples
+    config.eval.num_samples, config.eval.trials = num_samples, 300
     return config
 
 
@@ -260,7 +261,7 @@ def on_cifar10(
     config.train.batch_size = batch_size
     config.train.duration = duration
     config.train.checkpoint_every = config.train.sample_every = "5 epochs"
-    config.eval.num_samples = num_samples
+    config.eval.num_samples, config.eval.trials = num_samples, 300
     return config
 
 

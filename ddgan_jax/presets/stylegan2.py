@@ -94,12 +94,13 @@ def diffusion_stylegan2(
 def on_square_images(
     config: ConfigDict, data: str, size: int, *, batch_size: int, images: int
 ) -> ConfigDict:
-    """Set the data to color images of size x size, and the length of training in images.
+    """Set the data to color images of size x size with random flips, and the images of a run.
 
     A checkpoint and a grid are written every 200,000 images, as published.
     """
     config.data.name, config.data.image_size, config.data.channels = data, size, 3
+    config.data.flip = True  # the default of the released command
     config.train.batch_size, config.train.duration = batch_size, f"{images} images"
     config.train.checkpoint_every = config.train.sample_every = "200000 images"
-    config.eval.num_samples = 50_000
+    config.eval.num_samples, config.eval.trials = 50_000, 300
     return config

@@ -88,8 +88,9 @@ def pca(image_shape: Shape, components: int) -> Space:
 
     def encode(data: Array, frozen: PyTree) -> Array:
         centered = images.encode(data, ()).reshape(data.shape[0], -1) - frozen["mean"]
-        along: Array = jnp.matmul(centered, frozen["axes"].T, precision=exact)
-        return along / frozen["deviations"]
+        along = jnp.matmul(centered, frozen["axes"].T, precision=exact)
+        z: Array = along / frozen["deviations"]
+        return z
 
     def decode(z: Array, frozen: PyTree) -> Array:
         flat: Array = jnp.matmul(z * frozen["deviations"], frozen["axes"], precision=exact)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.data import array_source, batch_at, batches
+from ddgan_jax.data import array_source, batch_function, batches
 
 SIZE = 103
 
@@ -44,7 +44,7 @@ def test_every_epoch_is_another_permutation(source):
 
 def test_seeds_do_not_share_epochs(source):
     epochs = {
-        tuple(batch_at(source, SIZE, epoch, seed=seed)["label"])
+        tuple(batch_function(source, SIZE, seed=seed)(epoch)["label"])
         for seed in range(4)
         for epoch in range(4)
     }
@@ -61,7 +61,7 @@ def test_image_and_label_stay_together(source):
 def test_resume_is_start(source):
     whole = some(source, 30, seed=1, flip=True)
     same(some(source, 13, seed=1, flip=True, start=17), whole[17:])
-    same([batch_at(source, 10, 17, seed=1, flip=True)], whole[17:18])
+    same([batch_function(source, 10, seed=1, flip=True)(17)], whole[17:18])
     same(some(source, 5, seed=1, flip=True, prefetch=0), whole[:5])
     same(some(source, 5, seed=1, flip=True, prefetch=8, threads=5), whole[:5])
 
@@ -70,7 +70,7 @@ def test_a_late_start_is_cheap(source):
     begun = time.perf_counter()
     late = next(batches(source, 10, seed=1, start=10**9))
     assert time.perf_counter() - begun < 2
-    same([late], [batch_at(source, 10, 10**9, seed=1)])
+    same([late], [batch_function(source, 10, seed=1)(10**9)])
 
 
 @pytest.mark.parametrize("count", [2, 5])
@@ -93,7 +93,7 @@ def test_flips(source):
 
 
 def test_one_batch_larger_than_the_data(source):
-    labels = batch_at(source, 2 * SIZE, 0, seed=0)["label"]
+    labels = batch_function(source, 2 * SIZE, seed=0)(0)["label"]
     assert (np.bincount(labels) == 2).all()
 
 

@@ -202,11 +202,11 @@ def test_style_mixing_table():
     """Coarse layers of the row, fine layers of the column, one noise for all."""
     method, params = sampling_of(PARTS, jnp.zeros(2))
     model = SimpleNamespace(method=method, params=params, frozen=(), config=None)
-    table = style_mixing(model, 2, 3, crossover=2)
+    table = style_mixing(model, 2, 3)
     assert table.shape == (3, 4, *SHAPE) and (table[0, 0] == -1).all()
     noise = np.asarray(params["styles"]["noise"][0])[..., None]
     w_rows, w_columns = (table[1:, 0] - noise) / 111, (table[0, 1:] - noise) / 111
-    expected = 11 * w_rows[:, None] + 100 * w_columns[None] + noise
+    expected = w_rows[:, None] + 110 * w_columns[None] + noise
     np.testing.assert_allclose(table[1:, 1:], expected, rtol=1e-3, atol=1e-3)
 
 

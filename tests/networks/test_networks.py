@@ -14,6 +14,7 @@ from ddgan_jax.networks.mlp import MLPDiscriminator, MLPGenerator
 from ddgan_jax.networks.ncsnpp import NCSNpp
 from ddgan_jax.networks.resblock import ResBlockDiscriminator
 from ddgan_jax.networks.resblock_unet import ResBlockUNet
+from ddgan_jax.networks.uvit import unpatchify
 from ddgan_jax.networks.wavelet_ncsnpp import WaveletNCSNpp
 
 
@@ -125,14 +126,14 @@ def test_resblock_unet_depends_on_image_time_latent_and_position():
     assert jnp.ptp(flat[:, 3:5, 3:5]) > 0.01
 
 
-def test_unfold_moves_channels_into_squares_of_pixels():
+def test_unpatchify_moves_channels_into_squares_of_pixels():
     x = jnp.arange(2 * 2 * 3 * 12.0).reshape(2, 2, 3, 12)
-    y = resample.unfold(x, 2)
+    y = unpatchify(x, 2)
     assert y.shape == (2, 4, 6, 3)
     for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
         first = 3 * (2 * i + j)
         np.testing.assert_array_equal(y[:, i::2, j::2], x[..., first : first + 3])
-    np.testing.assert_array_equal(resample.unfold(x, 1), x)
+    np.testing.assert_array_equal(unpatchify(x, 1), x)
 
 
 def test_discriminators_give_one_float32_logit_per_sample():
