@@ -28,7 +28,7 @@ def add_flags(parser: common.Parser) -> None:
         "--chip",
         default="TPU v5e,H100",
         metavar="NAME,...",
-        help="some of TPU v4, TPU v5e, TPU v5p, TPU v6e, H100; default: TPU v5e,H100",
+        help="some of TPU v4, TPU v5e, TPU v5p, TPU v6e, A100, H100, H200; default: TPU v5e,H100",
     )
     add(
         "--measure",

@@ -207,18 +207,12 @@ def _value_and_grad(
         return loss, aux, grads
 
     results = []
-    whole = (context.batch, context.carry.samples)
     for i in range(parts):
-        batch, samples = jax.tree.map(
-            lambda x, i=i: x.reshape((-1, parts, *x.shape[1:]))[:, i], whole
-        )
-        here = context._replace(
-            batch=batch,
-            key=jax.random.fold_in(context.key, i),
-            carry=context.carry._replace(samples=samples),
-        )
+        here = context.part(i, parts)._replace(key=jax.random.fold_in(context.key, i))
         results.append(grad_fn(params[role], here))
-        results[-1], whole = jax.lax.optimization_barrier((results[-1], whole))
+        whole = (context.batch, context.carry.samples)
+        results[-1], (batch, samples) = jax.lax.optimization_barrier((results[-1], whole))
+        context = context._replace(batch=batch, carry=context.carry._replace(samples=samples))
     metrics, outputs = zip(*(aux for (_, aux), _ in results), strict=True)
     losses = [loss for (loss, _), _ in results]
     grads = [grad for _, grad in results]

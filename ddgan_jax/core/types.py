@@ -180,6 +180,14 @@ class Context(NamedTuple):
     carry: Carry
     frozen: PyTree
 
+    def part(self, index: int, parts: int) -> "Context":
+        """The same with every `parts`-th sample of batch and carry, starting at `index`."""
+        batch, samples = jax.tree.map(
+            lambda x: x.reshape((-1, parts, *x.shape[1:]))[:, index],
+            (self.batch, self.carry.samples),
+        )
+        return self._replace(batch=batch, carry=self.carry._replace(samples=samples))
+
 
 class Aux(NamedTuple):
     """What a loss returns beside its value.

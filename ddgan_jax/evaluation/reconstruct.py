@@ -263,8 +263,7 @@ def _write(
     """Write figures, arrays and the report; each file is written whole or not at all."""
     try:
         for name, picture in pictures.items():
-            with run_folder.atomically(out / f"{name}.png") as path:
-                plots.save_png(path, picture)
+            plots.save_png(out / f"{name}.png", picture)
         with run_folder.atomically(out / "reconstructions.npz") as path:
             np.savez_compressed(path, **arrays)
         text = json.dumps(report, indent=2) + "\n"

@@ -46,7 +46,7 @@ from ddgan_jax.core.types import (
     Shape,
 )
 from ddgan_jax.diffusion.degradations import KINDS, Degradation, degradation, normalize_output
-from ddgan_jax.methods.conditioning import append_class, draw_labels, one_hot
+from ddgan_jax.methods.conditioning import append_class, draw_labels, one_hot, select_class
 from ddgan_jax.methods.entry import LATENT_SIZE, Length, MethodEntry, preset
 from ddgan_jax.methods.refinement import make_refine
 from ddgan_jax.networks import ENCODERS, GENERATORS, build_network
@@ -124,9 +124,8 @@ def make_dddg(
         """Logits of the samples' classes [B] and predicted latents [B, d_z] of x = x_{t+1}."""
         times = jnp.full(labels.shape, t + 1, jnp.int32)
         logits, latents = discriminator.apply({"params": disc}, x, times)
-        chosen = labels[:, None] if classes else jnp.zeros_like(labels)[:, None]
-        selected = jnp.take_along_axis(logits, chosen, axis=1)[:, 0]
-        return selected, select_latents(latents, t, labels)
+        chosen = select_class(logits, labels if classes else jnp.zeros_like(labels))
+        return chosen, select_latents(latents, t, labels)
 
     def select_latents(latents: Array, t: Array | int, labels: Array) -> Array:
         latents = latents.reshape(labels.shape[0], -1, t_max, latent_size)[:, :, t]

@@ -215,12 +215,7 @@ def on_part(loss: LossFn, part: int, parts: int) -> LossFn:
         return loss
 
     def of_part(params: Params, context: Context) -> tuple[Array, Aux]:
-        whole = (context.batch, context.carry.samples)
-        batch, samples = jax.tree.map(
-            lambda x: x.reshape((-1, parts, *x.shape[1:]))[:, part], whole
-        )
-        carry = context.carry._replace(samples=samples)
-        return loss(params, context._replace(batch=batch, carry=carry))
+        return loss(params, context.part(part, parts))
 
     return of_part
 

@@ -17,6 +17,7 @@ from ddgan_jax.core.types import Array, Shape
 from ddgan_jax.networks.entry import Network, channels_of, fits_images
 from ddgan_jax.networks.layers import Attention, Dtype, GroupNorm, conv, dense, group_count
 from ddgan_jax.networks.mlp import Trunk
+from ddgan_jax.networks.resample import repeated
 
 
 def norm_groups(channels: int) -> int:
@@ -146,7 +147,7 @@ class Decoder(nn.Module):
                 if h.shape[1] in self.attention:
                     h = _attention(h, f"up_{level}_attention_{i}", dtype)
             if level > 0:
-                h = jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2)
+                h = repeated(h)
                 h = conv(h.shape[-1], 3, name=f"up_{level}_resample", dtype=dtype)(h)
         h = _norm(h, "norm_out", dtype)
         h = conv(self.channels, 3, name="out", dtype=dtype)(h)

@@ -16,6 +16,7 @@ from ddgan_jax.networks.layers import (
     dense,
     sinusoidal_embedding,
 )
+from ddgan_jax.networks.resample import repeated
 
 
 class Block(nn.Module):
@@ -115,7 +116,7 @@ class DDPMUNet(nn.Module):
                 if h.shape[1] in self.attention:
                     h = attend(h, f"up_{level}_attention_{i}")
             if level > 0:
-                h = jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2)
+                h = repeated(h)
                 h = conv(h.shape[-1], 3, name=f"up_{level}_resample", **kwargs)(h)
         h = nn.silu(GroupNorm(groups=self.groups, name="norm_out", **kwargs)(h))
         out = conv(self.channels, 3, scale=NEAR_ZERO, name="conv_out", dtype=jnp.float32)

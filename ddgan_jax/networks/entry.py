@@ -35,6 +35,20 @@ def not_images(shape: Shape) -> str:
     return ""
 
 
+def square_images(shape: Shape) -> dict[str, int]:
+    """`Network.from_shape` of a network with the attributes `channels` and `resolution`."""
+    return {"channels": shape[-1], "resolution": shape[0]}
+
+
+def fits_powers_of_two(module: object, shape: Shape) -> str:
+    """`Network.fits` of a network for square images of 8, 16, 32, ... pixels."""
+    del module
+    if len(shape) == 3 and shape[0] == shape[1] >= 8 and shape[0].bit_count() == 1:
+        return ""
+    sizes = "square images of 8x8, 16x16, 32x32, ... are needed"
+    return f"does not take data of shape {'x'.join(map(str, shape))}; {sizes}"
+
+
 def fits_any(module: Any, shape: Shape) -> str:
     """`Network.fits` of a network that takes data of any shape."""
     del module, shape

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array, Shape
-from ddgan_jax.networks.entry import Network
-from ddgan_jax.networks.layers import Dtype, batch_norm
+from ddgan_jax.networks.entry import Network, fits_powers_of_two, square_images
+from ddgan_jax.networks.layers import Dtype, batch_norm, normalize_latent
+from ddgan_jax.networks.resample import repeated
 from ddgan_jax.networks.spectral_norm import SpectralConv, spectral_norm, uniform
-from ddgan_jax.networks.stylegan2_generator import fits_powers_of_two, square_images
 
 # Channels at a resolution, as multiples of `width`.
 MULTIPLIERS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
@@ -27,11 +27,6 @@ def gated(x: Array) -> Array:
     """Gated linear unit: the first half of the channels times the sigmoid of the second."""
     x, gate = jnp.split(x, 2, axis=-1)
     return x * jax.nn.sigmoid(gate)
-
-
-def upsampled(x: Array) -> Array:
-    """x [B, H, W, C] with every pixel repeated, [B, 2H, 2W, C]."""
-    return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
 
 
 class NoiseInjection(nn.Module):
@@ -60,7 +55,7 @@ class UpBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Array, noise: Sequence[Array], train: bool) -> Array:
         """[B, 2H, 2W, features] of x [B, H, W, C] and two noise images [B, 2H, 2W], or none."""
-        x = upsampled(x)
+        x = repeated(x)
         for i in range(1 if self.lite else 2):
             conv = SpectralConv(2 * self.features, 3, padding=1, dtype=self.dtype, name=f"conv_{i}")
             x = conv(x)
@@ -147,7 +142,7 @@ class FastGAN(nn.Module):
           float32 [B, H, W, channels].
         """
         kwargs: dict[str, Any] = dict(dtype=self.dtype)
-        z = z * jax.lax.rsqrt(jnp.mean(jnp.square(z), axis=-1, keepdims=True) + 1e-8)
+        z = normalize_latent(z)
         x = FirstLayer(2 * channels_at(4, self.width), name="first", **kwargs)(z)
         x = gated(batch_norm(x, train, self.dtype, "first_norm"))
         features = {4: x}

@@ -136,3 +136,8 @@ def smooth(x: Array) -> Array:
     It follows a transposed 3x3 convolution of stride 2, [B, H, W, C] -> [B, 2H+1, 2W+1, C].
     """
     return 4 * _blur_axis(_blur_axis(x, 1, 1), 2, 1)
+
+
+def repeated(x: Array) -> Array:
+    """Every pixel twice along both axes: [B, H, W, C] -> [B, 2H, 2W, C]."""
+    return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
 from ddgan_jax.networks import resample
-from ddgan_jax.networks.entry import Network
+from ddgan_jax.networks.entry import Network, fits_powers_of_two
 from ddgan_jax.networks.layers import SQRT_HALF, Dtype, full_precision, minibatch_stddev
-from ddgan_jax.networks.stylegan2_generator import consistent, fits_powers_of_two
+from ddgan_jax.networks.stylegan2_generator import consistent
 from ddgan_jax.networks.stylegan2_layers import (
     EqualizedConv,
     EqualizedDense,

@@ -11,9 +11,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ddgan_jax.core.types import Array, Shape
+from ddgan_jax.core.types import Array
 from ddgan_jax.networks import resample
-from ddgan_jax.networks.entry import Network
+from ddgan_jax.networks.entry import Network, fits_powers_of_two, square_images
 from ddgan_jax.networks.layers import SQRT_HALF, Dtype, full_precision
 from ddgan_jax.networks.stylegan2_layers import (
     ARCHITECTURES,
@@ -248,20 +248,6 @@ class StyleGAN2Generator(nn.Module):
         w = self.map(z, labels)
         ws = jnp.broadcast_to(w[:, None], (w.shape[0], self.num_layers, w.shape[1]))
         return self.synthesize(ws, noise)
-
-
-def square_images(shape: Shape) -> dict[str, int]:
-    """`Network.from_shape` of a network with the attributes `channels` and `resolution`."""
-    return {"channels": shape[-1], "resolution": shape[0]}
-
-
-def fits_powers_of_two(module: object, shape: Shape) -> str:
-    """`Network.fits` of a network for square images of 8, 16, 32, ... pixels."""
-    del module
-    if len(shape) == 3 and shape[0] == shape[1] and shape[0] in resolutions_up_to(shape[0])[1:]:
-        return ""
-    sizes = "square images of 8x8, 16x16, 32x32, ... are needed"
-    return f"does not take data of shape {'x'.join(map(str, shape))}; {sizes}"
 
 
 def consistent(module: Any) -> str:

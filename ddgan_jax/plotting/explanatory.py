@@ -116,5 +116,4 @@ def draw_rows(path: Path, over_time: np.ndarray) -> None:
     """
     rows = np.moveaxis(np.asarray(over_time), 0, 1)
     picture = grids.image_grid(rows.reshape(-1, *rows.shape[2:]), columns=rows.shape[1])
-    with atomically(path) as temporary:
-        grids.save_png(temporary, picture)
+    grids.save_png(path, picture)

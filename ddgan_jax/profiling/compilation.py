@@ -21,9 +21,10 @@ from ml_collections import ConfigDict
 from ddgan_jax.config.overrides import override
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.profiling import hlo
+from ddgan_jax.profiling.hardware import Chip
 from ddgan_jax.profiling.programs import Lower, programs
 from ddgan_jax.profiling.sampling_cost import sampling_cost
-from ddgan_jax.profiling.targets import Accelerator, Target, find_target
+from ddgan_jax.profiling.targets import Target, find_target
 from ddgan_jax.profiling.timing import flops_of
 
 DEAREST = 12  # modules that are listed
@@ -31,17 +32,17 @@ _BATCHES = {"sample": "config.sample.batch_size", "features": "config.eval.batch
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def seconds_of(kernel: hlo.Kernel, chip: Accelerator) -> float:
+def seconds_of(kernel: hlo.Kernel, chip: Chip) -> float:
     """Estimated seconds of one run of a kernel, see the module docstring."""
     if chip.clock:
         return kernel.cycles / chip.clock
     if kernel.collective:
         return 0.0
     peak = chip.flops / 2 if kernel.wide else chip.flops
-    return max(kernel.nbytes / chip.bandwidth, kernel.flops / peak)
+    return max(kernel.nbytes / chip.memory_bandwidth, kernel.flops / peak)
 
 
-def analyze(text: str, chip: Accelerator) -> dict[str, Any]:
+def analyze(text: str, chip: Chip) -> dict[str, Any]:
     """What the HLO text of a compiled program says about one execution on one device.
 
     Returns:
@@ -83,7 +84,7 @@ def memory_of(compiled: jax.stages.Compiled) -> dict[str, int]:
     return memory | {"total": sum(memory.values()) - 2 * memory["donated"]}
 
 
-def compile_for(lower: Lower, chip: Accelerator) -> tuple[dict[str, Any], str]:
+def compile_for(lower: Lower, chip: Chip) -> tuple[dict[str, Any], str]:
     """Compile a program.
 
     Returns:
@@ -211,7 +212,7 @@ def compile_configs(
     return all(row["fits"] for row in rows)
 
 
-def describe(row: Mapping[str, Any], chip: Accelerator) -> list[str]:
+def describe(row: Mapping[str, Any], chip: Chip) -> list[str]:
     """The lines that are printed for one program."""
     memory = row["memory"]
     parts = [f"{memory[k] / 1e9:.2f} {k}" for k in ("arguments", "temporaries") if k in memory]

@@ -145,7 +145,7 @@ def predicted(work: Work, chips: int, chip: Chip, fsdp: bool = False) -> tuple[f
     Returns:
       Seconds of computation and seconds of communication of a step.
     """
-    bandwidth = chip.bandwidth if chips <= chip.domain else chip.bandwidth_beyond
+    bandwidth = chip.link_bandwidth if chips <= chip.domain else chip.bandwidth_beyond
     part, hops = (chips - 1) / chips, chips - 1
     sent = 0.0
     for gradient in work.gradients:
@@ -153,7 +153,7 @@ def predicted(work: Work, chips: int, chip: Chip, fsdp: bool = False) -> tuple[f
         sent += bytes_sent / bandwidth + 2 * hops * chip.latency
     updated = (2 * work.state + sum(work.gradients)) / (chips if fsdp else 1)
     products = work.flops / (chips * UTILIZATION * chip.flops)
-    return products + updated / chip.memory + work.arrays * PER_ARRAY, sent
+    return products + updated / chip.memory_bandwidth + work.arrays * PER_ARRAY, sent
 
 
 def predict(config: ConfigDict, kinds: Sequence[str], say: Callable[[str], None] = print) -> None:

@@ -12,26 +12,20 @@ from typing import Any, NamedTuple
 import jax
 
 from ddgan_jax.core.errors import UserError, nearest
+from ddgan_jax.profiling.hardware import CHIPS, Chip
 
 
 class Accelerator(NamedTuple):
-    """A data sheet.
+    """An accelerator with what its compiler has to know.
 
     Attributes:
       platform: "tpu" or "cuda".
-      memory: bytes of a device that programs can use.
-      flops: peak dense bfloat16 FLOP/s.
-      bandwidth: bytes/s of its memory.
-      clock: TPU: cycles/s, for the cycles that the compiler estimates: the peak over the FLOPs of a
-        cycle, of eight (v5e: four) matrix units of 128x128, or on v6e four of 256x256.
+      chip: its data sheet.
       description: GPU: see `_describe`.
     """
 
     platform: str
-    memory: float
-    flops: float
-    bandwidth: float
-    clock: float = 0.0
+    chip: Chip
     description: str = ""
 
 
@@ -85,23 +79,16 @@ _AMPERE: dict[str, int | float] = dict(
 )
 
 
-def _gpu(
-    name: str, memory: int, flops: float, bandwidth: float, facts: dict[str, int | float]
-) -> Accelerator:
-    sizes = dict(device_memory_size=memory, memory_bandwidth=int(bandwidth))
-    return Accelerator(
-        "cuda", memory, flops, bandwidth, description=_describe(name, **facts, **sizes)
-    )
+def _gpu(name: str, chip: Chip, facts: dict[str, int | float]) -> Accelerator:
+    sizes = dict(device_memory_size=chip.memory, memory_bandwidth=int(chip.memory_bandwidth))
+    return Accelerator("cuda", chip, _describe(name, **facts, **sizes))
 
 
 ACCELERATORS = {
-    "v4": Accelerator("tpu", 30.75 * 2**30, 275e12, 1.228e12, 1.05e9),
-    "v5e": Accelerator("tpu", 15.75 * 2**30, 197e12, 0.819e12, 1.5e9),
-    "v5p": Accelerator("tpu", 95.74 * 2**30, 459e12, 2.765e12, 1.75e9),
-    "v6e": Accelerator("tpu", 31.25 * 2**30, 918e12, 1.64e12, 1.75e9),
-    "a100": _gpu("NVIDIA A100-SXM4-80GB", 84_974_239_744, 312e12, 2.039e12, _AMPERE),
-    "h100": _gpu("NVIDIA H100 80GB HBM3", 84_978_434_048, 989e12, 3.35232e12, _HOPPER),
-    "h200": _gpu("NVIDIA H200", 150_754_820_096, 989e12, 4.8e12, _HOPPER),
+    **{name: Accelerator("tpu", CHIPS[f"TPU {name}"]) for name in ("v4", "v5e", "v5p", "v6e")},
+    "a100": _gpu("NVIDIA A100-SXM4-80GB", CHIPS["A100"], _AMPERE),
+    "h100": _gpu("NVIDIA H100 80GB HBM3", CHIPS["H100"], _HOPPER),
+    "h200": _gpu("NVIDIA H200", CHIPS["H200"], _HOPPER),
 }
 _FORMS = "v5e:2x4, v6e:4x4, v4:2x2x1, v5p:2x2x1, h100, a100, h200 or h100:8"
 
@@ -118,7 +105,7 @@ class Target(NamedTuple):
 
     text: str
     kind: str
-    chip: Accelerator
+    chip: Chip
     devices: list[Any]
 
 
@@ -179,18 +166,18 @@ def find_target(text: str) -> Target:
     from jax.experimental import topologies
 
     kind, topology = check_target(text)
-    chip = ACCELERATORS[kind]
+    accelerator = ACCELERATORS[kind]
     try:
-        if chip.platform == "tpu":
+        if accelerator.platform == "tpu":
             found = topologies.get_topology_desc(platform="tpu", topology_name=text)
         else:
             found = topologies.get_topology_desc(
                 platform="cuda",
                 topology_name="",
-                target_config=chip.description,
+                target_config=accelerator.description,
                 topology=f"1x1x{topology or 1}",
             )
     except Exception as error:  # of the compiler, of many kinds
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"--target is {text!r}, which the compiler refuses: {reason}") from error
-    return Target(text, kind, chip, list(found.devices))
+    return Target(text, kind, accelerator.chip, list(found.devices))

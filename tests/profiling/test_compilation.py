@@ -13,7 +13,7 @@ import tiny_runs as runs
 from ddgan_jax.cli import main
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.profiling import compilation, hlo, targets
-from ddgan_jax.profiling.targets import ACCELERATORS
+from ddgan_jax.profiling.hardware import CHIPS
 
 needs_tpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="needs the extra tpu-compile"
@@ -73,7 +73,7 @@ def test_a_step_for_a_gpu(tmp_path):
     assert step["bytes"] > 0 and 0 < step["mfu"] < 1
     assert "NVIDIA H100" in text
     program = (tmp_path / "ddgan_digits-h100-train.hlo").read_text()
-    assert compilation.analyze(program, ACCELERATORS["h100"])["kernels"] == step["kernels"]
+    assert compilation.analyze(program, CHIPS["H100"])["kernels"] == step["kernels"]
 
 
 @needs_gpu
@@ -128,13 +128,13 @@ def test_flags_that_are_missing(capsys):
 
 
 def test_seconds_are_the_larger_of_memory_and_arithmetic():
-    chip = ACCELERATORS["h100"]._replace(bandwidth=1e9, flops=1e12)
+    chip = CHIPS["H100"]._replace(memory_bandwidth=1e9, flops=1e12)
     kernel = hlo.Kernel("fusion", "m", 1, 2_000_000, 1e9, False, 0, False)
     assert compilation.seconds_of(kernel, chip) == pytest.approx(2e-3)
     kernel = kernel._replace(flops=4e9)
     assert compilation.seconds_of(kernel, chip) == pytest.approx(4e-3)
     assert compilation.seconds_of(kernel._replace(wide=True), chip) == pytest.approx(8e-3)
-    tpu = ACCELERATORS["v5e"]
+    tpu = CHIPS["TPU v5e"]
     assert compilation.seconds_of(kernel._replace(cycles=3000), tpu) == pytest.approx(2e-6)
 
 
@@ -153,7 +153,7 @@ def test_changes_that_save_memory_are_tried_in_order():
 
 def test_the_least_change_is_the_first_that_fits(monkeypatch):
     config = runs.config_of(f"--config={runs.ROOT}/configs/ddgan_cifar10.py")
-    target = targets.Target("h100", "h100", ACCELERATORS["h100"], [object()])
+    target = targets.Target("h100", "h100", CHIPS["H100"], [object()])
     tried = []
 
     def programs(config, devices, names):
@@ -181,11 +181,11 @@ def test_a_compiler_that_runs_out_of_memory():
             "space hbm. Used 23.50G of 15.75G hbm. Exceeded hbm capacity by 7.75G."
         )
 
-    row, text = compilation.compile_for(lower, ACCELERATORS["v5e"])
+    row, text = compilation.compile_for(lower, CHIPS["TPU v5e"])
     assert not row["fits"] and not text
     assert row["memory"] == {"total": int(23.5 * 2**30)}
     row |= dict(program="train", advice="it fits with --config.train.accumulate=2")
-    lines = compilation.describe(row, ACCELERATORS["v5e"])
+    lines = compilation.describe(row, CHIPS["TPU v5e"])
     assert "does not fit: 25.23 GB of 16.9 GB" in lines[0] and "accumulate=2" in lines[1]
 
 
@@ -194,4 +194,4 @@ def test_a_compiler_that_fails():
         raise jax.errors.JaxRuntimeError("INTERNAL: Couldn't find output tile sizes\nfor a dot")
 
     with pytest.raises(UserError, match=r"the compiler failed, .*: INTERNAL: Couldn't find .* dot"):
-        compilation.compile_for(lower, ACCELERATORS["v5e"])
+        compilation.compile_for(lower, CHIPS["TPU v5e"])

@@ -45,7 +45,7 @@ def test_collectives_of_a_text():
 
 def test_the_model():
     work = model.Work(4e9, 0.0, (8_000_000, 4_000_000), 10_000_000, 44_000_000, 0, 3)
-    chip = Chip(1e12 / model.UTILIZATION, 1e12, 1e9, 1e-6, 4, 1e8)
+    chip = Chip("any", 1e12 / model.UTILIZATION, 1e9, 1e12, 1e9, 1e-6, 4, 1e8)
     assert model.predicted(work, 1, chip) == (pytest.approx(4e-3 + 1e-4 + 4.5e-5), 0)
     compute, sent = model.predicted(work, 4, chip)
     assert compute == pytest.approx(1e-3 + 1e-4 + 4.5e-5)  # the state twice, the gradients once
