@@ -4,14 +4,14 @@ Logits are the discriminator's outputs before a sigmoid, float32 [B]. Every loss
 batch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ddgan_jax.core.optimizers import epoch_of
-from ddgan_jax.core.types import Array, Metrics
+from ddgan_jax.core.types import Array
 
 
 class AdversarialLoss(NamedTuple):
@@ -87,20 +87,6 @@ def gradient_penalty(discriminator: Callable[[Array], Array], x: Array) -> Array
     """
     gradient = jax.grad(lambda y: jnp.sum(discriminator(y)))(x)
     return jnp.mean(jnp.sum(jnp.square(gradient), axis=tuple(range(1, x.ndim))))
-
-
-def weighted_penalties(
-    terms: Mapping[str, tuple[float, Callable[[], Array]]],
-) -> tuple[Array, Metrics]:
-    """The sum of gamma/2 times each penalty, and the unweighted penalties by name.
-
-    Args:
-      terms: name -> (gamma, function that computes the penalty). Penalties with gamma 0 are not
-        computed; at least one gamma is positive.
-    """
-    found = {name: penalty() for name, (gamma, penalty) in terms.items() if gamma > 0}
-    first, *rest = (0.5 * terms[name][0] * penalty for name, penalty in found.items())
-    return sum(rest, first), found
 
 
 def reconstruction_loss(real: Array, fake: Array) -> Array:

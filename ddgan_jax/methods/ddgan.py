@@ -139,26 +139,16 @@ def disc_loss(parts: DDGAN, params: Params, context: Context) -> tuple[Array, Au
 def gradient_penalties(
     parts: DDGAN, penalties: Penalties, params: Params, context: Context
 ) -> tuple[Array, Aux]:
-    """R1 and R2: gamma/2 E||d D / d x_t||^2 at the real and at the fake pair.
-
-    The gradient is that at the pair before its augmentation.
-    """
+    """R1 and R2 with the gradient at x_t, of the real and of the fake pair."""
     x_t, x_next, t = real_pair(parts, context)
 
     def discriminate(use: int, x: Array) -> Array:
         return logits(parts, params, context, use, x, t, x_next)
 
-    def r1() -> Array:
-        return losses.gradient_penalty(partial(discriminate, REAL), x_t)
+    def fake() -> Array:
+        return fake_pair(parts, params, context, x_next, t)[0]
 
-    def r2() -> Array:
-        fake = jax.lax.stop_gradient(fake_pair(parts, params, context, x_next, t)[0])
-        return losses.gradient_penalty(partial(discriminate, FAKE), fake)
-
-    total, found = losses.weighted_penalties(
-        {"r1": (penalties.r1_gamma, r1), "r2": (penalties.r2_gamma, r2)}
-    )
-    return total, Aux(found)
+    return penalties.of(discriminate, lambda: x_t, fake)
 
 
 def gen_loss(

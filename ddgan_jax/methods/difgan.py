@@ -24,7 +24,6 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config import REQUIRED, Field, check
 from ddgan_jax.config.fields import numbers
-from ddgan_jax.core import losses
 from ddgan_jax.core.losses import ADVERSARIAL_LOSSES, AdversarialLoss
 from ddgan_jax.core.random import per_sample_normal
 from ddgan_jax.core.types import (
@@ -146,19 +145,11 @@ def make_difgan(
         return jnp.sum(eta_disc * of_step), Aux(metrics)
 
     def gradient_penalties(params: Params, context: Context) -> tuple[Array, Aux]:
-        discriminate = partial(logits, params, context)
-
-        def r1() -> Array:
-            return losses.gradient_penalty(partial(discriminate, REAL), real_images(context))
-
-        def r2() -> Array:
-            fake = jax.lax.stop_gradient(fake_chain(params, context)[0])
-            return losses.gradient_penalty(partial(discriminate, FAKE), fake)
-
-        total, found = losses.weighted_penalties(
-            {"r1": (penalties.r1_gamma, r1), "r2": (penalties.r2_gamma, r2)}
+        return penalties.of(
+            partial(logits, params, context),
+            lambda: real_images(context),
+            lambda: fake_chain(params, context)[0],
         )
-        return total, Aux(found)
 
     def gen_loss(params: Params, context: Context) -> tuple[Array, Aux]:
         d_fake = chain_logits(params, context, fake_chain(params, context))

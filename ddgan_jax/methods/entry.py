@@ -1,13 +1,15 @@
 """Registry entries of methods: what configs, training and inference need to know of one."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 from ml_collections import ConfigDict
 
 from ddgan_jax.config import REQUIRED, Field, Fields, adam, base
 from ddgan_jax.config.fields import choice, defaults, flag, integer, number
-from ddgan_jax.core.losses import ADVERSARIAL_LOSSES
+from ddgan_jax.core.losses import ADVERSARIAL_LOSSES, gradient_penalty
 from ddgan_jax.core.types import (
     Array,
     Aux,
@@ -19,6 +21,7 @@ from ddgan_jax.core.types import (
     Shape,
 )
 from ddgan_jax.methods import augmentation
+from ddgan_jax.methods.augmentation import FAKE, REAL
 
 
 class Length(NamedTuple):
@@ -69,6 +72,27 @@ class Penalties(NamedTuple):
         """The discriminator's phase, with `regularizer` if one of the weights is positive."""
         used = self.r1_gamma > 0 or self.r2_gamma > 0
         return Phase("disc", loss, regularizer if used else None, self.every)
+
+    def of(
+        self,
+        discriminate: Callable[[int, Array], Array],
+        real: Callable[[], Array],
+        fake: Callable[[], Array],
+    ) -> tuple[Array, Aux]:
+        """R1 and R2: gamma/2 E||d D / d x||^2 at real and at fake x, before their augmentation.
+
+        Args:
+          discriminate: (`REAL` or `FAKE`, x [B, ...]) -> logits [B].
+          real, fake: () -> x; called if the weight is positive.
+        """
+        terms = {"r1": (self.r1_gamma, REAL, real), "r2": (self.r2_gamma, FAKE, fake)}
+        found = {
+            name: gradient_penalty(partial(discriminate, use), jax.lax.stop_gradient(x()))
+            for name, (gamma, use, x) in terms.items()
+            if gamma > 0
+        }
+        first, *rest = (0.5 * terms[name][0] * penalty for name, penalty in found.items())
+        return sum(rest, first), Aux(found)
 
 
 class Lazy(NamedTuple):

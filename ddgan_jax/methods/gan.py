@@ -28,7 +28,6 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config import Field, lookup
 from ddgan_jax.config.fields import check, choice, integer
-from ddgan_jax.core import losses
 from ddgan_jax.core.losses import ADVERSARIAL_LOSSES, AdversarialLoss
 from ddgan_jax.core.random import per_sample_normal
 from ddgan_jax.core.types import (
@@ -183,20 +182,12 @@ def disc_loss(parts: GAN, params: Params, context: Context) -> tuple[Array, Aux]
 def gradient_penalties(
     parts: GAN, penalties: Penalties, params: Params, context: Context
 ) -> tuple[Array, Aux]:
-    """R1 and R2: gamma/2 E||d D(view(x)) / d x||^2 at real and at generated images x."""
-
-    def r1() -> Array:
-        discriminate = partial(logits, parts, params, context, REAL)
-        return losses.gradient_penalty(discriminate, real_images(parts, context))
-
-    def r2() -> Array:
-        fake = jax.lax.stop_gradient(fake_images(parts, params, context)[0])
-        return losses.gradient_penalty(partial(logits, parts, params, context, FAKE), fake)
-
-    total, found = losses.weighted_penalties(
-        {"r1": (penalties.r1_gamma, r1), "r2": (penalties.r2_gamma, r2)}
+    """R1 and R2 of D(view(x)) with the gradient at real and at generated images x."""
+    return penalties.of(
+        partial(logits, parts, params, context),
+        lambda: real_images(parts, context),
+        lambda: fake_images(parts, params, context)[0],
     )
-    return total, Aux(found)
 
 
 def gen_loss(parts: GAN, params: Params, context: Context) -> tuple[Array, Aux]:
