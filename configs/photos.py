@@ -1,22 +1,22 @@
-"""DDGAN on a folder of your own photos, 32x32 or 64x64, and a small GAN for a CPU.
+"""DDGAN on a folder of your own photos, 32x32 or 64x64, and on their components for a CPU.
 
 Command:   python -m ddgan_jax train --config=photos:64 --config.data.name=folder:PATH
            --workdir=runs/photos (or --config=configs/photos.py:64)
 Data:      images below the folder PATH, or in a zip file of one; nothing to prepare
 Hardware:  photos:32 and photos:64 one GPU; photos:cpu one core of a CPU
-Time:      photos:cpu 10 min 20 s of training on one core (0.18 s a step where no other program was
-           on it), after about one minute of compiling; photos:32 and photos:64: not measured
-Expected:  photos:cpu on 500 images of cars of CIFAR-10: after 750 steps the shape of one car in
-           many colors; at the end more variety and rougher shapes; docs/results.md. photos:32 and
-           photos:64 have not been trained
+Time:      photos:cpu 3 min 52 s of training on one core, after half a minute of compiling;
+           photos:32 and photos:64: not measured
+Expected:  photos:cpu on 500 images of cars of CIFAR-10: cars of many shapes and colors, soft and
+           recognizable; docs/results.md. photos:32 and photos:64 have not been trained
 Source:    networks and settings ours; augmentation of Zhao et al. 2020, arXiv 2006.10738
 
   64   the default: NCSN++ at 64x64
   32   the same at 32x32
-  cpu  a GAN of residual blocks in Haar bands of 32x32 images
+  cpu  MLPs on the first 128 principal components of 32x32 images; another image size takes the same
+       time. Needs more than 64 images (or fewer config.space.components)
 
-All of them mirror images at random and augment what the discriminator is shown, because photos are
-usually few. Set config.data.flip=false where left and right differ, as in pictures of text.
+All of them mirror images at random, and 64 and 32 augment what the discriminator is shown, because
+photos are usually few. Set config.data.flip=false where left and right differ, as in pictures of text.
 """
 
 from ml_collections import ConfigDict

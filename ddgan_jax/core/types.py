@@ -1,4 +1,4 @@
-"""The contracts: methods, phases, processes, spaces, networks and the train state.
+"""The contracts: methods, phases, spaces, networks and the train state.
 
 Everything here is a value or a protocol. A method is built once from a config;
 `train_step.train_step` runs any of them without knowing which one it has.
@@ -182,10 +182,8 @@ class Context(NamedTuple):
 
     def part(self, index: int, parts: int) -> "Context":
         """The same with every `parts`-th sample of batch and carry, starting at `index`."""
-        batch, samples = jax.tree.map(
-            lambda x: x.reshape((-1, parts, *x.shape[1:]))[:, index],
-            (self.batch, self.carry.samples),
-        )
+        whole = (self.batch, self.carry.samples)
+        batch, samples = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:])[:, index], whole)
         return self._replace(batch=batch, carry=self.carry._replace(samples=samples))
 
 
@@ -333,21 +331,6 @@ class Method(NamedTuple):
     inversion: Inversion | None = None
     styles: Styles | None = None
     frozen: tuple[str, ...] = ()
-
-
-class Process(NamedTuple):
-    """A forward process with T steps and its posterior, for times t in {0..T-1}.
-
-    Attributes:
-      num_steps: T.
-      forward_pair: (key, x_0 [B, ...], t int32 [B]) -> (x_t, x_{t+1}), drawn jointly.
-      posterior_sample: (noise [B, ...], x_0, x_{t+1}, t) -> x_t, a draw of q(x_t | x_{t+1}, x_0)
-        made from the given standard normal noise.
-    """
-
-    num_steps: int
-    forward_pair: Callable[[Array, Array, Array], tuple[Array, Array]]
-    posterior_sample: Callable[[Array, Array, Array, Array], Array]
 
 
 # What is folded into the key of a phase for draws besides the method's own; all different.

@@ -4,17 +4,35 @@ The functions take tables of `schedules` and are pure; `gaussian` packs them int
 x is float32 [B, ...], times are int32 [B].
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddgan_jax.core.types import Array, Process
+from ddgan_jax.core.types import Array
 from ddgan_jax.diffusion.schedules import (
     ForwardTables,
     PosteriorTables,
     forward_tables,
     posterior_tables,
 )
+
+
+class Process(NamedTuple):
+    """A forward process with T steps and its posterior, for times t in {0..T-1}.
+
+    Attributes:
+      num_steps: T.
+      forward_pair: (key, x_0 [B, ...], t int32 [B]) -> (x_t, x_{t+1}), drawn jointly.
+      posterior_sample: (noise [B, ...], x_0, x_{t+1}, t) -> x_t, a draw of q(x_t | x_{t+1}, x_0)
+        made from the given standard normal noise.
+    """
+
+    num_steps: int
+    forward_pair: Callable[[Array, Array, Array], tuple[Array, Array]]
+    posterior_sample: Callable[[Array, Array, Array, Array], Array]
 
 
 def at(table: np.ndarray | Array, t: Array, like: Array) -> Array:

@@ -17,7 +17,7 @@ from ddgan_jax.core.errors import UserError, in_words_of
 from ddgan_jax.core.types import TrainState
 from ddgan_jax.data import load_source
 from ddgan_jax.data.traversal import images_of
-from ddgan_jax.evaluation.reference import (
+from ddgan_jax.evaluation.evaluator import (
     check_size,
     conditional_numbers,
     eight_bits,

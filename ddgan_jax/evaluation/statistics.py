@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.evaluation import protocol
-from ddgan_jax.evaluation.reference import make_evaluator
+from ddgan_jax.evaluation.evaluator import make_evaluator
 from ddgan_jax.features import EXTRACTORS, load_extractor
 from ddgan_jax.features.extractor import Extractor
 from ddgan_jax.interop.weight_files import content_hash

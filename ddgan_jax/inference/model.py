@@ -387,7 +387,7 @@ def load(
     with checkpoint.opened(workdir, read_only=True) as manager:
         if step == BEST:
             step = best_in(workdir, manager.all_steps(), config.eval.best)
-        step = checkpoint.latest_step(manager, step)
+        step = checkpoint.step_to_restore(manager, step)
         params: Params = checkpoint.restore_ema(manager, step, abstract)
         if raw:
             latest = {role: abstract[role] for role in method.ema_roles}

@@ -19,7 +19,7 @@ from ddgan_jax.data import data_shape
 from ddgan_jax.inference import network_pickles
 from ddgan_jax.inference.described import as_described
 from ddgan_jax.inference.model import load
-from ddgan_jax.inference.resumable import Network, describe_networks, read_resumable
+from ddgan_jax.inference.resumable import StoredNetwork, describe_networks, read_resumable
 from ddgan_jax.inference.sampling import ema_shapes
 from ddgan_jax.interop import diffusers, stylegan2, wddgan
 from ddgan_jax.interop.autoencoder import autoencoder_entries
@@ -49,7 +49,7 @@ from ddgan_jax.spaces import build_space, find_space, wavelet
 Say = Callable[[str], None]
 
 
-class Source(NamedTuple):
+class Published(NamedTuple):
     """A published network whose checkpoints can be imported and exported.
 
     Attributes:
@@ -83,7 +83,7 @@ class Source(NamedTuple):
     buffers: bool = False
     names: Callable[[Arrays], Arrays] = plain_names
     settings: Callable[[Path, ConfigDict], None] = lambda file, config: None
-    trained: Mapping[str, Network] = {}
+    trained: Mapping[str, StoredNetwork] = {}
     tables: bool = False
     reorder: Callable[[PyTree, str], PyTree] | None = None
     describe: Callable[[Arrays, int], dict[str, Any]] = lambda arrays, height: {}
@@ -120,13 +120,13 @@ _RESUME: dict[str, Any] = dict(
     inside=("netG_dict",), optimizers={"netG_dict": "optimizerG"}, describe=describe_generator
 )
 _BOTH = {
-    "gen": Network("netG_dict", "optimizerG", generator_entries),
-    "disc": Network("netD_dict", "optimizerD", discriminator_entries, describe_discriminator),
+    "gen": StoredNetwork("netG_dict", "optimizerG", generator_entries),
+    "disc": StoredNetwork("netD_dict", "optimizerD", discriminator_entries, describe_discriminator),
 }
 
-SOURCES: dict[str, Source] = {
-    "ddgan": Source("netG_N.pth", "gen", generator_entries, _DDGAN, **_RESUME, trained=_BOTH),
-    "wddgan": Source(
+SOURCES: dict[str, Published] = {
+    "ddgan": Published("netG_N.pth", "gen", generator_entries, _DDGAN, **_RESUME, trained=_BOTH),
+    "wddgan": Published(
         "netG_N.pth",
         "gen",
         wddgan.generator_entries,
@@ -134,8 +134,8 @@ SOURCES: dict[str, Source] = {
         **_RESUME,
         reorder=wddgan.reorder_bands,
     ),
-    "lddgan": Source("netG_N.pth", "gen", generator_entries, _LDDGAN, **_RESUME, trained=_BOTH),
-    "ldm_autoencoder": Source(
+    "lddgan": Published("netG_N.pth", "gen", generator_entries, _LDDGAN, **_RESUME, trained=_BOTH),
+    "ldm_autoencoder": Published(
         "model.ckpt",
         "autoencoder",
         autoencoder_entries,
@@ -144,8 +144,8 @@ SOURCES: dict[str, Source] = {
         ("loss.",),  # the networks of its loss
         describe=describe_autoencoder,
     ),
-    "stylegan2": Source("network.pkl", "gen", stylegan2.entries, _STYLEGAN2, buffers=True),
-    "diffusers_ddpm": Source(
+    "stylegan2": Published("network.pkl", "gen", stylegan2.entries, _STYLEGAN2, buffers=True),
+    "diffusers_ddpm": Published(
         "diffusion_pytorch_model.safetensors",
         "gen",
         diffusers.generator_entries,
@@ -157,7 +157,7 @@ SOURCES: dict[str, Source] = {
 }
 
 
-def find_source(name: str) -> Source:
+def find_source(name: str) -> Published:
     """The entry of `SOURCES` called `name`.
 
     Raises:
@@ -170,7 +170,7 @@ def find_source(name: str) -> Source:
     return SOURCES[name]
 
 
-def _mismatch(source: Source, config: ConfigDict) -> str:
+def _mismatch(source: Published, config: ConfigDict) -> str:
     """A message about the first field that differs from the published network; "" if none does."""
     flat = {**_ABSENT, **flatten(config)}
     for field, allowed in source.needs.items():
@@ -283,8 +283,7 @@ def import_checkpoint(
         raise UserError(f"--workdir={workdir} is not empty; choose a new folder")
     networks = find_space(config).frozen
     if networks:
-        allowed = "'pixels', 'wavelet' or 'latent' for a published checkpoint"
-        check(config, "space.kind", "autoencoder" in config.space, allowed)
+        check(config, "space.kind", "autoencoder" in config.space, "another space")
         check(config, "space.scale", config.space.scale > 0, "the one it was trained with")
     if network:
         arrays, holds, shape = network.arrays, network.holds, network_pickles.shape_of(config)

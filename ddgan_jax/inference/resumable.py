@@ -16,12 +16,12 @@ from ddgan_jax.interop.names import Arrays, Entry, Tree, to_params
 from ddgan_jax.interop.resumable import read_trained
 
 
-class Network(NamedTuple):
+class StoredNetwork(NamedTuple):
     """A network in a published file.
 
     Attributes:
       weights, optimizer: keys of the file's dictionary.
-      entries: see `published.Source`.
+      entries: see `published.Published`.
       describe: arrays -> fields of the config that they tell; {} if they tell none.
     """
 
@@ -55,9 +55,9 @@ class Found(NamedTuple):
 
 
 def describe_networks(
-    file: Path, networks: Mapping[str, Network], config: ConfigDict
+    file: Path, networks: Mapping[str, StoredNetwork], config: ConfigDict
 ) -> dict[str, Any]:
-    """Fields of the config that the networks of a file tell, see `Network.describe`.
+    """Fields of the config that the networks of a file tell, see `StoredNetwork.describe`.
 
     Args:
       file: the published file.
@@ -74,7 +74,7 @@ def describe_networks(
     return fields
 
 
-def read_resumable(file: Path, networks: Mapping[str, Network], method: Method) -> Found:
+def read_resumable(file: Path, networks: Mapping[str, StoredNetwork], method: Method) -> Found:
     """Read the networks of a file and their optimizers, as far as they fit the config.
 
     Args:

@@ -374,7 +374,7 @@ def _reason(error: Exception) -> str:
     return next((cause for cause in causes if cause in text), text[:160])
 
 
-def latest_step(manager: Manager, step: int | None = None) -> int:
+def step_to_restore(manager: Manager, step: int | None = None) -> int:
     """The step to restore: `step`, or the last one if it is None.
 
     Raises:

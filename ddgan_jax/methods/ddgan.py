@@ -30,7 +30,6 @@ from ddgan_jax.core.types import (
     Method,
     Params,
     Phase,
-    Process,
     PyTree,
     Shape,
     Space,
@@ -67,7 +66,7 @@ class DDGAN(NamedTuple):
 
     generator: Generator
     discriminator: Discriminator
-    process: Process
+    process: processes.Process
     space: Space
     latent_size: int
     classes: int = 0

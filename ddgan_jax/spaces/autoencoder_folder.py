@@ -126,7 +126,7 @@ def load(config: ConfigDict, shape: Shape, mesh: jax.sharding.Mesh) -> dict[str,
     folder, same = as_path(config.space.autoencoder), replicated(mesh)
     wanted = checkpoint.with_sharding({"autoencoder": shapes(config, shape)["autoencoder"]}, same)
     with checkpoint.opened(folder, read_only=True) as manager:
-        weights = checkpoint.restore_ema(manager, checkpoint.latest_step(manager), wanted)
+        weights = checkpoint.restore_ema(manager, checkpoint.step_to_restore(manager), wanted)
     return {**weights, "scale": jax.device_put(np.float32(read_scale(folder) or 1.0), same)}
 
 

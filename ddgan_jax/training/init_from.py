@@ -201,7 +201,7 @@ def _step_of(origin: Origin, manager: checkpoint.Manager, theirs: ConfigDict) ->
     wanted = origin.step
     if wanted == BEST:
         wanted = best_in(origin.folder, manager.all_steps(), theirs.eval.best)
-    return checkpoint.latest_step(manager, wanted)
+    return checkpoint.step_to_restore(manager, wanted)
 
 
 def _held(folder: AnyPath, step: int, roles: tuple[str, ...]) -> tuple[Roles, Roles]:

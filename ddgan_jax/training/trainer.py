@@ -142,7 +142,7 @@ class Trainer:
             state = first_state(run.create, run.abstract, run.config.seed)
             return begin_with(state, weights) if weights else state, Window(self._roles)
         with checkpoint.opened(workdir, read_only=True) as manager:
-            step = checkpoint.latest_step(manager)
+            step = checkpoint.step_to_restore(manager)
             with contextlib.suppress(UserError):
                 state, sums = checkpoint.restore_state(manager, step, run.abstract)
                 return state, Window(self._roles, sums)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import traverse_util
+from ml_collections import ConfigDict
 
 from ddgan_jax.config.overrides import load_config_file
 from ddgan_jax.config.stored import save_config
@@ -292,3 +293,15 @@ def test_released_settings():
     assert (celeba.codes, celeba.latent_channels, celeba.gaussian) == (8192, 3, False)
     noise = of("diffusion_gan_mnist", "fixed").instance_noise
     assert noise.t_min == noise.t_max == 100
+
+
+def test_no_two_sections_are_one_object():
+    """A change of one would change the other."""
+
+    def sections(section):
+        inner = [value for value in section.values() if isinstance(value, ConfigDict)]
+        return [section, *(s for value in inner for s in sections(value))]
+
+    for path in CONFIGS:
+        found = sections(load(path).get_config())
+        assert len({id(section) for section in found}) == len(found) > 5, path.stem

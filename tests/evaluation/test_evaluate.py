@@ -18,10 +18,10 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.images import to_uint8
 from ddgan_jax.data import array_source, digits
 from ddgan_jax.data.traversal import images_of
+from ddgan_jax.evaluation import evaluator as evaluators
 from ddgan_jax.evaluation import protocol
-from ddgan_jax.evaluation import reference as evaluators
+from ddgan_jax.evaluation.evaluator import eight_bits, evaluate_samples, make_evaluator
 from ddgan_jax.evaluation.modes import MODES, stacked_labels
-from ddgan_jax.evaluation.reference import eight_bits, evaluate_samples, make_evaluator
 from ddgan_jax.features import EXTRACTORS, ExtractorEntry
 from ddgan_jax.features.classifier import load_classifier
 from ddgan_jax.features.extractor import Extracted

@@ -15,7 +15,7 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.random import sample_keys
 from ddgan_jax.core.types import Context
 from ddgan_jax.data import digits
-from ddgan_jax.evaluation.reference import conditional_numbers, make_evaluator
+from ddgan_jax.evaluation.evaluator import conditional_numbers, make_evaluator
 from ddgan_jax.methods import build_method
 from ddgan_jax.methods import conditioning as parts
 from ddgan_jax.networks import GENERATORS, build_network

@@ -7,7 +7,13 @@ import pytest
 from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.networks import DISCRIMINATORS, ENCODERS, GENERATORS, build_network
+from ddgan_jax.networks import (
+    DISCRIMINATORS,
+    ENCODERS,
+    GENERATORS,
+    PATCH_DISCRIMINATORS,
+    build_network,
+)
 
 MLP = dict(network="mlp", width=8, blocks=1, t_width=4, octaves=0, tanh=True)
 UNET = dict(network="resblock", width=8, multipliers=[1, 2, 2], blocks=1, t_width=4)
@@ -77,3 +83,16 @@ def test_batches_have_to_fit_the_minibatch_standard_deviation():
     build_network(config(5, disc=disc), "disc", ENCODERS, (4,), **given)
     with pytest.raises(UserError, match=r"is 12; .* a multiple of 8, or fewer than 8, is needed"):
         build_network(config(12, disc=disc), "disc", ENCODERS, (4,), **given)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((2,), "takes images; for data of shape"),
+        ((4, 4, 1), "images of at least 6 pixels"),
+    ],
+)
+def test_data_that_a_patch_discriminator_cannot_take(shape, words):
+    disc = dict(network="patch", width=4, layers=1)
+    with pytest.raises(UserError, match=words):
+        build_network(config(disc=disc), "disc", PATCH_DISCRIMINATORS, shape)
