@@ -16,7 +16,8 @@ Source:    networks and settings ours; augmentation of Zhao et al. 2020, arXiv 2
        time. Needs more than 64 images (or fewer config.space.components)
 
 All of them mirror images at random, and 64 and 32 augment what the discriminator is shown, because
-photos are usually few. Set config.data.flip=false where left and right differ, as in pictures of text.
+photos are usually few. Set config.data.flip=false where left and right differ, as in pictures of
+text.
 """
 
 from ml_collections import ConfigDict
