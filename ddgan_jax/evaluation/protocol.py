@@ -6,8 +6,6 @@ of the protocol agrees, so `describe` reports the details of a feature network.
 """
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +20,7 @@ from ddgan_jax.data.traversal import hash_of, images_of
 from ddgan_jax.evaluation.progress import Progress
 from ddgan_jax.features.extractor import Extractor
 from ddgan_jax.io.cache import cache_folder
+from ddgan_jax.io.read_npz import read_npz
 from ddgan_jax.io.run_folder import atomically
 from ddgan_jax.io.storage import open_regular
 from ddgan_jax.metrics.metric import Comparison, Metric
@@ -171,18 +170,27 @@ def reference(
     return result
 
 
+_DTYPES = {
+    "count": np.dtype(np.int64),
+    "mean": np.dtype(np.float64),
+    "covariance": np.dtype(np.float64),
+    "features": np.dtype(np.float32),
+    "digest": np.dtype(np.uint8),
+}
+
+
 def _read(path: Path, size: int) -> tuple[Moments, np.ndarray] | None:
     """Cached moments and features of `size` images; None if the file is missing or damaged."""
     try:
-        with open_regular(path) as opened, zipfile.ZipFile(opened) as file:
-            count = _array(file, "count", (), np.int64)
-            mean = _array(file, "mean", (None,), np.float64)
-            covariance = _array(file, "covariance", (len(mean), len(mean)), np.float64)
-            features = _array(file, "features", (min(size, KEPT), len(mean)), np.float32)
-            digest = _array(file, "digest", (32,), np.uint8)
-    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError):
+        with open_regular(path) as opened:
+            arrays = read_npz(opened, _DTYPES)
+    except Exception:  # zipfile, zlib and NumPy raise many kinds for damaged files
         return None
-    except (zipfile.BadZipFile, zlib.error, UserError):
+    if {name: array.dtype for name, array in arrays.items()} != _DTYPES:
+        return None
+    count, mean, covariance, features, digest = (arrays[name] for name in _DTYPES)
+    shapes = ((), (mean.size,), (mean.size, mean.size), (min(size, KEPT), mean.size), (32,))
+    if tuple(array.shape for array in (count, mean, covariance, features, digest)) != shapes:
         return None
     found = Moments(int(count), mean, covariance)
     if int(count) != size or digest.tobytes() != _digest(found, features):
@@ -194,31 +202,6 @@ def _read(path: Path, size: int) -> tuple[Moments, np.ndarray] | None:
     if not finite or not (np.abs(covariance) <= bound * (1 + 1e-6) + 1e-12).all():
         return None
     return found, features
-
-
-def _array(
-    file: zipfile.ZipFile, name: str, shape: tuple[int | None, ...], dtype: Any
-) -> np.ndarray:
-    """An array of an npz file, whose header is checked before memory is allocated.
-
-    Raises:
-      ValueError: another shape or dtype; None in `shape` stands for any length up to 10^4.
-    """
-    with file.open(f"{name}.npy") as member:
-        version = np.lib.format.read_magic(member)
-        if version != (1, 0):
-            raise ValueError(f"format {version}")
-        found, _, kind = np.lib.format.read_array_header_1_0(member)
-    wanted = tuple(10**4 if n is None else n for n in shape)
-    matches = all(
-        n == m or (free is None and 0 < n <= m)
-        for n, m, free in zip(found, wanted, shape, strict=False)
-    )
-    if len(found) != len(shape) or not matches or kind != dtype:
-        raise ValueError(f"{name} is {kind} {found}")
-    with file.open(f"{name}.npy") as member:
-        array: np.ndarray = np.lib.format.read_array(member, allow_pickle=False)
-    return array
 
 
 def _digest(found: Moments, features: np.ndarray) -> bytes:
