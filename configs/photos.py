@@ -89,6 +89,6 @@ def on_cpu():
     config = ddgan(num_steps=4, latent_size=64, **COMPONENTS)
     config.space = ConfigDict(dict(kind="pca", components=128))
     config.train.batch_size = 64
-    config.train.duration = "4000 steps"
+    config.train.duration = "3000 steps"
     config.train.checkpoint_every = config.train.sample_every = "500 steps"
     return config

@@ -33,6 +33,9 @@ class FrozenNetworks(NamedTuple):
       hashes: (config, workdir, mesh) -> a function () -> hashes of the weights of the run folder's
         own copy and of those that the config names.
       folder: name of the copy in the run folder.
+      field: name of the config field, such as "space.autoencoder", that may name the copy of
+        another run.
+      copy: what it names in that run's folder, such as "autoencoder".
     """
 
     use_local_copy: Callable[[ConfigDict, AnyPath], ConfigDict]
@@ -44,6 +47,8 @@ class FrozenNetworks(NamedTuple):
     batch: Callable[[jax.Array, ConfigDict, Shape, int], dict[str, jax.Array]]
     hashes: Callable[[ConfigDict, AnyPath, jax.sharding.Mesh], Callable[[], tuple[str, str]]]
     folder: str
+    field: str
+    copy: str
 
 
 class SpaceEntry(NamedTuple):

@@ -91,7 +91,7 @@ def _from_config(config: ConfigDict, shape: Shape) -> Space:
     if config.space.unit == "deviation":
         check_unbounded(config, "with config.space.unit='deviation' (latents reach beyond 1)")
     network = autoencoder_folder.build_autoencoder(config, shape)
-    sample = config.space.sample
+    sample = config.space.get("sample", False)
     if sample:
         losses = read_config(as_path(config.space.autoencoder)).get("loss", {})
         allowed = "false with an autoencoder that was trained without config.loss.kl"
@@ -156,5 +156,7 @@ SPACE = SpaceEntry(
         batch=_batch,
         hashes=autoencoder_folder.hashes,
         folder=autoencoder_folder.FOLDER,
+        field="space.autoencoder",
+        copy=autoencoder_folder.FOLDER,
     ),
 )

@@ -262,5 +262,7 @@ SPACE = SpaceEntry(
         batch=_batch,
         hashes=_hashes,
         folder=FOLDER,
+        field="space.file",
+        copy=f"{FOLDER}/{FILE}",
     ),
 )

@@ -59,7 +59,7 @@ def wavelet(shape: Shape, levels: int, scale: float = PUBLISHED_SCALE) -> Space:
 
 
 def _from_config(config: ConfigDict, shape: Shape) -> Space:
-    scale = config.space.scale
+    scale = config.space.get("scale", PUBLISHED_SCALE)
     if scale < PUBLISHED_SCALE:
         check_unbounded(config, f"with config.space.scale={scale} (bands reach beyond 1)")
     return wavelet(shape, config.space.levels, scale)

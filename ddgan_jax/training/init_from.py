@@ -28,7 +28,7 @@ from ddgan_jax.io.best import BEST, Step, best_in
 from ddgan_jax.io.storage import AnyPath, as_path, name_of
 from ddgan_jax.methods import build_method, complete_config, fields_of, tracing
 from ddgan_jax.parallel.mesh import replicated
-from ddgan_jax.spaces import find_space
+from ddgan_jax.spaces import FrozenNetworks, find_space
 from ddgan_jax.training.setup import Run
 
 WEIGHTS = ("ema", "raw")
@@ -161,9 +161,9 @@ def _load(origin: Origin, run: Run) -> Weights:
         raise UserError(
             f"it is a run of method {theirs.method!r}; one of {run.config.method!r} is needed"
         )
-    networks = find_space(theirs).frozen
+    networks, shape = find_space(theirs).frozen, run_folder.data_shape(folder)
     local = networks.use_local_copy(theirs, folder) if networks else theirs
-    method = build_method(local, run_folder.data_shape(folder))
+    method = build_method(local, shape)
     with tracing(local):
         shapes = jax.eval_shape(method.init, jax.random.key(0))
     with _checkpoints(folder) as manager:
@@ -176,6 +176,8 @@ def _load(origin: Origin, run: Run) -> Weights:
         roles = [role for role in roles if role in shapes]
         if wrong := mismatches(shapes, run.abstract.params, roles):
             raise UserError(f"{len(wrong)} arrays differ: {'; '.join(wrong)}")
+        if networks:
+            _check_frozen(networks, networks.load(local, shape, run.mesh), folder, run)
         params = _restore(manager, step, run, method, local, roles, averaged)
         adams = [role for role in roles if role in with_moments and role not in averaged]
         moments = _restore_moments(manager, step, run, adams) if adams else {}
@@ -187,6 +189,27 @@ def _load(origin: Origin, run: Run) -> Weights:
     notes += [f"first weights: new ones of {r}" for r in run.abstract.params if r not in roles]
     notes += [f"other than in {folder}: {line}" for line in differences(theirs, run.config)]
     return Weights(params, moments, {**record, "roles": roles, "hash": digest}, notes)
+
+
+def _check_frozen(
+    networks: FrozenNetworks, theirs: Mapping[str, Any], folder: AnyPath, run: Run
+) -> None:
+    """Check that the space of the weights is that of the run.
+
+    Raises:
+      UserError: its frozen networks are others, so that its numbers mean something else.
+    """
+
+    def digest(tree: Mapping[str, Any]) -> str:
+        flat = traverse_util.flatten_dict(dict(tree), sep="/")
+        return content_hash({name: _on_host(leaf) for name, leaf in flat.items()})
+
+    ours = {name: run.frozen[name] for name in theirs if name in run.frozen}
+    if digest(theirs) != digest(ours):
+        raise UserError(
+            f"its weights belong to {folder / networks.copy}, which is not what this run has; "
+            f"--config.{networks.field}={folder / networks.copy} is needed"
+        )
 
 
 @contextlib.contextmanager

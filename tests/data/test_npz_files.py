@@ -64,7 +64,7 @@ def test_archives_that_expand_too_much(tmp_path):
 
 
 def test_more_than_the_machine_has(tmp_path, monkeypatch):
-    monkeypatch.setattr(read_npz, "_memory", lambda: 20)
+    monkeypatch.setattr(read_npz, "machine_memory", lambda: 20)
     path = archive(tmp_path / "a.npz", header(IMAGES.shape) + IMAGES.tobytes())
     refused(lambda: load(f"npz:{path}"), "a.npz", "memory")
 

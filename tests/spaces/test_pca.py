@@ -148,6 +148,12 @@ def test_a_run_samples_and_resumes_with_its_own_components(tmp_path, capfd):
     for name in ("mean", "axes", "deviations"):
         with np.load(tmp_path / "other" / "pca" / "components.npz") as found:
             np.testing.assert_array_equal(found[name], frozen[name])
+    # Weights belong to the components that they were trained on.
+    few = [*PCA, "--config.data.split=train[:50%]", "--config.train.duration=2 steps"]
+    begin = [*few, f"--init_from={parts}", f"--workdir={tmp_path / 'begun'}"]
+    runs.fails(capfd, begin, "belong to", f"--config.space.file={parts}/pca/components.npz is")
+    runs.ok(*begin, file)
+
     for change, words in (
         ({"mean": np.full(64, np.nan, np.float32)}, "not finite"),
         ({"deviations": np.zeros(12, np.float32)}, "not positive"),
