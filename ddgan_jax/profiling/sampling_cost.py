@@ -48,7 +48,8 @@ def sampling_cost(config: ConfigDict, batch_size: int, trials: int) -> dict[str,
     batch_size = meshes.round_up(batch_size, mesh)
     shape = data_shape(config.data)
     method, _, _, abstract = assemble(config, shape, total=1, epoch=1)
-    check(config, "method", method.evaluation is not None, "a method that draws samples, with `evaluation`,")
+    allowed = "a method that draws samples, with `evaluation`,"
+    check(config, "method", method.evaluation is not None, allowed)
     assert method.evaluation is not None
     space = build_space(config, shape)
     rng = np.random.default_rng(0)
