@@ -129,11 +129,13 @@ def _with_statistics(config: ConfigDict, reference: Path, model: Model) -> Measu
         raise UserError(f"--reference={reference} is for runs that sample images")
     found = open_statistics(reference)  # before weights are looked for
     extractor, count = one_extractor(config, found), config.eval.num_samples
-    read_statistics(reference, extractor)  # before the samples are drawn
+    real = read_statistics(reference, extractor)  # before the samples are drawn
 
     def measure() -> tuple[dict[str, float], dict[str, Any]]:
         samples = eight_bits(model.batches(jax.random.key(config.eval.seed), count))
-        return against_statistics(config, reference, extractor, samples, count, model.mesh)
+        return against_statistics(
+            config, reference.name, real, extractor, samples, count, model.mesh
+        )
 
     return measure
 
@@ -201,8 +203,9 @@ def evaluate_source(
     else:
         assert reference
         extractor, batches = one_extractor(config, found), images_of(source)
+        real = read_statistics(reference, extractor)
         metrics, details = against_statistics(
-            config, reference, extractor, batches, source.size, mesh
+            config, reference.name, real, extractor, batches, source.size, mesh
         )
     report = {
         "metrics": metrics,

@@ -153,7 +153,8 @@ def one_extractor(config: ConfigDict, arrays: Mapping[str, np.ndarray]) -> Extra
 
 def against_statistics(
     config: ConfigDict,
-    path: Path,
+    name: str,
+    real: Moments,
     extractor: Extractor,
     batches: Iterable[np.ndarray],
     count: int,
@@ -163,19 +164,19 @@ def against_statistics(
 
     Args:
       config: `config.eval` is used.
-      path: see `read_statistics`.
+      name: name of the file, for the protocol.
+      real: result of `read_statistics`.
       extractor: the feature network.
       batches: the samples, uint8 [b, H, W, C].
       count: number of samples.
       mesh: devices to compute on.
 
     Returns:
-      (metrics, protocol), see `reference.evaluate_samples`.
+      (metrics, protocol), see `evaluator.evaluate_samples`.
 
     Raises:
-      UserError: see `read_statistics`, `protocol.to_channels` and `frechet_distance`.
+      UserError: see `protocol.to_channels` and `frechet_distance`.
     """
-    real = read_statistics(path, extractor)
     found = protocol.extract(
         extractor,
         batches,
@@ -189,7 +190,7 @@ def against_statistics(
     details = {
         "samples": count,
         "reference": {
-            "name": path.name,
+            "name": name,
             "statistics": content_hash({"mu": real.mean, "sigma": real.covariance}),
         },
         "extractors": [protocol.describe(extractor, repeat_grey=True)],

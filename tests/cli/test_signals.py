@@ -150,9 +150,7 @@ def test_interrupts_in_the_first_seconds_of_commands(args, tmp_path):
         assert err in ("", "stopped by SIGINT\n"), (moment, code, err)
         left = [p.name for p in out.rglob("*") if "tmp" in p.name] if out.exists() else []
         # Training removes them when it resumes.
-        assert not left or args[0].startswith("--config"), (
-            left
-        )  # training cleans up when it resumes
+        assert not left or args[0].startswith("--config"), left
 
 
 def test_a_command_in_this_process_reports_an_interrupt(capfd):

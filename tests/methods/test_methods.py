@@ -83,7 +83,7 @@ def test_one_trace_per_variant(case):
 
 
 @representative
-@pytest.mark.parametrize("count", [2, 8])
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 8])
 def test_any_number_of_devices_computes_the_same_run(case, count):
     """State replicated, batch split, as in training; whole runs are in parallel/test_devices.py."""
     mesh = meshes.make_mesh(jax.devices()[:count])
@@ -164,6 +164,7 @@ def test_accumulation_is_traced_for_every_method(case):
     assert all(value.shape == () for value in metrics.values())
 
 
+@pytest.mark.slow
 @representative
 def test_accumulated_metrics_are_finite(case):
     _, metrics = case.jitted(accumulate=2)(case.start, case.batch(0), case.frozen)

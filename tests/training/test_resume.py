@@ -92,6 +92,7 @@ def test_parts_of_a_run_with_longer_duration(tmp_path):
     same(tmp_path / "parts", tmp_path / "whole", 12)
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_does_not_wait(tmp_path, monkeypatch, capfd):
     def twice():
         signal.raise_signal(signal.SIGINT)
