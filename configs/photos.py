@@ -4,7 +4,7 @@ Command:   python -m ddgan_jax train --config=photos:64 --config.data.name=folde
            --workdir=runs/photos (or --config=configs/photos.py:64)
 Data:      images below the folder PATH, or in a zip file of one; nothing to prepare
 Hardware:  photos:32 and photos:64 one GPU; photos:cpu one core of a CPU
-Time:      photos:cpu 2 min 19 s of training on one core, 2 min 54 s with start, compiling and
+Time:      photos:cpu 2 min 12 s of training on one core, 2 min 30 s with start, compiling and
            samples; photos:32 and photos:64: not measured
 Expected:  photos:cpu on 500 images of cars of CIFAR-10: cars of many shapes and colors, soft and
            recognizable; docs/results.md. photos:32 and photos:64 have not been trained
