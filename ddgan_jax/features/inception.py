@@ -2,11 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, PyTree
 from ddgan_jax.features.extractor import Extracted, Extractor, ExtractorEntry
+from ddgan_jax.features.resize import check_uint8_images, resize_bilinear
 from ddgan_jax.interop.inception import CLASSES, inception_params, read_inception
 from ddgan_jax.interop.weight_files import content_hash, locate
 from ddgan_jax.networks.inception import Inception
@@ -17,37 +16,6 @@ _ADVICE = (
     f"fetch {_PUBLISHED} (a release asset of the pytorch-fid project on GitHub) and run "
     f"python -m ddgan_jax inception --source={_PUBLISHED} --out={{path}}"
 )
-
-
-def _resize_axis(x: Array, axis: int, size: int) -> Array:
-    """Resize an axis of length n: output i is x at (i + 1/2) n / size - 1/2, interpolated linearly.
-
-    Positions beyond the first and the last pixel are clamped to them.
-    """
-    n = x.shape[axis]
-    center = np.clip((np.arange(size) + 0.5) * (n / size) - 0.5, 0, n - 1)
-    low = np.floor(center).astype(np.int32)
-    high = np.minimum(low + 1, n - 1)
-    shape = [1] * x.ndim
-    shape[axis] = size
-    share = jnp.asarray((center - low).reshape(shape), x.dtype)
-    return jnp.take(x, low, axis=axis) * (1 - share) + jnp.take(x, high, axis=axis) * share
-
-
-def resize_bilinear(images: Array, size: int) -> Array:
-    """Resize images bilinearly with half-pixel centers and without antialiasing.
-
-    Each output pixel is a mean of at most four input pixels, also when shrinking. Equal to
-    PyTorch's `interpolate(mode="bilinear", align_corners=False)`.
-
-    Args:
-      images: float32 [B, H, W, C].
-      size: height and width of the result.
-
-    Returns:
-      float32 [B, size, size, C].
-    """
-    return _resize_axis(_resize_axis(images, 1, size), 2, size)
 
 
 @jax.jit
@@ -73,10 +41,7 @@ def extract(params: PyTree, images: Array) -> Extracted:
     Raises:
       UserError: images of another dtype or shape.
     """
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != jnp.uint8:
-        raise UserError(
-            f"images for Inception are {images.dtype} {images.shape}; uint8 [B, H, W, 3] is needed"
-        )
+    check_uint8_images(images, "Inception")
     features = _pool_features(params["network"], images)
     if "classifier" not in params:
         return Extracted(features, None)

@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.types import Array, PyTree
 from ddgan_jax.features.extractor import Extracted, Extractor, ExtractorEntry
+from ddgan_jax.features.resize import check_uint8_images, resize_bilinear_tf1
 from ddgan_jax.interop.vgg16 import read_vgg16, vgg16_params
 from ddgan_jax.interop.weight_files import content_hash, locate
 from ddgan_jax.networks.vgg import SIZE, VGG16Dense
@@ -24,24 +23,11 @@ _ADVICE = (
 )
 
 
-def _resize_axis(x: Array, axis: int, size: int) -> Array:
-    """Resize an axis of length n: output i is x at i n / size, interpolated linearly."""
-    n = x.shape[axis]
-    position = np.arange(size) * (n / size)
-    low = np.floor(position).astype(np.int32)
-    shape = [1] * x.ndim
-    shape[axis] = size
-    share = jnp.asarray((position - low).reshape(shape), x.dtype)
-    high = jnp.take(x, np.minimum(low + 1, n - 1), axis=axis)
-    return jnp.take(x, low, axis=axis) * (1 - share) + high * share
-
-
 def normalized(images: Array) -> Array:
     """Images as VGG16 takes them.
 
-    They are resized bilinearly as `resize_bilinear` of TensorFlow 1 does: output pixel i is at
-    i n / 224 of n input pixels, so that the first pixels, not the borders, coincide. The mean of
-    ImageNet is subtracted and its standard deviation divided by.
+    They are resized by `resize_bilinear_tf1`. The mean of ImageNet is subtracted and its standard
+    deviation divided by.
 
     Args:
       images: uint8 [B, H, W, 3].
@@ -49,7 +35,7 @@ def normalized(images: Array) -> Array:
     Returns:
       float32 [B, 224, 224, 3].
     """
-    x = _resize_axis(_resize_axis(images.astype(jnp.float32), 1, SIZE), 2, SIZE) / 255
+    x = resize_bilinear_tf1(images.astype(jnp.float32), SIZE) / 255
     return (x - jnp.asarray(_MEAN, jnp.float32)) / jnp.asarray(_STD, jnp.float32)
 
 
@@ -66,10 +52,7 @@ def extract(params: PyTree, images: Array) -> Extracted:
     Raises:
       UserError: images of another dtype or shape.
     """
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != jnp.uint8:
-        raise UserError(
-            f"images for VGG16 are {images.dtype} {images.shape}; uint8 [B, H, W, 3] is needed"
-        )
+    check_uint8_images(images, "VGG16")
     return Extracted(jnp.asarray(VGG16Dense().apply({"params": params}, normalized(images))), None)
 
 

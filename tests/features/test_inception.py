@@ -11,7 +11,8 @@ from torch_writer import write_torch
 
 from ddgan_jax.cli import main
 from ddgan_jax.core.errors import UserError
-from ddgan_jax.features.inception import extract, load_inception, resize_bilinear
+from ddgan_jax.features.inception import extract, load_inception
+from ddgan_jax.features.resize import resize_bilinear
 from ddgan_jax.interop import inception as convert
 from ddgan_jax.interop.weight_files import check_arrays
 from ddgan_jax.networks.inception import Inception, _average
