@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.out:
         raise UserError("figures needs --out=FOLDER")
     out = common.out_of(args)
-    config = load_config_file(args.config) if args.config else base()
+    config = override(load_config_file(args.config) if args.config else base(), args.overrides)
     import jax
     import jax.numpy as jnp
 
@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from ddgan_jax.inference.mixing import style_mixing
     from ddgan_jax.inference.model import load
     from ddgan_jax.io.run_folder import check_writable
+    from ddgan_jax.methods import validate
     from ddgan_jax.plotting.explanatory import (
         draw_densities,
         draw_evolution,
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     )
     from ddgan_jax.spaces.pixels import pixels
 
-    data = override(config, args.overrides).data
+    data = (validate(config) if args.config else config).data
     source = load_source(data)
     if len(source.shape) != 3:
         raise UserError(f"config.data.name is {data.name!r}; images are needed for figures")

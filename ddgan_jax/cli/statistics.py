@@ -27,6 +27,8 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"statistics needs --{flag}=FILE")
     if "://" in args.out or not args.out.endswith(".npz"):
         raise UserError(f"--out={args.out}: a file on a disk that ends in .npz is needed")
+    if local_path(args.out).exists():
+        raise UserError(f"--out={args.out} exists; a new file is needed")
     common.check_distributed(args)
     config = common.read_config(args)
     environment.join(args)

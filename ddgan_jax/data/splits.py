@@ -74,12 +74,14 @@ def positions(part: Part, total: int) -> slice:
     def position(text: str | None, default: int) -> int:
         if text is None:
             return default
-        number = round(float(text[:-1]) * total / 100) if text.endswith("%") else int(text)
+        share = text.endswith("%")
+        number = float(text[:-1]) * total / 100 if share else int(text)
         if not -total <= number <= total:
             raise UserError(
                 f"config.data.split is {part.spec!r}; positions within the {total} examples of "
                 f"{part.name!r} are needed"
             )
+        number = round(number)
         return number + total if number < 0 else number
 
     start, stop = position(part.start, 0), position(part.stop, total)

@@ -1,9 +1,12 @@
 """gradio, which serves a page on this machine until the process is told to stop."""
 
+import atexit
 import importlib
 import logging
 import os
+import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +21,9 @@ FONTS = ("system-ui", "sans-serif")
 def import_gradio() -> Any:
     """The package gradio, told to report nothing to anybody.
 
+    What is uploaded goes to a folder that is removed when this process ends, unless
+    $GRADIO_TEMP_DIR names another.
+
     Raises:
       UserError: it is not installed.
     """
@@ -27,6 +33,9 @@ def import_gradio() -> Any:
         ("DO_NOT_TRACK", "1"),
     ):
         os.environ[name] = value
+    if not os.environ.get("GRADIO_TEMP_DIR"):
+        os.environ["GRADIO_TEMP_DIR"] = uploads = tempfile.mkdtemp(prefix="ddgan_jax_uploads_")
+        atexit.register(shutil.rmtree, uploads, ignore_errors=True)
     try:
         import gradio
     except ImportError as error:
@@ -96,6 +105,8 @@ def serve(gradio: Any, page: Any, host: str, port: int, say: Callable[[str], Non
         # Fonts of the machine, so that nothing is fetched from elsewhere.
         theme=gradio.themes.Default(font=FONTS, font_mono=["monospace"]),
     )
+    # Only then does gradio refuse the path of a file that was not uploaded to the page.
+    page.has_launched = True
     # `gradio.launch` gives up on a machine that needs more than seconds to start.
     settings = uvicorn.Config(app, host=host, port=port, log_config=None, log_level="error")
     server = uvicorn.Server(settings)

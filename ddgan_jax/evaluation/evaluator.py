@@ -68,6 +68,9 @@ def make_evaluator(config: ConfigDict, mesh: jax.sharding.Mesh) -> Evaluator:
                 f"config.data.name is {source.name!r}; images, or points with known modes such as "
                 "'gaussians25', are needed for an evaluation"
             )
+        for field in ("metrics", "extractors"):
+            allowed = "'auto' for points, of which modes are counted"
+            check(config, f"eval.{field}", tuple(settings[field]) == ("auto",), allowed)
         return Evaluator(settings, source, (), modes, mesh)
     check_size("images", source.size, f"config.eval.split={settings.split!r} of {source.name}")
     extractors, channels = [], source.shape[-1]
@@ -85,6 +88,16 @@ def make_evaluator(config: ConfigDict, mesh: jax.sharding.Mesh) -> Evaluator:
         one = np.zeros((1, *source.shape), np.uint8)
         protocol.to_channels(one, extractor, settings.repeat_grey)
         extractors.append((extractor, choose_metrics(settings.metrics, extractor)))
+    names = [extractor.name for extractor, _ in extractors]
+    allowed = f"networks of different names, not of {', '.join(names)},"
+    check(config, "eval.extractors", len(set(names)) == len(names), allowed)
+    computed = [metric for _, chosen in extractors for metric in chosen]
+    for name, metric in find_metrics([n for n in settings.metrics if n != "auto"]).items():
+        if names and metric not in computed:
+            raise UserError(
+                f"config.eval.metrics has {name!r}, which is not defined for the features of "
+                f"{' or '.join(names)}"
+            )
     return Evaluator(settings, source, tuple(extractors), modes, mesh)
 
 

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from ddgan_jax.config import check
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.evaluation import protocol
 from ddgan_jax.evaluation.evaluator import make_evaluator
@@ -25,6 +26,7 @@ from ddgan_jax.io.storage import open_regular
 from ddgan_jax.metrics.frechet import frechet_distance
 from ddgan_jax.metrics.moments import Moments, moments
 
+_LARGEST = 1e30  # of features; squares of larger ones overflow in sums
 NAMES = ("mu", "sigma", "count", "network", "weights")
 
 
@@ -115,7 +117,7 @@ def read_statistics(path: Path, extractor: Extractor) -> Moments:
             raise UserError(f"{what} is of {name} {str(arrays[name])!r}; {own!r} is needed")
     mean, covariance = arrays["mu"], arrays["sigma"]
     real = mean.dtype.kind == covariance.dtype.kind == "f"
-    if not real or mean.ndim != 1 or covariance.shape != (len(mean),) * 2:
+    if not real or mean.ndim != 1 or not mean.size or covariance.shape != (len(mean),) * 2:
         raise UserError(
             f"{what}: mu is {mean.dtype} {mean.shape} and sigma {covariance.dtype} "
             f"{covariance.shape}; floats [F] and [F, F] are needed"
@@ -124,12 +126,20 @@ def read_statistics(path: Path, extractor: Extractor) -> Moments:
     finite = np.isfinite(mean).all() and np.isfinite(covariance).all()
     scale = np.abs(covariance).max() if finite else 0.0
     asymmetry = np.abs(covariance - covariance.T).max() if finite else 0.0
-    if not finite or asymmetry > 1e-6 * scale or np.diagonal(covariance).min() < -1e-6 * scale:
-        raise UserError(f"{what}: sigma is no covariance: finite, symmetric numbers are needed")
+    if not finite or asymmetry > 1e-6 * scale or max(scale, np.abs(mean).max()) > _LARGEST:
+        needed = f"finite, symmetric numbers up to {_LARGEST:g} are needed"
+        raise UserError(f"{what}: sigma is no covariance: {needed}")
+    covariance = (covariance + covariance.T) / 2
+    smallest = np.linalg.eigvalsh(covariance)[0]
+    if smallest < -1e-6 * max(scale, np.trace(covariance)):
+        raise UserError(
+            f"{what}: sigma is no covariance: it has the eigenvalue {smallest:.3g}; numbers of at "
+            "least 0 are needed"
+        )
     count = arrays.get("count", np.int64(2))
     if count.shape != () or count.dtype.kind not in "iu" or count < 2:
         raise UserError(f"{what}: count is {count!s:.40}; a number of images is needed")
-    return Moments(int(count), mean, (covariance + covariance.T) / 2)
+    return Moments(int(count), mean, covariance)
 
 
 def one_extractor(config: ConfigDict, arrays: Mapping[str, np.ndarray]) -> Extractor:
@@ -142,6 +152,9 @@ def one_extractor(config: ConfigDict, arrays: Mapping[str, np.ndarray]) -> Extra
     Raises:
       UserError: several names, or see `load_extractor`.
     """
+    allowed = "'auto' or 'frechet' with --reference=FILE"
+    distance = tuple(config.eval.metrics) in (("auto",), ("frechet",))
+    check(config, "eval.metrics", distance, allowed)
     names = tuple(config.eval.extractors)
     if len(names) != 1:
         raise UserError(f"config.eval.extractors is {names}; --reference=FILE needs one name")

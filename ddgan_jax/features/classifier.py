@@ -158,8 +158,9 @@ def _read(name_or_path: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise UserError(f"{what} is not a readable npz file: {reason}") from None
     try:
         meta = json.loads(str(arrays.pop("meta")))
-        size, _ = int(meta["size"]), str(meta["name"])
-        expected = _shapes(size, len(arrays["logits/bias"])) if size in SIZES else {}
+        size, _ = meta["size"], str(meta["name"])
+        known = type(size) is int and size in SIZES
+        expected = _shapes(size, len(arrays["logits/bias"])) if known else {}
     except (KeyError, ValueError, TypeError):
         expected = {}
     if not expected:

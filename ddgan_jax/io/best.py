@@ -102,5 +102,10 @@ def selection(workdir: AnyPath, rule: str) -> str:
 
 
 def _comparable(lines: Lines) -> Lines:
-    """The evaluations with as many samples as the last one."""
-    return [line for line in lines if line.get("samples") == lines[-1].get("samples")]
+    """The evaluations with the protocol of the last one: number of samples, reference, networks."""
+    if not lines:
+        return lines
+    samples, protocol = lines[-1].get("samples"), lines[-1].get("protocol")
+    alike = [line for line in lines if line.get("samples") == samples]
+    # Lines of version 0.1.0 have no protocol.
+    return [line for line in alike if line.get("protocol", protocol) == protocol]

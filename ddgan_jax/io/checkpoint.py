@@ -264,7 +264,20 @@ def restore_ema(manager: Manager, step: int, abstract: PyTree) -> PyTree:
     if (epath.Path(manager.directory) / str(step) / "state").exists():  # not in exported ones
         _check_step(manager, step, _step_inside(manager, step))
     items = args.Composite(ema=args.StandardRestore(abstract))
-    return _restore(manager, step, items, "sample from")["ema"]
+    found = _restore(manager, step, items, "sample from")["ema"]
+    _check_numbers(manager, step, found)
+    return found
+
+
+def _check_numbers(manager: Manager, step: int, tree: PyTree) -> None:
+    """Raise a UserError if an array has numbers that are not finite."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if jnp.issubdtype(leaf.dtype, jnp.floating) and not bool(jnp.isfinite(leaf).all()):
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise UserError(
+                f"checkpoint {step} in {manager.directory}: array {name!r} is not finite; the run "
+                "diverged before this step, or the checkpoint is damaged"
+            )
 
 
 def restore_params(manager: Manager, step: int, abstract: PyTree) -> PyTree:

@@ -14,7 +14,7 @@ MOST_PANELS, MOST_CURVES = 30, 40
 _CHARACTERS = 50  # of a legend, in the width of a panel
 _SYMBOL = 7  # characters that the symbol of a name takes
 _ROW_OF_LEGEND = 0.22  # inches
-NOT_METRICS = ("step", "images", "seconds", "images_per_second", "samples")
+NOT_METRICS = ("step", "images", "seconds", "images_per_second", "samples", "protocol")
 
 
 def metrics_of(lines: Lines) -> list[str]:

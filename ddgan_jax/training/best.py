@@ -1,5 +1,6 @@
 """`Best`: what the evaluations of a run so far say, the same on all processes."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 
 from ml_collections import ConfigDict
@@ -9,6 +10,12 @@ from ddgan_jax.io.best import best_step, resolve, without_better
 from ddgan_jax.io.read_json import read_lines
 from ddgan_jax.parallel.distributed import broadcast_from_zero
 from ddgan_jax.training.metrics_log import MetricsLog, evaluation_line
+
+
+def protocol_number(config: ConfigDict) -> int:
+    """A number that tells evaluations apart: their reference, networks, noise and weights."""
+    names = ("split", "extractors", "repeat_grey", "seed", "weights")
+    return zlib.crc32(repr([config.eval[name] for name in names]).encode())
 
 
 class Best:
@@ -30,6 +37,11 @@ class Best:
         found = best_step(lines, steps, self._rule)
         index = broadcast_from_zero(-1 if found is None else steps.index(found))
         return None if index < 0 else steps[int(index)]
+
+    def evaluated(self, step: int) -> bool:
+        """Whether a step has an evaluation (collective)."""
+        lines = read_lines(self._log.evaluations) if self._log else []
+        return broadcast_from_zero(float(any(line["step"] == step for line in lines))) > 0
 
     def ended(self) -> str:
         """Why training ends before its last step, as a line; "" if it goes on (collective).

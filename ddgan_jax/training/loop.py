@@ -32,7 +32,7 @@ from ddgan_jax.training.beginning import (
     started_with,
     write_facts,
 )
-from ddgan_jax.training.best import Best
+from ddgan_jax.training.best import Best, protocol_number
 from ddgan_jax.training.feed import feed_batches
 from ddgan_jax.training.few_images import few_images_note
 from ddgan_jax.training.init_from import Origin, load_weights, recorded
@@ -202,6 +202,38 @@ def _loop(
             on_process_zero(keep_lock or _nothing)
             checkpoint.save(manager, state, window.sums())
 
+        def evaluation(step: int, state: TrainState) -> tuple[bool, str]:
+            """Evaluate and log; whether it is the best so far, and why training ends early.
+
+            Raises:
+              Stopped: a signal came; a resumed run evaluates this step first.
+            """
+            assert evaluate
+            with clock.pause():
+                say(f"evaluating step {step} ...")
+                found = stop.unless_stopped(lambda: evaluate(state), together=False)
+                if log:
+                    progress = {"images": step * batch_size, "seconds": clock.now()}
+                    progress |= {"samples": run.config.eval.training_samples}
+                    progress |= {"protocol": protocol_number(run.config)}
+                    log.evaluation(step, progress | found)
+                    line = {run.config.method: read_lines(log.evaluations)}
+                    curves.draw(folder / "evaluation.png", line, "images")
+                improved = best.of([*manager.all_steps(), step]) == step
+                say(best.line(step, found, improved))
+                return improved, best.ended()
+
+        if evaluate and start and start % plan.eval == 0 and not best.evaluated(start):
+            try:
+                improved, early = evaluation(start, state)
+            except Stopped:
+                say(_stopped(start, start))
+                return 128 + stop.number
+            manager.best = start if improved else manager.best
+            if early:
+                say(f"ended at step {start}: {early}")
+                return 0
+
         for step in range(start + 1, plan.total + 1):
             variant = which_regularize(run.method, step - 1)
             batch, new = next(feed), variant not in compiled
@@ -230,7 +262,7 @@ def _loop(
                 window.settle(advice)
                 say(progress_line(step, plan.total, window.means_so_far() | clock.so_far(step)))
             last, stopping = step == plan.total, stop.requested(manager, step)
-            improved, early = False, ""
+            improved, early, unfinished = False, "", False
             if step % plan.log == 0 or last:
                 window.settle(advice)
                 rate, left = clock.read(step)
@@ -251,18 +283,10 @@ def _loop(
                         log.image("samples", step, grid)
             if evaluate and (step % plan.eval == 0 or last):
                 window.settle(advice)
-                with clock.pause():
-                    say(f"evaluating step {step} ...")
-                    found = evaluate(state)
-                    if log:
-                        progress = {"images": step * batch_size, "seconds": clock.now()}
-                        progress |= {"samples": run.config.eval.training_samples}
-                        log.evaluation(step, progress | found)
-                        line = {run.config.method: read_lines(log.evaluations)}
-                        curves.draw(folder / "evaluation.png", line, "images")
-                    improved = best.of([*manager.all_steps(), step]) == step
-                    say(best.line(step, found, improved))
-                    early = best.ended()
+                try:
+                    improved, early = evaluation(step, state)
+                except Stopped:
+                    stopping = unfinished = True
             if step % plan.checkpoint == 0 or last or stopping or improved or early:
                 window.settle(advice)  # waits for the step, which is part of the training time
                 with clock.pause():
@@ -273,9 +297,11 @@ def _loop(
                 checkpoint.wait(manager)
                 say(f"ended at step {step}: {early}")
                 return 0
-            if stopping and not last:
+            if stopping and (unfinished or not last):
                 checkpoint.wait(manager)
                 say(_stopped(step, start))
+                if last:
+                    say("the last step was not evaluated: python -m ddgan_jax evaluate does it")
                 return 128 + stop.number
         checkpoint.wait(manager)
     say(f"done: {plan.total} steps; checkpoint, metrics and samples are in {workdir}")
@@ -292,7 +318,7 @@ def _stopped(step: int, start: int) -> str:
     if step > start:
         return f"stopped at step {step} and saved; the same command resumes from here"
     again = f"resumes from step {start}" if start else "begins again"
-    line = "stopped while compiling, before there was anything new to save; the same command"
+    line = "stopped before there was anything new to save; the same command"
     return f"{line} {again}"
 
 

@@ -86,7 +86,8 @@ class MetricsLog:
         """Write a line to `evaluation.jsonl`, and points named "eval/<name>" to the sinks."""
         with append(self.evaluations) as file:
             file.write(_line(step, scalars))
-        self._points(step, {f"eval/{name}": value for name, value in scalars.items()})
+        points = {f"eval/{name}": x for name, x in scalars.items() if name != "protocol"}
+        self._points(step, points)
 
     def _points(self, step: int, scalars: Mapping[str, float]) -> None:
         for sink in self._sinks:

@@ -67,17 +67,22 @@ class StopSignal:
             return True
         return False
 
-    def unless_stopped(self, action: Callable[[], T]) -> T:
+    def unless_stopped(self, action: Callable[[], T], together: bool = True) -> T:
         """The result of `action`, such as a compilation, which may take minutes.
 
         It runs in a thread, so that a signal is noticed meanwhile; the thread is then left alone.
         Several processes, all of which call this, stop together or not at all.
 
+        Args:
+          action: what to do.
+          together: whether several processes can leave `action`, which then has no collectives;
+            if not, they finish it.
+
         Raises:
           Stopped: a signal came before the end of `action`, to any process.
         """
         several = jax.process_count() > 1
-        if not self._previous and not several:
+        if (several and not together) or not (several or self._previous):
             return action()
         done = threading.Event()
         results: list[T] = []

@@ -230,14 +230,16 @@ class Trainer:
         Args:
           n: number of samples.
           labels: classes for a class-conditional model.
-          seed: sample i depends on (seed, i, labels[i]) only.
+          seed: an integer in [0, 2^32); sample i depends on (seed, i, labels[i]) only.
 
         Returns:
           float32 [n, *shape]; images are in [-1, 1].
 
         Raises:
-          UserError: see `Model.sample`.
+          UserError: another seed, or see `Model.sample`.
         """
+        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+            raise UserError(f"seed is {seed!r}; an integer in [0, 2^32) is needed")
         return self.model.sample(jax.random.key(seed), n, labels=labels)
 
     def save(self, path: str | AnyPath | None = None) -> AnyPath:
