@@ -115,6 +115,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             "--export goes with --workdir, --source, --step, --bands and --module_prefix alone"
         )
+    if not args.export and args.module_prefix:
+        raise UserError("--module_prefix goes with --export")
     if "://" in args.export + args.checkpoint:
         raise UserError("--checkpoint and --export are files of this machine")
     if args.export:

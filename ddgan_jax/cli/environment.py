@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from ddgan_jax.core import signals
+from ddgan_jax.core.errors import UserError
 
 
 def use_compilation_cache() -> None:
@@ -63,11 +64,32 @@ def join(args: argparse.Namespace) -> None:
     """Join the other processes of the run, as --coordinator says.
 
     Raises:
-      UserError: the processes do not find each other.
+      UserError: the processes do not find each other, or see `_check_settings_of_jax`.
     """
     from ddgan_jax.parallel.distributed import start_distributed
 
+    _check_settings_of_jax()
+
     start_distributed(args.coordinator, args.num_processes, args.process_id)
+
+
+def _check_settings_of_jax() -> None:
+    """Check that seeds draw what they draw everywhere, and that a resumed run is the same run.
+
+    Raises:
+      UserError: jax was told to draw other random numbers.
+    """
+    import jax
+
+    for name, allowed in (
+        ("jax_enable_x64", False),
+        ("jax_default_prng_impl", "threefry2x32"),
+        ("jax_threefry_partitionable", True),
+    ):
+        if (found := getattr(jax.config, name)) != allowed:
+            raise UserError(
+                f"{name.upper()} is {found}, so that seeds draw other numbers; {allowed} is needed"
+            )
 
 
 def ignore_closed_event_loops() -> None:

@@ -81,6 +81,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             f"--num_images={args.num_images} goes with --seed; --seeds has one sample for each"
         )
+    if args.seeds and args.seed:
+        raise UserError(f"--seed={args.seed} and --seeds exclude each other")
+    if args.format == "png" and args.columns:
+        raise UserError(f"--columns={args.columns} is for a grid; --format=png writes none")
     workdir, out = common.run_of(args), common.out_of(args, "samples")
     common.check_distributed(args)
     config = common.read_changes(args)

@@ -64,6 +64,10 @@ def run(args: argparse.Namespace) -> int:
                 f"--chip is {args.chip!r}; some of {', '.join(CHIPS)} are needed"
                 f"{nearest(kind, CHIPS)}"
             )
+    if args.weak and not args.measure:
+        raise UserError("--weak goes with --measure")
+    if args.measure and args.configs:
+        raise UserError("--measure takes one config, --config=FILE")
     files = args.configs or [args.config]
     with tempfile.TemporaryDirectory() as folder:
         configs = read_several(files, args.overrides, args.autoencoder, Path(folder))

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from ddgan_jax.config.fields import flatten
 from ddgan_jax.core.errors import UserError, described, nearest
 from ddgan_jax.io.read_json import TEXTS, read_json
-from ddgan_jax.io.run_folder import write_atomically
+from ddgan_jax.io.run_folder import has_checkpoint, write_atomically
 from ddgan_jax.io.storage import AnyPath, check_inside, local_path
 
 T = TypeVar("T")
@@ -143,9 +143,10 @@ def file_hash(path: Path) -> str:
 def save_copies(workdir: AnyPath, config: ConfigDict) -> None:
     """Copy the modules that a config names into `plugins/` of a run folder, with their hashes.
 
-    Copies that are there already, of the code that the run began with, are kept.
+    Copies that are there already, of the code that the run began with, are kept once there is a
+    checkpoint.
     """
-    hashes = _read_hashes(workdir)
+    hashes = _read_hashes(workdir) if has_checkpoint(workdir) else {}
     new = {name: path for name, path in used_by(config).items() if name not in hashes}
     if not new:
         return

@@ -198,6 +198,13 @@ def _splits(images: list[Path], field: str) -> dict[str | None, list[Path]]:
     loose = any(len(path.parts) == 1 for path in images)
     names = {folder: split_of(folder) for folder in folders}
     if loose or not folders or None in names.values():
+        found = sorted(folder for folder, split in names.items() if split)
+        if len({names[folder] for folder in found}) > 1:
+            others = sorted(folders - set(found)) or ["single images"]
+            raise UserError(
+                f"{field}, where {' and '.join(found)} name splits, and beside them there are "
+                f"{printable(', '.join(others[:3]))}; splits alone, or classes alone, are needed"
+            )
         return {None: images}
     splits: dict[str | None, list[Path]] = {}
     owner: dict[str | None, str] = {}

@@ -1,6 +1,5 @@
 """gradio, which serves a page on this machine until the process is told to stop."""
 
-import atexit
 import importlib
 import logging
 import os
@@ -10,19 +9,21 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ddgan_jax.core.errors import UserError
 
 LARGEST_UPLOAD = "32mb"
+UPLOADS = "ddgan_jax_uploads_"  # beginning of the name of the folder for uploads
 FONTS = ("system-ui", "sans-serif")
 
 
 def import_gradio() -> Any:
     """The package gradio, told to report nothing to anybody.
 
-    What is uploaded goes to a folder that is removed when this process ends, unless
-    $GRADIO_TEMP_DIR names another.
+    What is uploaded goes to a folder that `serve` removes at its end, unless $GRADIO_TEMP_DIR names
+    another.
 
     Raises:
       UserError: it is not installed.
@@ -34,8 +35,7 @@ def import_gradio() -> Any:
     ):
         os.environ[name] = value
     if not os.environ.get("GRADIO_TEMP_DIR"):
-        os.environ["GRADIO_TEMP_DIR"] = uploads = tempfile.mkdtemp(prefix="ddgan_jax_uploads_")
-        atexit.register(shutil.rmtree, uploads, ignore_errors=True)
+        os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix=UPLOADS)
     try:
         import gradio
     except ImportError as error:
@@ -127,7 +127,15 @@ def serve(gradio: Any, page: Any, host: str, port: int, say: Callable[[str], Non
             logging.getLogger(name).setLevel(logging.CRITICAL)
         server.should_exit = server.force_exit = True
         thread.join(timeout=5)
+        _remove_uploads()
     raise UserError(f"the server at --host={host} --port={port} has ended by itself")
+
+
+def _remove_uploads() -> None:
+    """Remove the folder of uploads, unless the user has named one."""
+    folder = Path(os.environ.get("GRADIO_TEMP_DIR", ""))
+    if folder.name.startswith(UPLOADS):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,6 +1,8 @@
 """Latents of models that invert: their shape, the check of given ones, the images on their way."""
 
 import functools
+import math
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -44,9 +46,23 @@ def checked_latents(latents: Any, shape: Shape, count: int | None = None) -> np.
         raise UserError(f"latents have shape {found.shape}; {needed} is needed")
     if not jnp.issubdtype(found.dtype, jnp.floating):
         raise UserError(f"latents are {found.dtype}; floats are needed")
-    if not np.isfinite(found).all():
+    if not (np.abs(found) <= np.finfo(np.float32).max).all():
         raise UserError("latents have numbers that are not finite; finite ones are needed")
     return found
+
+
+def check_integer(name: str, value: Any, low: int, high: int | None = None) -> None:
+    """Raise a UserError unless an argument is an integer from `low` to `high`."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < low or (high is not None and value > high):
+        allowed = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise UserError(f"{name} is {value!r}; an integer {allowed} is needed")
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Raise a UserError unless an argument is a positive, finite number."""
+    if not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
+        raise UserError(f"{name} is {value!r}; a positive, finite number is needed")
 
 
 @functools.lru_cache(maxsize=8)  # of the same function, which jax compiles once

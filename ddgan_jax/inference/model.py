@@ -19,7 +19,13 @@ from ddgan_jax.core.types import Array, Method, Params, PyTree
 from ddgan_jax.data import load_source
 from ddgan_jax.inference.arguments import check_draw, check_load, checked_images
 from ddgan_jax.inference.labels import Labels, checked_labels
-from ddgan_jax.inference.latents import checked_latents, images_first, latent_shape
+from ddgan_jax.inference.latents import (
+    check_integer,
+    check_positive,
+    checked_latents,
+    images_first,
+    latent_shape,
+)
 from ddgan_jax.inference.same_run import check_content
 from ddgan_jax.inference.sampling import compiled_sampler, ema_shapes, sample_batches, truncated
 from ddgan_jax.io import checkpoint, hub, run_folder, storage
@@ -183,8 +189,7 @@ class Model(NamedTuple):
         Raises:
           UserError: see `decode`; or `steps` is below 2.
         """
-        if steps < 2:
-            raise UserError(f"steps is {steps}; an integer >= 2 (both ends) is needed")
+        check_integer("steps", steps, 2)  # both ends
         first = self._latents(first)
         second = self._latents(second, len(first))
         share = np.linspace(0, 1, steps, dtype=np.float32)
@@ -216,13 +221,10 @@ class Model(NamedTuple):
         """
         latents = self._latents(latents)
         if latents.ndim != 3:
-            raise UserError(
-                f"latents have shape {latents.shape}; [N, t_max, d_z] is needed to edit"
-            )
-        if not (0 <= t < latents.shape[1] and 0 <= index < latents.shape[2]):
-            raise UserError(
-                f"t is {t}, index {index}; a position in latents of {latents.shape[1:]} is needed"
-            )
+            raise UserError(f"latents have shape {latents.shape}; [N, t_max, d_z] is needed")
+        check_integer("t", t, 0, latents.shape[1] - 1)
+        check_integer("index", index, 0, latents.shape[2] - 1)
+        values = checked_latents(np.asarray(values, np.float32), ())
         changed = np.repeat(np.asarray(latents)[:, None], len(values), axis=1)
         changed[:, :, t, index] = values
         return self._decode_each(changed, labels)
@@ -261,14 +263,15 @@ class Model(NamedTuple):
           UserError: the method has no refinement, images or latents have another shape, dtype or
             range, or labels are missing or not known to the model.
         """
+        check_integer("steps", steps, 0)
+        check_positive("learning_rate", learning_rate)
         refine, latents = self._inversion("refine"), self._latents(latents, len(images))
 
         def refined(params: Params, x: Array, y: Array, z: Array) -> Any:
             return refine(params, x, y, z, steps, learning_rate)
 
         x, y = checked_images(images, self.shape), self._labels(labels, len(images))
-        # `refine` is a Python loop that compiles its own step.
-        return cast(np.ndarray, self._map(refined, x, y, latents, jit=False))
+        return cast(np.ndarray, self._map(refined, x, y, latents, jit=False))  # it jits its step
 
     def path(self, latents: np.ndarray, labels: Labels = None) -> tuple[np.ndarray, ...]:
         """The intermediate images of `decode`.

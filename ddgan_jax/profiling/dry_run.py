@@ -40,4 +40,4 @@ def dry_run(config: ConfigDict, say: Callable[[str], None] = print) -> None:
         f"{devices} x {jax.devices()[0].device_kind}: {work.state / mib:,.1f} MiB of state and up "
         f"to {kept / mib:,.1f} MiB of activations"
     )
-    say("nothing was trained or written; without --dry_run the run begins")
+    say("nothing was trained or written, and no image was read")

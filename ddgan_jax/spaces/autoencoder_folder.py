@@ -36,7 +36,7 @@ FOLDER, SCALE = "autoencoder", "scale.json"
 def use_local_copy(config: ConfigDict, workdir: AnyPath) -> ConfigDict:
     """`config` with the path of the run folder's own copy of the autoencoder, if there is one.
 
-    A copy that was made for another config counts as none while the run has no checkpoint.
+    While the run has no checkpoint, a copy counts only if the folder that `config` names is gone.
 
     Raises:
       UserError: the run has a checkpoint, and its copy is incomplete.
@@ -57,8 +57,13 @@ def use_local_copy(config: ConfigDict, workdir: AnyPath) -> ConfigDict:
 
 
 def _is_for(config: ConfigDict, workdir: AnyPath) -> bool:
-    """Whether a run folder without a checkpoint was made for the same latent space."""
-    if not (workdir / "config.json").exists():
+    """Whether a run folder without a checkpoint has the only copy of the same latent space.
+
+    As long as the folder that the config names exists, it is copied anew: it may have been trained
+    again.
+    """
+    named = as_path(config.space.autoencoder)
+    if not (workdir / "config.json").exists() or (named / "config.json").exists():
         return False
     saved = read_config(workdir)
     return bool(saved.get("space") == config.space and saved.data == config.data)

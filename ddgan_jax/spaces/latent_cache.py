@@ -1,6 +1,7 @@
 """Cache of encoded training data: encode a data set once, then read its latents from a file."""
 
 import hashlib
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ddgan_jax.data import all_labels
 from ddgan_jax.data.source import Batch, Source
 from ddgan_jax.data.traversal import hash_of, images_of
 from ddgan_jax.io.cache import cache_folder
-from ddgan_jax.io.run_folder import atomically
+from ddgan_jax.io.run_folder import atomically, write_atomically
 from ddgan_jax.io.storage import as_path, open_regular
 from ddgan_jax.parallel import mesh as meshes
 from ddgan_jax.spaces.autoencoder_folder import weights_hash
@@ -57,7 +58,7 @@ def encoded(
     path = cache_folder() / "latents" / f"{name}.npy"
     halves = 2 if config.data.flip else 1
     wanted = ("float32", (halves * source.size, *space.shape))
-    if not path.is_file():
+    if not (path.is_file() and _sum_of(path).is_file()):
         _write(path, space, source, frozen, halves)
     try:
         found = _header(path)
@@ -71,6 +72,8 @@ def encoded(
             f"{path} has {found[0]} {found[1]}, and {wanted[0]} {wanted[1]} is needed; delete "
             "it, and it will be written again"
         )
+    if _sum_of(path).read_text() != _sum(latents):
+        raise UserError(f"{path} is damaged; delete it, and it will be written again")
     labels = all_labels(source)
 
     def take(indices: np.ndarray) -> Batch:
@@ -101,6 +104,19 @@ def _header(path: Path) -> tuple[str, tuple[int, ...]]:
             raise ValueError("another version of the format")
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     return str(dtype), shape
+
+
+def _sum_of(path: Path) -> Path:
+    """The file with the checksum of the latents in `path`."""
+    return path.with_suffix(".crc32")
+
+
+def _sum(latents: np.ndarray) -> str:
+    """The CRC-32 of all latents, in hexadecimal."""
+    found = 0
+    for start in range(0, len(latents), CHUNK):
+        found = zlib.crc32(np.ascontiguousarray(latents[start : start + CHUNK]).tobytes(), found)
+    return f"{found:08x}"
 
 
 def _scale_of(latents: np.ndarray, unit: str) -> float:
@@ -138,6 +154,8 @@ def _write(
                     out[done : done + len(images)] = found[: len(images)]
                     done += len(images)
             out.flush()
+            found_sum = _sum(out)
+        write_atomically(_sum_of(path), found_sum)
     except OSError as error:
         raise UserError(
             f"{path.parent} cannot be written to: {error.strerror or error}; latents of the data "
