@@ -219,13 +219,12 @@ class Model(NamedTuple):
         Raises:
           UserError: see `decode`; or the latents have no number at (t, index).
         """
-        latents = self._latents(latents)
-        if latents.ndim != 3:
+        if (latents := self._latents(latents)).ndim != 3:
             raise UserError(f"latents have shape {latents.shape}; [N, t_max, d_z] is needed")
         check_integer("t", t, 0, latents.shape[1] - 1)
         check_integer("index", index, 0, latents.shape[2] - 1)
         values = checked_latents(np.asarray(values, np.float32), ())
-        changed = np.repeat(np.asarray(latents)[:, None], len(values), axis=1)
+        changed = np.repeat(latents[:, None], len(values), axis=1)
         changed[:, :, t, index] = values
         return self._decode_each(changed, labels)
 

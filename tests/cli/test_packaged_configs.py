@@ -152,6 +152,10 @@ def test_flags_that_contradict_each_other(capfd):
     run = f"--workdir={runs.ROOT}/ddgan_jax/pretrained/ddgan_digits"
     words = ("--num_images=3 goes with --seed", "--seeds")
     runs.fails(capfd, ["sample", run, "--seeds=1-2", "--num_images=3"], *words)
+    runs.fails(capfd, ["sample", run, "--seeds=1-2", "--seed=5"], "--seed=5", "exclude")
+    runs.fails(capfd, ["sample", run, "--format=png", "--columns=5"], "--columns=5", "grid")
+    runs.fails(capfd, ["scaling", "ddgan_digits", "ddgan_toy2d", "--weak"], "--weak goes with")
+    runs.fails(capfd, ["scaling", "ddgan_digits", "gan_digits", "--measure=1"], "--measure takes")
     runs.fails(capfd, ["sample", run, "--seeds=1-3,2"], "--seeds", "has 2 twice")
     runs.fails(capfd, ["sample", run, "--seeds=0,0"], "--seeds", "has 0 twice")
     samples = ["evaluate", run, "--samples=npz:x.npz", "--out=x"]

@@ -123,6 +123,7 @@ def test_arrays_refused(images, labels, word):
         ({"name": "mnist"}, ("did you mean 'tfds:mnist'",)),
         ({"name": "digits", "split": "valid"}, ("data.split is 'valid'", "train or test")),
         ({"name": "digits", "split": "train[:x]"}, ("data.split",)),
+        ({"name": "digits", "split": f"train[:{'9' * 400}%]"}, ("data.split", "positions")),
         ({"name": "digits", "split": "train[5:5]"}, ("selects none",)),
         ({"name": "digits", "split": "train[:5000]"}, ("train[:5000]", "1500 examples")),
         ({"name": "digits", "split": "test+all"}, ("data.split is 'all'",)),

@@ -97,11 +97,20 @@ def test_two_folders_for_one_split(tmp_path):
     refused(lambda: scan_folder(tmp_path), "val and validation", "one of them")
 
 
-def test_other_folders_beside_splits_make_classes(tmp_path):
-    for folder in ("train", "test", "extra"):
-        picture(tmp_path / folder / "cat/1.png")
+def test_other_folders_beside_a_folder_that_may_name_a_split_make_classes(tmp_path):
+    for folder in ("train", "car"):
+        picture(tmp_path / folder / "1.png")
     folder = scan_folder(tmp_path)
-    assert folder.classes == ("extra", "test", "train") and list(folder.splits) == ["train"]
+    assert folder.classes == ("car", "train") and list(folder.splits) == ["train"]
+
+
+@pytest.mark.parametrize("beside", ["extra/1.png", "cover.png"])
+def test_nothing_else_beside_two_splits(tmp_path, beside):
+    """Else test images would be trained on."""
+    for path in ("train/1.png", "test/1.png", beside):
+        picture(tmp_path / path)
+    words = "extra" if beside.startswith("extra") else "single images"
+    refused(lambda: scan_folder(tmp_path), "test and train name splits", words)
 
 
 def test_loose_images_beside_class_folders(tmp_path):

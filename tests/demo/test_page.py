@@ -140,6 +140,7 @@ def stopped(monkeypatch):
 def test_the_command_serves_this_machine_until_it_is_stopped(stopped, capfd, monkeypatch):
     for name in ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     made, servers = stopped
     assert runs.main(["demo", "--port=0"]) == 130
     out, err = capfd.readouterr()
@@ -154,6 +155,10 @@ def test_the_command_serves_this_machine_until_it_is_stopped(stopped, capfd, mon
     assert page.kwargs == {"analytics_enabled": False, "title": "dddg_mnist28"}  # the shipped run
     assert page.queued == {"default_concurrency_limit": 1}
     assert server.os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+    # gradio reads uploaded files only, from a folder that is gone afterwards.
+    assert page.has_launched
+    uploads = server.Path(server.os.environ["GRADIO_TEMP_DIR"])
+    assert uploads.name.startswith(server.UPLOADS) and not uploads.exists()
     labels = [c.label for c in made]
     assert "Draw" in labels and "Invert" in labels
 

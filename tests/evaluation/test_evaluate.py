@@ -267,6 +267,11 @@ MISTAKES = {
     "too few images": (["split=train[:9]"], ["eval.split", "train[:9]", "9 images", "16"]),
     "no weights of Inception": (["extractors=inception"], ["inception", "DDGAN_INCEPTION"]),
     "unknown network": (["extractors=resnet"], ["resnet"]),
+    "networks of one name": (["extractors=digits,digits"], ["eval.extractors", "different names"]),
+    "metric of other features": (
+        ["metrics=inception_score", "extractors=digits"],
+        ["'inception_score'", "not defined for the features of"],
+    ),
 }
 
 

@@ -236,6 +236,23 @@ def test_mistakes(run, model, tmp_path, capfd):
     runs.fails(capfd, [*command, "--split=valid"], "--split", "'valid'")
     with pytest.raises(UserError, match="8, 8, 1"):
         model.encode(np.zeros((2, 16, 16, 1), np.uint8))
+    x, y = np.zeros((2, 8, 8, 1), np.float32), np.zeros(2, int)
+    z = np.zeros(model.encode(x, y).shape)
+    for steps in (-5, 1.5, "4", None):
+        with pytest.raises(UserError, match="steps is"):
+            model.refine(x, z, y, steps=steps)
+        with pytest.raises(UserError, match="steps is"):
+            model.interpolate(z, z, y, steps=steps)
+    for rate in (0, -1.0, np.nan, np.inf, "fast"):
+        with pytest.raises(UserError, match="learning_rate is"):
+            model.refine(x, z, y, learning_rate=rate)
+    for t, index in ((0.5, 0), (9, 0), (0, -1), (0, "a")):
+        with pytest.raises(UserError, match=r"(t|index) is"):
+            model.edit(z, t, index, np.zeros(3), y)
+    with pytest.raises(UserError, match="shape"):
+        model.edit(z, 0, 0, np.zeros((3, 2)), y)
+    with pytest.raises(UserError, match="not finite"):
+        model.decode(np.full_like(z, 1e300), y)
     other = runs.trained(tmp_path / "ddgan")
     runs.fails(capfd, [f"--workdir={other}", "--mode=reconstruct"], "'ddgan'", "no inversion")
     with pytest.raises(UserError, match="cannot encode"):

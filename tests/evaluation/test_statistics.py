@@ -75,6 +75,9 @@ BAD = {
     "not finite": (dict(mu=MU, sigma=SIGMA * np.nan), "no covariance"),
     "not symmetric": (dict(mu=MU, sigma=np.triu(np.ones((3, 3)))), "no covariance"),
     "negative": (dict(mu=MU, sigma=-SIGMA), "no covariance"),
+    "an eigenvalue below 0": (dict(mu=MU, sigma=2 * np.ones((3, 3)) - np.eye(3)), "eigenvalue -1"),
+    "overflowing": (dict(mu=MU + 1e200, sigma=SIGMA), "no covariance"),
+    "empty": (dict(mu=np.zeros(0), sigma=np.zeros((0, 0))), "floats [F] and [F, F]"),
     "no count": (dict(mu=MU, sigma=SIGMA, count=np.float64(9)), "count is 9.0"),
     "count of one": (dict(mu=MU, sigma=SIGMA, count=np.int64(1)), "count is 1"),
     "other network": (dict(mu=MU, sigma=SIGMA, network=np.array("vgg")), "is of network 'vgg'"),
@@ -121,6 +124,18 @@ def test_what_is_no_npz_file_is_refused(tmp_path, digits):
 def test_commands_that_cannot_be(capfd, tmp_path, monkeypatch, args, expected):
     monkeypatch.chdir(tmp_path)
     runs.fails(capfd, args, expected)
+
+
+def test_an_existing_file_is_kept(capfd, tmp_path):
+    path = tmp_path / "data.npz"
+    path.write_bytes(b"mine")
+    runs.fails(capfd, ["statistics", runs.DIGITS, NETWORK, f"--out={path}"], "exists")
+    assert path.read_bytes() == b"mine"
+
+
+def test_other_metrics_than_the_distance_are_refused(file, run, tmp_path, capfd):
+    args = ["evaluate", f"--workdir={run}", NETWORK, *FEW, f"--out={tmp_path / 'out'}"]
+    runs.fails(capfd, [*args, f"--reference={file}", "--config.eval.metrics=kid"], "'frechet' with")
 
 
 def test_width_of_another_network(file, tmp_path, run, capfd):

@@ -246,6 +246,10 @@ META = {"name": "x", "size": 8}
         (bomb, "expands from"),
         (lambda path: rewritten(path, meta=None), "has no classifier; a file written by"),
         (lambda path: rewritten(path, meta=np.array("[]")), "has no classifier"),
+        (
+            lambda path: rewritten(path, meta=np.array('{"name": "digits", "size": "8"}')),
+            "has no classifier",
+        ),
         (lambda path: rewritten(path, meta=np.array("{")), "has no classifier"),
         (
             lambda path: rewritten(path, meta=np.array(json.dumps(META | {"size": 64}))),

@@ -1,5 +1,6 @@
 """What the package and a loaded model show of themselves, and that loading is silent."""
 
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import ddgan_jax
 from ddgan_jax import UserError
 from ddgan_jax.inference import sampling
 from ddgan_jax.inference.latents import latent_shape
+from ddgan_jax.io import checkpoint
 from tests.demo.a_model import inverting
 
 PRETRAINED = runs.ROOT / "ddgan_jax" / "pretrained"
@@ -127,3 +129,23 @@ def test_samples_that_cannot_be_drawn(arguments, words):
 def test_models_that_cannot_be_loaded(arguments, words):
     with pytest.raises(UserError, match=words):
         ddgan_jax.load(**{"workdir": PRETRAINED / "ddgan_digits", **arguments})
+
+
+def test_weights_that_are_not_finite_draw_nothing(tmp_path):
+    """Else their images would be black, and have a distance."""
+    params = jax.tree.map(np.array, ddgan_jax.load(SHIPPED).params)
+    jax.tree.leaves(params["gen"])[0].flat[0] = np.nan
+    for name in ("config.json", "info.json"):
+        shutil.copy(SHIPPED / name, tmp_path / name)
+    with checkpoint.opened(tmp_path) as manager:
+        checkpoint.save_ema(manager, 8, params)
+    with pytest.raises(UserError, match=r"checkpoint 8 .* array 'gen/.*' is not finite"):
+        ddgan_jax.load(tmp_path)
+
+
+def test_settings_of_jax_that_change_what_seeds_draw(tmp_path, capfd):
+    args = ["sample", "--workdir=pretrained://ddgan_digits", f"--out={tmp_path}"]
+    with jax.enable_x64(True):
+        runs.fails(capfd, args, "JAX_ENABLE_X64 is True", "False is needed")
+    with jax.threefry_partitionable(False):
+        runs.fails(capfd, args, "JAX_THREEFRY_PARTITIONABLE is False")

@@ -150,7 +150,7 @@ def test_cached_latents_are_fresh_ones(autoencoder, flip, tmp_path, monkeypatch)
     }
     config.data.flip = flip
     source = load_source(config.data)
-    frozen = autoencoder_folder.load(config, meshes.make_mesh())
+    frozen = autoencoder_folder.load(config, source.shape, meshes.make_mesh())
     feed, largest = latent_cache.encoded(config, build_space(config, source.shape), source, frozen)
     assert feed.size == (2 if flip else 1) * source.size and feed.shape == (4, 4, 2)
 
@@ -167,14 +167,14 @@ def test_cached_latents_are_fresh_ones(autoencoder, flip, tmp_path, monkeypatch)
     whole = feed.take(np.arange(feed.size))["image"]
     assert largest == np.abs(whole).max()
 
-    (file,) = (tmp_path / "latents").iterdir()
+    (file,) = (tmp_path / "latents").glob("*.npy")
     before = file.stat().st_mtime_ns
     again, _ = latent_cache.encoded(config, build_space(config, source.shape), source, frozen)
     assert file.stat().st_mtime_ns == before
     np.testing.assert_array_equal(again.take(indices)["image"], feed.take(indices)["image"])
     other = {**frozen, "autoencoder": jax.tree.map(lambda x: x + 1, frozen["autoencoder"])}
     changed, _ = latent_cache.encoded(config, build_space(config, source.shape), source, other)
-    assert len(list((tmp_path / "latents").iterdir())) == 2
+    assert len(list((tmp_path / "latents").glob("*.npy"))) == 2
     assert not np.array_equal(changed.take(indices)["image"], feed.take(indices)["image"])
 
 
@@ -201,7 +201,7 @@ def test_latents_of_the_training_data_are_of_unit_size(finished, unit):
     _, run = finished
     config = autoencoder_folder.use_local_copy(read_config(run), run)
     config.space.unit = unit
-    frozen = autoencoder_folder.load(config, meshes.make_mesh())
+    frozen = autoencoder_folder.load(config, (8, 8, 1), meshes.make_mesh())
     source = load_source(config.data)
     space = build_space(config, source.shape)
     frozen["scale"] = jnp.float32(latent_cache.encoded(config, space, source, frozen)[1])
@@ -215,7 +215,7 @@ def test_latents_of_the_training_data_are_of_unit_size(finished, unit):
 def test_the_scale_of_a_run_is_the_measured_one(finished):
     _, run = finished
     config = autoencoder_folder.use_local_copy(read_config(run), run)
-    frozen = autoencoder_folder.load(config, meshes.make_mesh())
+    frozen = autoencoder_folder.load(config, (8, 8, 1), meshes.make_mesh())
     assert config.space.unit == "deviation"
     source = load_source(config.data)
     space = build_space(config, source.shape)

@@ -1,6 +1,7 @@
 """A run that was stopped, crashed or killed and then resumed equals an undisturbed run."""
 
 import json
+import os
 import random
 import signal
 import threading
@@ -12,6 +13,7 @@ import tiny_runs as runs
 from ddgan_jax import load
 from ddgan_jax.cli import main
 from ddgan_jax.config.stored import read_config
+from ddgan_jax.io.read_json import read_lines
 from ddgan_jax.methods import complete_config
 from ddgan_jax.training import loop
 from ddgan_jax.training.loop import train
@@ -103,6 +105,40 @@ def test_a_second_interrupt_does_not_wait(tmp_path, monkeypatch, capfd):
     assert main(args) == 130
     assert "Traceback" not in capfd.readouterr().err
     assert runs.steps_saved(tmp_path / "run") == []
+
+
+@pytest.mark.slow
+def test_a_signal_during_an_evaluation_saves_and_the_resumed_run_evaluates_first(tmp_path):
+    flags = runs.flags(["eval.every=4 steps", "train.checkpoint_every=100 steps"])
+    config, release, calls = runs.config_of(*runs.TINY, *flags), threading.Event(), []
+
+    def make(stop_at):
+        def evaluate(state):
+            calls.append(int(state.step))
+            if calls == [stop_at]:
+                os.kill(os.getpid(), signal.SIGTERM)
+                release.wait(60)
+            return {"fid": float(state.step)}
+
+        return lambda run: evaluate
+
+    workdir, whole, said = tmp_path / "run", tmp_path / "whole", []
+    began = time.monotonic()
+    try:
+        assert train(config, workdir, said.append, make_evaluate=make(4)) == 128 + signal.SIGTERM
+    finally:
+        release.set()
+    assert time.monotonic() - began < 55 and "stopped at step 4 and saved" in said[-1]
+    assert runs.steps_saved(workdir) == [4]
+    assert train(config, workdir, said.append, make_evaluate=make(0)) == 0
+    assert calls == [4, 4, 8]
+    assert train(config, whole, said.append, make_evaluate=make(0)) == 0
+    lines = [
+        [(line["step"], line["fid"]) for line in read_lines(folder / "evaluation.jsonl")]
+        for folder in (workdir, whole)
+    ]
+    assert lines[0] == lines[1] == [(4, 4.0), (8, 8.0)]
+    same(workdir, whole)
 
 
 # --- signals -----------------------------------------------------------------------------------
