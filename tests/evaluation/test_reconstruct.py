@@ -74,7 +74,7 @@ def test_interpolate_and_edit(model, held_out):
     latents[:, 1, 0] = 0.5
     np.testing.assert_allclose(made[:, 1], model.decode(latents, labels), atol=1e-5)
     assert np.abs(made[:, 0] - made[:, 1]).max() > 1e-3
-    with pytest.raises(UserError, match="t is 3, index 0"):
+    with pytest.raises(UserError, match="t is 3; an integer from 0 to"):
         model.edit(latents, 3, 0, np.zeros(1, np.float32), labels)
     with pytest.raises(UserError, match=r"shape .*; \[N, \d, \d\] is needed"):
         model.edit(latents[0], 0, 0, np.zeros(1, np.float32), labels)

@@ -78,7 +78,7 @@ def _after_the_save(monkeypatch):
 
     def wait(manager):
         manager.wait_until_finished()
-        if manager.step_to_restore() == 5:
+        if manager.latest_step() == 5:
             raise Crash
         finish(manager)
 

@@ -28,7 +28,12 @@ def test_reals_have_the_layout_of_the_samples(tmp_path):
     images = source.take(np.arange(30))["image"]
     chosen = [0, 4, 7, 11, 14, 18, 22, 25, 29]  # over all of the data
     np.testing.assert_array_equal(read(tmp_path), image_grid(images[chosen]))
-    save_reals(source_of(3), 9, tmp_path, tmp_path)  # written once
+    other = source_of(3)
+    save_reals(other, 9, tmp_path, tmp_path)  # of another run: there is no checkpoint yet
+    assert read(tmp_path).shape != image_grid(images[chosen]).shape
+    save_reals(source, 9, tmp_path, tmp_path)
+    (tmp_path / "checkpoints" / "1").mkdir(parents=True)
+    save_reals(other, 9, tmp_path, tmp_path)  # written once
     np.testing.assert_array_equal(read(tmp_path), image_grid(images[chosen]))
 
 
