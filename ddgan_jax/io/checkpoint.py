@@ -27,6 +27,7 @@ from orbax.checkpoint._src.checkpointers import async_checkpointer
 from orbax.checkpoint._src.futures import future, signaling_client
 
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.core.finite import check_finite
 from ddgan_jax.core.types import PyTree, TrainState
 from ddgan_jax.io.checksums import damaged_files, write_checksums
 from ddgan_jax.io.manifest import missing_arrays
@@ -265,19 +266,8 @@ def restore_ema(manager: Manager, step: int, abstract: PyTree) -> PyTree:
         _check_step(manager, step, _step_inside(manager, step))
     items = args.Composite(ema=args.StandardRestore(abstract))
     found = _restore(manager, step, items, "sample from")["ema"]
-    _check_numbers(manager, step, found)
+    check_finite(found, f"checkpoint {step} in {manager.directory}")
     return found
-
-
-def _check_numbers(manager: Manager, step: int, tree: PyTree) -> None:
-    """Raise a UserError if an array has numbers that are not finite."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if jnp.issubdtype(leaf.dtype, jnp.floating) and not bool(jnp.isfinite(leaf).all()):
-            name = jax.tree_util.keystr(path, simple=True, separator="/")
-            raise UserError(
-                f"checkpoint {step} in {manager.directory}: array {name!r} is not finite; the run "
-                "diverged before this step, or the checkpoint is damaged"
-            )
 
 
 def restore_params(manager: Manager, step: int, abstract: PyTree) -> PyTree:
