@@ -93,6 +93,9 @@ def test_photos_stand_as_the_camera_was_held(tmp_path):
     image.save(tmp_path / "photos/a.jpg", exif=exif)
     pixels = everything(load(f"folder:{tmp_path}/photos"))["image"][0, ..., 0]
     assert pixels.shape == (8, 4) and pixels[:4].min() > 150 and pixels[4:].max() < 50
+    exif[0x0112] = 9  # which means nothing
+    image.save(tmp_path / "photos/a.jpg", exif=exif)
+    assert load(f"folder:{tmp_path}/photos").shape == (4, 8, 3)
 
 
 def test_large_jpegs_are_decoded_at_a_fraction_and_look_the_same(tmp_path):
