@@ -17,8 +17,13 @@ _NOTES = (
     "Given directory is read only=",
     "Metadata file does not exist: ",
 )
-# The reasons that several threads of a failed save have in common, and three names of one of them.
-_VANISHED = ("Checkpoint directory does not exist", "NOT_FOUND", os.strerror(errno.ENOENT))
+# The reasons that several threads of a failed save have in common, and names of one of them.
+_VANISHED = (
+    "Checkpoint directory does not exist",
+    "No ArrayMetadata found",
+    "NOT_FOUND",
+    os.strerror(errno.ENOENT),
+)
 _REASONS = (*map(os.strerror, errno.errorcode), *_VANISHED)
 
 
