@@ -333,7 +333,7 @@ class Method(NamedTuple):
     frozen: tuple[str, ...] = ()
 
 
-# What is folded into the key of a phase for draws besides the method's own; all different.
+# Folded into the key of a phase for draws that are not the method's own; they have to differ.
 DRAW_OF_SPACE, OWN_STEP, AUGMENTATION = 2**31 - 1, 2**31 - 2, 2**31 - 3
 
 

@@ -4,8 +4,8 @@ from ddgan_jax.core.errors import UserError
 from ddgan_jax.data.source import DataKind, Request, Source, array_source
 from ddgan_jax.data.splits import check_split
 from ddgan_jax.data.views import select
-from ddgan_jax.io.read_npz import read_npz
-from ddgan_jax.io.storage import local_path, open_regular
+from ddgan_jax.io.read_npz import read_named_npz
+from ddgan_jax.io.storage import local_path
 
 
 def npz(path: str, split: str = "train") -> Source:
@@ -25,16 +25,7 @@ def _load(request: Request) -> Source:
     check_split(request.split, ("train",))
     name = f"npz:{request.argument}"
     field = f"config.data.name is {name!r}"
-    try:
-        with open_regular(local_path(request.argument)) as opened:
-            arrays = read_npz(opened, ("images", "labels"))
-    except FileNotFoundError:
-        raise UserError(f"{field}; there is no such file") from None
-    except UserError as error:
-        raise UserError(f"{field}; {error}") from None
-    except Exception as error:  # zipfile, zlib and NumPy raise many kinds for damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{field}; it is not a readable npz file ({reason})") from None
+    arrays = read_named_npz(local_path(request.argument), ("images", "labels"), field)
     if "images" not in arrays:
         raise UserError(f"{field}; the file has no array 'images'")
     return array_source(name, arrays["images"], arrays.get("labels"))

@@ -105,7 +105,7 @@ def serve(gradio: Any, page: Any, host: str, port: int, say: Callable[[str], Non
         # Fonts of the machine, so that nothing is fetched from elsewhere.
         theme=gradio.themes.Default(font=FONTS, font_mono=["monospace"]),
     )
-    # Only then does gradio refuse the path of a file that was not uploaded to the page.
+    # With it gradio refuses paths of files that were not uploaded to the page.
     page.has_launched = True
     # `gradio.launch` gives up on a machine that needs more than seconds to start.
     settings = uvicorn.Config(app, host=host, port=port, log_config=None, log_level="error")

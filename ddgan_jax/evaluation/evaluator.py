@@ -89,7 +89,7 @@ def make_evaluator(config: ConfigDict, mesh: jax.sharding.Mesh) -> Evaluator:
         protocol.to_channels(one, extractor, settings.repeat_grey)
         extractors.append((extractor, choose_metrics(settings.metrics, extractor)))
     names = [extractor.name for extractor, _ in extractors]
-    allowed = f"networks of different names, not of {', '.join(names)},"
+    allowed = f"networks of different names (these are {', '.join(names)})"
     check(config, "eval.extractors", len(set(names)) == len(names), allowed)
     computed = [metric for _, chosen in extractors for metric in chosen]
     for name, metric in find_metrics([n for n in settings.metrics if n != "auto"]).items():

@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ddgan_jax.core.errors import UserError
+from ddgan_jax.io.storage import AnyPath, open_regular
 from ddgan_jax.parallel.memory import machine_memory
 
 # Images compress by less than this factor; archives made to fill the memory by more.
@@ -41,6 +42,29 @@ def read_npz(opened: BinaryIO, names: Iterable[str] | None = None) -> dict[str, 
             with archive.open(f"{name}.npy") as member:
                 arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
         return arrays
+
+
+def read_named_npz(path: AnyPath, names: Iterable[str], field: str) -> dict[str, np.ndarray]:
+    """`read_npz` of the file that a field or flag of the user names.
+
+    Args:
+      path: the file.
+      names: the arrays to read, if they are there.
+      field: the field with its value, such as "config.space.file is 'a.npz'", for messages.
+
+    Raises:
+      UserError: no such file, not an npz file, or see `read_npz`.
+    """
+    try:
+        with open_regular(path) as opened:
+            return read_npz(opened, names)
+    except FileNotFoundError:
+        raise UserError(f"{field}; there is no such file") from None
+    except UserError as error:
+        raise UserError(f"{field}; {error}") from None
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds for damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{field}; it is not a readable npz file ({reason})") from None
 
 
 def _check_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:

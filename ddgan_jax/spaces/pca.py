@@ -27,7 +27,7 @@ from ddgan_jax.core.images import to_float
 from ddgan_jax.core.types import Array, PyTree, Shape, Space
 from ddgan_jax.data.source import Source
 from ddgan_jax.interop.weight_files import content_hash
-from ddgan_jax.io.read_npz import read_npz
+from ddgan_jax.io.read_npz import read_named_npz, read_npz
 from ddgan_jax.io.run_folder import atomically, has_checkpoint
 from ddgan_jax.io.storage import AnyPath, as_path, open_regular
 from ddgan_jax.parallel.distributed import broadcast_from_zero, on_all_processes
@@ -142,16 +142,7 @@ def _read(config: ConfigDict, shape: Shape) -> dict[str, np.ndarray]:
       UserError: there is no such file, it is damaged, or it has other sizes.
     """
     named = f"config.space.file is {config.space.file!r}"
-    try:
-        with open_regular(as_path(config.space.file)) as opened:
-            arrays = read_npz(opened, ("mean", "axes", "deviations"))
-    except FileNotFoundError:
-        raise UserError(f"{named}; there is no such file") from None
-    except UserError as error:
-        raise UserError(f"{named}; {error}") from None
-    except Exception as error:  # zipfile, zlib and NumPy raise many kinds for damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{named}; it is not a readable npz file ({reason})") from None
+    arrays = read_named_npz(as_path(config.space.file), ("mean", "axes", "deviations"), named)
     for name, wanted in _shapes(config, shape).items():
         found = arrays.get(name)
         if found is None or found.shape != wanted.shape or found.dtype != wanted.dtype:
