@@ -12,8 +12,8 @@ Source:    networks and settings ours; augmentation of Zhao et al. 2020, arXiv 2
 
   64   the default: NCSN++ at 64x64
   32   the same at 32x32
-  cpu  MLPs on the first 64 principal components of 32x32 images; another image size takes the same
-       time. Needs more than 32 images (or fewer config.space.components)
+  cpu  MLPs on the first 64 principal components of 32x32 images, or of images of another size.
+       Needs more than 32 images, or fewer config.space.components
 
 All of them mirror images at random, and 64 and 32 augment what the discriminator is shown, because
 photos are usually few. Set config.data.flip=false where left and right differ, as in pictures of

@@ -108,7 +108,7 @@ def _header(opened: BinaryIO, what: str, upright: bool) -> _Header:
     """Size and kind of an image; with `upright` the size as the camera was held."""
     with open_image(opened, what) as image:
         width, height = image.size
-        if upright and image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):  # of another value: none
+        if upright and image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):  # turned by a quarter
             width, height = height, width
         gray = image.mode in ("1", "L", "LA", "La")
         moves = image.format != "MPO" and bool(getattr(image, "is_animated", False))
