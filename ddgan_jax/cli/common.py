@@ -82,8 +82,12 @@ class Parser(argparse.ArgumentParser):
         """
         others, overrides = split_overrides(argv)
         command = self.get_default("command")
-        for flag in (argument.removesuffix("=--") for argument in others if argument[-3:] == "=--"):
-            self.error(f"{flag} is '--'; another value is needed")  # argparse would drop it
+        for argument, following in zip(others, [*others[1:], "--"], strict=False):
+            flag, equals, value = argument.partition("=")
+            if flag.startswith("--") and equals and value == "--":  # argparse would drop it
+                self.error(f"{flag} is '--'; another value is needed")
+            if flag.startswith("--") and not (value if equals else following):
+                self.error(f"{flag} is empty; a value is needed, or no {flag} at all")
         try:
             args, unknown = self.parse_known_args(others)
         except argparse.ArgumentError as error:

@@ -37,7 +37,6 @@ def add_flags(parser: common.Parser) -> None:
     add("--size", type=common.integer(1), help="folder: height and width of the images")
     add(
         "--background",
-        default="white",
         metavar="COLOR",
         help="folder: color behind transparent pixels; default: white",
     )
@@ -47,16 +46,18 @@ def run(args: argparse.Namespace) -> int:
     """Write the data set; returns the exit status."""
     if not args.source:
         raise UserError("prepare needs --source=FOLDER")
-    for flag in ("name", "size"):
-        value = getattr(args, flag)
-        if (args.kind == "folder") != (value is not None):
-            needs = "is needed" if args.kind == "folder" else "goes with prepare folder alone"
-            raise UserError(f"--{flag} {needs}")
+    of_folder = args.kind == "folder"
+    for flag in ("name", "size", "background"):
+        given = getattr(args, flag) is not None
+        if given and not of_folder:
+            raise UserError(f"--{flag} goes with prepare folder alone")
+        if of_folder and not given and flag != "background":
+            raise UserError(f"--{flag} is needed")
     from ddgan_jax.data.preparation import write_dataset
 
-    options = {"name": args.name, "size": args.size, "background": args.background}
-    of_folder = options if args.kind == "folder" else {}
-    name, path = write_dataset(args.kind, args.source, args.data_dir, **of_folder)
+    background = args.background or "white"
+    options = {"name": args.name, "size": args.size, "background": background} if of_folder else {}
+    name, path = write_dataset(args.kind, args.source, args.data_dir, **options)
     print(f"wrote {path}")
     where = f" --config.data.dir={args.data_dir}" if args.data_dir else ""
     print(f"--config.data.name={name}{where}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -98,7 +99,10 @@ def open_image(file: BinaryIO, what: str) -> Iterator[Image.Image]:
     from PIL import Image
 
     try:
-        with Image.open(file, formats=_formats()) as image:
+        with warnings.catch_warnings():  # above 89 megapixels; twice as many are an error
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(file, formats=_formats())
+        with image:
             yield image
     except UserError as error:
         raise UserError(f"{what}: {error}") from None

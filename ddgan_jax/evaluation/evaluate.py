@@ -33,10 +33,12 @@ from ddgan_jax.evaluation.statistics import (
 from ddgan_jax.inference.model import Model, load
 from ddgan_jax.inference.outputs import outputs_of
 from ddgan_jax.inference.published import converted
+from ddgan_jax.inference.same_run import check_unchanged
 from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.io import run_folder
 from ddgan_jax.io.best import BEST, Step, selection
 from ddgan_jax.parallel import mesh as meshes
+from ddgan_jax.parallel.distributed import on_all_processes
 from ddgan_jax.profiling.benchmark import sampling_speed
 from ddgan_jax.training.setup import Run
 
@@ -66,11 +68,15 @@ def evaluate(
       say: prints a line.
 
     Raises:
-      UserError: see `load`, `make_evaluator` and `read_statistics`; or `out` cannot be written to.
+      UserError: see `load`, `make_evaluator` and `read_statistics`; the training data have changed
+        since the run began; or `out` cannot be written to.
     """
     out = out or workdir
     model = load(workdir, step, config, raw=config.eval.weights == "raw")
-    measure = _with_statistics(config, reference, model) if reference else _with_data(config, model)
+    if reference:
+        measure = _with_statistics(config, reference, model)
+    else:
+        measure = _with_data(config, model, workdir)
     if jax.process_index() == 0:
         run_folder.check_writable("--out", out)
         say("compiling and measuring ...")
@@ -99,9 +105,11 @@ def evaluate(
     _finish(report, out, say)
 
 
-def _with_data(config: ConfigDict, model: Model) -> Measure:
+def _with_data(config: ConfigDict, model: Model, workdir: Path) -> Measure:
     """The metrics of a run against its data."""
     evaluator, key = make_evaluator(config, model.mesh), jax.random.key(config.eval.seed)
+    if config.eval.split == config.data.split:
+        on_all_processes(lambda: check_unchanged(workdir, config, evaluator.source))
     outputs = outputs_of(
         model.method,
         config,

@@ -38,7 +38,10 @@ def checked_images(images: Any, shape: tuple[int, ...]) -> np.ndarray:
       UserError: another shape, a dtype that is neither uint8 nor a float, or floats that are not
         finite or not within `FARTHEST` of 0.
     """
-    found = np.asarray(images)
+    try:
+        found = np.asarray(images)
+    except ValueError:
+        raise UserError("images have different shapes; an array of them is needed") from None
     if found.ndim != 4 or found.shape[1:] != shape:
         raise UserError(f"images have shape {found.shape}; [N, {str(shape)[1:-1]}] is needed")
     if found.dtype == np.uint8:
@@ -55,6 +58,6 @@ def check_load(config: Any, devices: Sequence[Any] | None) -> None:
     """Raise a UserError unless `config` and `devices` are what `load` takes."""
     if not (config is None or isinstance(config, ConfigDict)):
         raise UserError(f"config is {config!r:.60}; a ConfigDict, or None, is needed")
-    given = devices is None or (len(devices) and all(isinstance(d, jax.Device) for d in devices))
-    if not given:
+    several = isinstance(devices, Sequence) and len(devices) > 0
+    if devices is not None and not (several and all(isinstance(d, jax.Device) for d in devices)):
         raise UserError(f"devices is {devices!r}; some of jax.devices(), or None, is needed")

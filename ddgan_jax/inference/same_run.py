@@ -90,6 +90,22 @@ def check_content(
     return check_same_run(workdir, saved, config, fields_of(config), moved)
 
 
+def check_unchanged(workdir: AnyPath, config: ConfigDict, source: Source) -> None:
+    """Check that the training data of the run in a folder are still what they were.
+
+    Args:
+      workdir: the run folder; one without a hash of its data is not checked.
+      config: complete config of the run.
+      source: what `config.data` describes now.
+
+    Raises:
+      UserError: the data have changed since the run began.
+    """
+    known = read_info(workdir).get("data", {}) if (workdir / "info.json").exists() else {}
+    if "hash" in known and (found := fingerprint(source)) != known["hash"]:
+        raise _other_data(workdir, config, known, source, found)
+
+
 def _other_data(
     workdir: AnyPath, config: ConfigDict, known: Mapping[str, Any], source: Source, found: str
 ) -> UserError:

@@ -1,6 +1,7 @@
 """Sampling in batches of one compiled size, with one random key per sample."""
 
 import functools
+import numbers
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -63,12 +64,12 @@ def truncated(method: Method, psi: float, cutoff: int | None = None) -> Method:
     Raises:
       UserError: the generator has no styles, psi is not in [0, 2] or cutoff is below 1.
     """
+    if not (isinstance(psi, numbers.Real) and 0 <= psi <= 2):
+        raise UserError(f"truncation_psi is {psi!r}; a number in [0, 2] is needed")
+    if cutoff is not None and not (isinstance(cutoff, numbers.Integral) and cutoff >= 1):
+        raise UserError(f"truncation_cutoff is {cutoff!r}; a positive integer is needed")
     if psi == 1 and cutoff is None:
         return method
-    if not 0 <= psi <= 2:
-        raise UserError(f"truncation_psi is {psi}; a number in [0, 2] is needed")
-    if cutoff is not None and cutoff < 1:
-        raise UserError(f"truncation_cutoff is {cutoff}; a positive integer is needed")
     styles = method.styles
     if styles is None:
         raise UserError(

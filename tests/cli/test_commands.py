@@ -166,7 +166,14 @@ def test_a_name_that_is_none():
         (["prepare", "mnist", "--config.seed=1"], "--config.seed is unknown: prepare changes no"),
         (["prepare", "minst", "--source=x"], "KIND is 'minst'; one of mnist, "),
         (["prepare", "mnist", "--source=x", "--size=3"], "--size goes with prepare folder alone"),
+        (
+            ["prepare", "mnist", "--source=x", "--background=red"],
+            "--background goes with prepare folder alone",
+        ),
         (["prepare", "folder", "--source=x", "--size=3"], "--name is needed"),
+        (["train", "--config=digits", "--init_from="], "--init_from is empty; a value is needed"),
+        (["evaluate", "--reference", "", "--workdir=x"], "--reference is empty"),
+        (["sample", "--workdir=x", "--out", ""], "--out is empty"),
         (["prepare", "--source=x"], "KIND"),
         (["benchmark", "--trials=3", runs.DIGITS], "--trials needs config files to compare"),
         (["scaling", runs.DIGITS, "--measure=1,x"], "--measure is '1,x'; positive integers"),
@@ -208,7 +215,7 @@ def documented():
         "launch/*",
     ):
         for path in filter(Path.is_file, sorted(runs.ROOT.glob(pattern))):
-            text = re.sub(r"\$\([^)]*\)", "", path.read_text())
+            text = re.sub(r"\$\([^)]*\)", "OUTPUT", path.read_text())
             for module, rest in README_COMMAND.findall(re.sub(r"(--mode=)?COMMAND", "", text)):
                 line = rest.replace("\\\n", " ")
                 yield path.name, module, re.split(END, line, maxsplit=1, flags=re.M)[0]

@@ -1,6 +1,7 @@
 """Images: transparency, enlargement, formats."""
 
 import io
+import warnings
 
 import numpy as np
 import pytest
@@ -91,6 +92,14 @@ def test_damaged_images_are_refused_in_one_line():
     assert read(good).shape == (4, 4, 3)
     for length in range(0, len(good) - 20, 7):
         refused(lambda length=length: read(good[:length]), "a.png is not a readable image")
+
+
+def test_a_large_photo_is_read_without_a_warning():
+    header = b"P5 9500 9500 255 "  # Pillow warns above 89 megapixels
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with open_image(io.BytesIO(header), "a.pgm") as image:
+            assert image.size == (9500, 9500)
 
 
 @pytest.mark.parametrize("size", [(1, 400_000), (65, 1)])

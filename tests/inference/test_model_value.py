@@ -72,6 +72,12 @@ def test_images_of_another_range_are_not_encoded(change, words):
         model.encode(change(images), np.zeros(2, int))
 
 
+def test_images_of_several_shapes_are_not_encoded():
+    model = ddgan_jax.load(PRETRAINED / "dddg_mnist28")
+    with pytest.raises(UserError, match="images have different shapes"):
+        model.encode([np.zeros((28, 28, 1)), np.zeros((27, 28, 1))], np.zeros(2, int))
+
+
 def test_latents_of_another_shape_are_not_decoded():
     model = inverting()
     shape = latent_shape(model.method, model.params, model.shape)
@@ -107,6 +113,9 @@ def test_latents_of_another_shape_are_not_decoded():
         ((jax.random.key(0), "2"), "count is '2'"),
         ((jax.random.key(0), 2, 0), "batch_size is 0"),
         ((jax.random.key(0), 2, "8"), "batch_size is '8'"),
+        ((jax.random.key(0), 2, 2, None, "a"), "truncation_psi is 'a'"),
+        ((jax.random.key(0), 2, 2, None, np.nan), "truncation_psi is nan"),
+        ((jax.random.key(0), 2, 2, None, 0.5, 1.5), "truncation_cutoff is 1.5"),
     ],
 )
 def test_samples_that_cannot_be_drawn(arguments, words):
@@ -120,6 +129,7 @@ def test_samples_that_cannot_be_drawn(arguments, words):
         ({"config": {}}, "config is {}"),
         ({"devices": "cpu"}, "devices is 'cpu'"),
         ({"devices": []}, r"devices is \[\]"),
+        ({"devices": 5}, "devices is 5"),
         ({"raw": True}, "has averaged weights only"),
         ({"workdir": None}, "None is no path"),
         ({"workdir": ""}, "is empty"),

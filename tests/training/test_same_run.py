@@ -63,6 +63,9 @@ def test_data_that_changed_under_the_same_path(folder, change, capfd):
     try:
         write(path, **change)
         runs.fails(capfd, args_of(path, folder / "run", 3), "holds a run on 100 examples", "hash")
+        few = ["--config.eval.num_samples=16", "--config.eval.extractors=digits"]
+        measured = ["--mode=evaluate", f"--workdir={folder / 'run'}", *few]
+        runs.fails(capfd, measured, "holds a run on 100 examples", "hash")
     finally:
         path.write_bytes(original)
 
