@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import optax
+from jax.experimental.layout import Layout, with_layout_constraint
 
 from ddgan_jax.core.norms import tree_norm
 from ddgan_jax.core.types import (
@@ -106,6 +107,7 @@ def train_step(
             turn_key = jax.random.fold_in(phase_key, OWN_STEP) if j else phase_key
             context = Context(batch, turn_key, state.step, state.carry, frozen)
             loss, aux, grads = _value_and_grad(loss_fn, params, role, context, accumulate)
+            grads = _row_major(grads)
             with jax.numpy_dtype_promotion("standard"):  # optax raises floats to int32 powers
                 updates, opt_state[role] = optimizers[role].update(
                     grads, opt_state[role], params[role]
@@ -138,6 +140,20 @@ def train_step(
         for name, value in aux.metrics.items()
     }
     return TrainState(state.step + 1, state.key, params, opt_state, ema, carry), named
+
+
+def _row_major(grads: PyTree) -> PyTree:
+    """The same gradients in the memory order of the parameters, on accelerators.
+
+    XLA for GPUs computes gradients of convolution kernels with the output channels first. Without
+    this constraint it chooses that order for the optimizer too, and transposes parameters, moments
+    and averages before each update and back after it.
+    """
+
+    def constrained(tree: PyTree) -> PyTree:
+        return jax.tree.map(lambda g: with_layout_constraint(g, Layout(tuple(range(g.ndim)))), tree)
+
+    return jax.lax.platform_dependent(grads, cpu=lambda tree: tree, default=constrained)
 
 
 def _losses(phase: Phase, regularized: bool) -> tuple[LossFn, ...]:

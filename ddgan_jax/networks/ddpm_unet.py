@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
+from ddgan_jax.networks.embedding import Embedding
 from ddgan_jax.networks.entry import Network, channels_of, fits_images
 from ddgan_jax.networks.layers import (
     NEAR_ZERO,
@@ -14,6 +15,7 @@ from ddgan_jax.networks.layers import (
     GroupNorm,
     conv,
     dense,
+    embedding,
     sinusoidal_embedding,
 )
 from ddgan_jax.networks.resample import repeated
@@ -33,14 +35,15 @@ class Block(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, temb: Array, train: bool) -> Array:
-        """Features [B, H, W, features] of x [B, H, W, C], for embedded times [B, E]."""
+    def __call__(self, x: Array, temb: Embedding, train: bool) -> Array:
+        """Features [B, H, W, F] of x [B, H, W, C], for SiLU of embedded times [B, E]."""
         kwargs: dict[str, Any] = dict(dtype=self.dtype)
-        norm = dict(groups=self.groups, **kwargs)
-        h = nn.silu(GroupNorm(**norm, name="norm_0")(x))
-        h = conv(self.features, 3, name="conv_0", **kwargs)(h)
-        h = h + dense(self.features, name="time", **kwargs)(nn.silu(temb))[:, None, None]
-        h = nn.silu(GroupNorm(**norm, name="norm_1")(h))
+        norm: dict[str, Any] = dict(groups=self.groups, silu=True, **kwargs)
+        h = GroupNorm(**norm, name="norm_0")(x)
+        h, bias = conv(self.features, 3, name="conv_0", **kwargs).linear(h)
+        assert bias is not None
+        time = temb.through(dense(self.features, name="time", **kwargs)).astype(jnp.float32)
+        h = GroupNorm(**norm, name="norm_1")(h, time + bias)
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
         h = conv(self.features, 3, scale=NEAR_ZERO, name="conv_1", **kwargs)(h)
         if x.shape[-1] != self.features:
@@ -82,11 +85,12 @@ class DDPMUNet(nn.Module):
         kwargs: dict[str, Any] = dict(dtype=self.dtype)
         temb = sinusoidal_embedding(t, self.width).astype(self.dtype)
         temb = dense(4 * self.width, name="time_0", **kwargs)(temb)
-        temb = dense(4 * self.width, name="time_1", **kwargs)(nn.silu(temb))
+        temb = nn.silu(dense(4 * self.width, name="time_1", **kwargs)(nn.silu(temb)))
+        times = embedding(self, temb, "time")
 
         def block(h: Array, features: int, name: str) -> Array:
             layer = Block(features, self.groups, self.dropout, name=name, **kwargs)
-            result: Array = layer(h, temb, train)
+            result: Array = layer(h, times, train)
             return result
 
         def attend(h: Array, name: str) -> Array:
@@ -118,7 +122,7 @@ class DDPMUNet(nn.Module):
             if level > 0:
                 h = repeated(h)
                 h = conv(h.shape[-1], 3, name=f"up_{level}_resample", **kwargs)(h)
-        h = nn.silu(GroupNorm(groups=self.groups, name="norm_out", **kwargs)(h))
+        h = GroupNorm(groups=self.groups, silu=True, name="norm_out", **kwargs)(h)
         out = conv(self.channels, 3, scale=NEAR_ZERO, name="conv_out", dtype=jnp.float32)
         noise: Array = out(h.astype(jnp.float32))
         return noise

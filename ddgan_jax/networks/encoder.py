@@ -47,6 +47,7 @@ class ResBlockEncoder(nn.Module):
         With `logits=False` the logits are None, and the batch may have any size.
         """
         h = trunk(
+            self,
             x,
             t,
             width=self.width,

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array, Shape
+from ddgan_jax.networks.embedding import Embedding, project
 from ddgan_jax.networks.group_norm import group_norm
 
 Dtype = Any  # anything that jnp.dtype accepts
@@ -147,6 +148,11 @@ def dense(
     )
 
 
+def embedding(module: nn.Module, value: Array, name: str, equalized: bool = False) -> Embedding:
+    """An embedding [B, E] for the layers `dense` called `name` in a module; see `project`."""
+    return project(module, value, name, value.shape[-1] ** -0.5 if equalized else 1.0)
+
+
 def sinusoidal_embedding(t: Array, width: int) -> Array:
     """Embed times: sines, then cosines, zero-padded if `width` is odd (Vaswani et al. 2017).
 
@@ -215,11 +221,12 @@ class GroupNorm(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Normalized x [B, ..., C]."""
+    def __call__(self, x: Array, offset: Array | None = None) -> Array:
+        """[SiLU of] scale * normalize(x + offset) + shift, of x [B, ..., C] and offset [B, C]."""
         scale, shift = _Affine(name="norm")(x.shape[-1]) if self.affine else (None, None)
         groups = self.groups or group_count(x.shape[-1])
-        return group_norm(x, groups, scale=scale, shift=shift, silu=self.silu).astype(self.dtype)
+        h = group_norm(x, groups, scale=scale, shift=shift, offset=offset, silu=self.silu)
+        return h.astype(self.dtype)
 
 
 def one_then_zero(key: Array, shape: Shape, dtype: Dtype = jnp.float32) -> Array:
@@ -245,12 +252,12 @@ class AdaptiveGroupNorm(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, emb: Array, offset: Array | None = None) -> Array:
+    def __call__(self, x: Array, emb: Embedding, offset: Array | None = None) -> Array:
         """[SiLU of] scale * normalize(x + offset) + shift.
 
         Args:
           x: [B, H, W, C].
-          emb: [B, E].
+          emb: embedding [B, E].
           offset: [B, C]; None: 0.
 
         Returns:
@@ -262,8 +269,8 @@ class AdaptiveGroupNorm(nn.Module):
             dtype=self.dtype,
             bias_init=one_then_zero,
             name="style",
-        )(emb)
-        scale, shift = jnp.split(style, 2, axis=-1)
+        )
+        scale, shift = jnp.split(emb.through(style), 2, axis=-1)
         groups = group_count(x.shape[-1])
         h = group_norm(x, groups, scale=scale, shift=shift, offset=offset, silu=self.silu)
         return h.astype(self.dtype)

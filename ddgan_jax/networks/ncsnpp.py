@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
 from ddgan_jax.networks import resample
+from ddgan_jax.networks.embedding import Embedding
 from ddgan_jax.networks.entry import Network, channels_of, fits_images
 from ddgan_jax.networks.layers import (
     NEAR_ZERO,
@@ -22,6 +23,7 @@ from ddgan_jax.networks.layers import (
     GroupNorm,
     conv,
     dense,
+    embedding,
     normalize_latent,
     sinusoidal_embedding,
     with_coordinates,
@@ -31,8 +33,8 @@ from ddgan_jax.networks.layers import (
 def second_half(
     h: Array,
     bias: Array | None,
-    temb: Array,
-    zemb: Array,
+    temb: Embedding,
+    zemb: Embedding,
     train: bool,
     dropout: float,
     **kwargs: Any,
@@ -51,7 +53,7 @@ def second_half(
     Returns:
       Features [B, H, W, C].
     """
-    time = dense(h.shape[-1], name="time", **kwargs)(temb)
+    time = temb.through(dense(h.shape[-1], name="time", **kwargs))
     time = time if bias is None else time.astype(jnp.float32) + bias
     h = AdaptiveGroupNorm(silu=True, name="norm_1", **kwargs)(h, zemb, time)
     h = nn.Dropout(dropout, deterministic=not train)(h)
@@ -76,7 +78,7 @@ class ResBlock(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, temb: Array, zemb: Array, train: bool) -> Array:
+    def __call__(self, x: Array, temb: Embedding, zemb: Embedding, train: bool) -> Array:
         """Features of x [B, H, W, C], for SiLU of time embeddings [B, E] and latent ones [B, Z]."""
         kwargs: dict[str, Any] = dict(dtype=self.dtype, equalized=self.equalized)
         resize: dict[str, Callable[[Array], Array]]
@@ -216,10 +218,12 @@ class NCSNpp(nn.Module):
         kwargs: dict[str, Any] = dict(dtype=self.dtype, equalized=self.equalized)
         attention_sizes = set(self.attention)
         block_class = nn.remat(ResBlock, static_argnums=(4,)) if self.remat else ResBlock
-        temb = embed_time(t, self.width, **kwargs)
+        times = embed_time(t, self.width, **kwargs)
+        temb = embedding(self, times, "time", self.equalized)
         z = z.astype(jnp.float32)
         z = normalize_latent(z) if self.normalize_z else z
-        zemb = embed_latent(z, self.z_width, self.z_layers, **kwargs)
+        latents = embed_latent(z, self.z_width, self.z_layers, **kwargs)
+        zemb = embedding(self, latents, "style", self.equalized)
 
         def block(h: Array, level: int, name: str, direction: str = "none") -> Array:
             features = self.width * self.multipliers[level]

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
 from ddgan_jax.networks import resample
+from ddgan_jax.networks.embedding import Embedding
 from ddgan_jax.networks.entry import Network, fits_images
 from ddgan_jax.networks.layers import (
     NEAR_ZERO,
@@ -19,6 +20,7 @@ from ddgan_jax.networks.layers import (
     Dtype,
     conv,
     dense,
+    embedding,
     minibatch_stddev,
     sinusoidal_embedding,
 )
@@ -72,12 +74,12 @@ class DownBlock(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, temb: Array) -> Array:
+    def __call__(self, x: Array, temb: Embedding) -> Array:
         """Features [B, H or H/2, W or W/2, F] of x [B, H, W, C] and time embeddings [B, E]."""
         kwargs: dict[str, Any] = dict(dtype=self.dtype, equalized=self.equalized)
         h, bias = conv(self.features, 3, name="conv_0", **kwargs).linear(leaky_relu(x))
         assert bias is not None
-        time = dense(self.features, name="time", **kwargs)(temb).astype(jnp.float32)
+        time = temb.through(dense(self.features, name="time", **kwargs)).astype(jnp.float32)
         h = _shifted_leaky_relu(h, time + bias)
         if self.downsample:
             h, x = resample.downsample(h), resample.downsample(x)
@@ -86,6 +88,7 @@ class DownBlock(nn.Module):
 
 
 def trunk(
+    module: nn.Module,
     x: Array,
     t: Array,
     *,
@@ -96,9 +99,10 @@ def trunk(
     dtype: Dtype,
     equalized: bool = False,
 ) -> Array:
-    """Time embedding, 1x1 convolution, `DownBlock`s; for use within a compact module.
+    """Time embedding, 1x1 convolution, `DownBlock`s.
 
     Args:
+      module: the module that has these layers, within its compact method.
       x: images, float32 [B, H, W, C].
       t: times, int32 [B].
       width, multipliers, downsample, t_width: see `ResBlockDiscriminator`.
@@ -112,9 +116,10 @@ def trunk(
     temb = sinusoidal_embedding(t, t_width).astype(dtype)
     temb = leaky_relu(dense(t_width, name="time_0", **kwargs)(temb))
     temb = leaky_relu(dense(t_width, name="time_1", **kwargs)(temb))
+    times = embedding(module, temb, "time", equalized)
     h = conv(2 * width, 1, name="conv_in", **kwargs)(x.astype(dtype))
     for i, (multiplier, down) in enumerate(zip(multipliers, downsample, strict=True)):
-        h = DownBlock(width * multiplier, down, name=f"block_{i}", **kwargs)(h, temb)
+        h = DownBlock(width * multiplier, down, name=f"block_{i}", **kwargs)(h, times)
     return h
 
 
@@ -146,6 +151,7 @@ class ResBlockDiscriminator(nn.Module):
     def __call__(self, x_t: Array, t: Array, x_next: Array) -> Array:
         """Logits [B] or [B, classes] of x_t, x_next float32 [B, H, W, C] and t int32 [B]."""
         h = trunk(
+            self,
             jnp.concatenate([x_t, x_next], axis=-1),
             t,
             width=self.width,

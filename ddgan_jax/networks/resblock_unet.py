@@ -13,7 +13,14 @@ import jax.numpy as jnp
 from ddgan_jax.core.types import Array
 from ddgan_jax.networks import resample
 from ddgan_jax.networks.entry import Network, channels_of, fits_images
-from ddgan_jax.networks.layers import Dtype, conv, dense, sinusoidal_embedding, with_coordinates
+from ddgan_jax.networks.layers import (
+    Dtype,
+    conv,
+    dense,
+    embedding,
+    sinusoidal_embedding,
+    with_coordinates,
+)
 from ddgan_jax.networks.resblock import DownBlock, leaky_relu
 
 
@@ -55,12 +62,13 @@ class ResBlockUNet(nn.Module):
         emb = emb.astype(self.dtype)
         for i in range(2):
             emb = leaky_relu(dense(self.t_width, name=f"embedding_{i}", **kwargs)(emb))
+        joint = embedding(self, emb, "time", self.equalized)
 
         def level_blocks(h: Array, level: int, name: str, downsample: bool) -> Array:
             features = self.width * self.multipliers[level]
             for i in range(self.blocks):
                 halve = downsample and i == 0
-                h = DownBlock(features, halve, name=f"{name}_{level}_block_{i}", **kwargs)(h, emb)
+                h = DownBlock(features, halve, name=f"{name}_{level}_block_{i}", **kwargs)(h, joint)
             return h
 
         h = (with_coordinates(x) if self.coordinates else x).astype(self.dtype)

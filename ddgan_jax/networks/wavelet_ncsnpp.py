@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
 from ddgan_jax.diffusion.haar import dwt, idwt
+from ddgan_jax.networks.embedding import Embedding
 from ddgan_jax.networks.entry import Network, channels_of, fits_images
 from ddgan_jax.networks.layers import (
     SQRT_HALF,
@@ -25,6 +26,7 @@ from ddgan_jax.networks.layers import (
     Attention,
     Dtype,
     conv,
+    embedding,
     normalize_latent,
 )
 from ddgan_jax.networks.ncsnpp import (
@@ -49,7 +51,7 @@ def join_low(low: Array, high: Array) -> Array:
     return idwt(jnp.concatenate([low * 2, high], axis=-1))
 
 
-def first_half(x: Array, zemb: Array, features: int, **kwargs: Any) -> tuple[Array, Array]:
+def first_half(x: Array, zemb: Embedding, features: int, **kwargs: Any) -> tuple[Array, Array]:
     """First half of a residual block: AdaGN, SiLU, conv; and its shortcut.
 
     The shortcut is a 1x1 convolution, divided by sqrt 2. For use within a compact module, which
@@ -74,7 +76,9 @@ class HaarDown(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, temb: Array, zemb: Array, train: bool) -> tuple[Array, Array]:
+    def __call__(
+        self, x: Array, temb: Embedding, zemb: Embedding, train: bool
+    ) -> tuple[Array, Array]:
         """Features [B, H/2, W/2, F] and high bands [B, H/2, W/2, 3 F] of x [B, H, W, C]."""
         kwargs: dict[str, Any] = dict(dtype=self.dtype)
         h, x = first_half(x, zemb, self.features, **kwargs)
@@ -94,7 +98,9 @@ class HaarUp(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, high: Array, temb: Array, zemb: Array, train: bool) -> Array:
+    def __call__(
+        self, x: Array, high: Array, temb: Embedding, zemb: Embedding, train: bool
+    ) -> Array:
         """Features [B, 2H, 2W, F] of x [B, H, W, C] and `HaarDown`'s high bands [B, H, W, 3 K]."""
         kwargs: dict[str, Any] = dict(dtype=self.dtype)
         h, x = first_half(x, zemb, self.features, **kwargs)
@@ -134,9 +140,10 @@ class WaveletNCSNpp(nn.Module):
             nn.remat(c, static_argnums=(n,)) if self.remat else c
             for c, n in ((ResBlock, 4), (HaarDown, 4), (HaarUp, 5))
         )
-        temb = embed_time(t, self.width, **kwargs)
+        temb = embedding(self, embed_time(t, self.width, **kwargs), "time")
         z = normalize_latent(z.astype(jnp.float32))
-        zemb = embed_latent(z, self.z_width, self.z_layers, **kwargs)
+        latents = embed_latent(z, self.z_width, self.z_layers, **kwargs)
+        zemb = embedding(self, latents, "style")
 
         def make(cls: Any, level: int, name: str) -> Callable[..., Any]:
             features = self.width * self.multipliers[level]

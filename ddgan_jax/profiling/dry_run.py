@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.data import data_shape
 from ddgan_jax.methods import build_method, tracing, validate
+from ddgan_jax.methods.unused import without_effect
 from ddgan_jax.profiling.scaling_model import work_of
 
 
@@ -30,6 +31,8 @@ def dry_run(config: ConfigDict, say: Callable[[str], None] = print) -> None:
     for line in str(config).splitlines():
         if line.strip():
             say(f"  {line}")
+    for line in without_effect(config):
+        say(line)
     for role, tree in params.items():
         say(f"parameters of {role}: {sum(leaf.size for leaf in jax.tree.leaves(tree)):,}")
     devices, mib = jax.device_count(), 2**20

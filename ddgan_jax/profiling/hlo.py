@@ -29,6 +29,11 @@ _FREE = {
 }
 _SLICES = {"slice", "dynamic-slice", "gather"}
 _PASSES_ON = {"bitcast", "copy", "convert", "reshape", "transpose"}
+_ELEMENTWISE = {
+    *("add", "subtract", "multiply", "divide", "maximum", "minimum", "negate", "abs", "sign"),
+    *("select", "compare", "clamp", "and", "or", "not", "xor", "is-finite"),
+    *("exponential", "log", "logistic", "tanh", "sqrt", "rsqrt", "power", "cosine", "sine"),
+}
 
 
 class Instruction(NamedTuple):
@@ -53,6 +58,11 @@ class Instruction(NamedTuple):
     def operands(self) -> list[str]:
         """Names of the operands."""
         return _OPERAND.findall(self.given)
+
+    @property
+    def elements(self) -> int:
+        """Elements of the first array of the result."""
+        return math.prod(self.arrays[0][1])
 
     @property
     def nbytes(self) -> int:
@@ -257,34 +267,42 @@ def _traffic(
 ) -> int:
     """Bytes that an instruction reads and writes.
 
-    Of an operand of which a fusion takes slices only, the slices count; of a result that a fusion
-    updates in place, the update.
+    Of an operand of which a fusion takes slices only, at once or after operations on each element,
+    the slices count; of a result that a fusion updates in place, the update.
     """
     names = instruction.operands
     reads = [body[name].nbytes if name in body else 0 for name in names]
     writes = instruction.nbytes
     if instruction.opcode in _SLICES:
         reads = [writes]
-    users: dict[str, list[Instruction]] = {}
-    for user in fused.values():
-        for operand in user.operands:
-            users.setdefault(operand, []).append(user)
+    shares = _shares_read(fused)
     for name, parameter in fused.items():
-        if parameter.opcode != "parameter":
-            continue
-        first = [u for u in users.get(name, ()) if u.operands[0] == name]
-        if len(first) < len(users.get(name, ())):
-            continue
-        if all(u.opcode in _SLICES for u in first):
-            reads[int(parameter.given)] = sum(u.nbytes for u in first)
-        elif all(u.opcode == "dynamic-update-slice" for u in first):
-            reads[int(parameter.given)] = 0
+        if parameter.opcode == "parameter":
+            reads[int(parameter.given)] = round(shares[name] * parameter.nbytes)
     root = next((i for i in fused.values() if i.root), None)
     while root and root.opcode in _PASSES_ON and root.operands[0] in fused:
         root = fused[root.operands[0]]
     if root and root.opcode == "dynamic-update-slice":
         writes = fused[root.operands[1]].nbytes
     return sum(reads) + writes
+
+
+def _shares_read(fused: Mapping[str, Instruction]) -> dict[str, float]:
+    """The share of each array within a fusion that the result needs; 1 where that is not known."""
+    shares = {name: float(instruction.root) for name, instruction in fused.items()}
+    for user in reversed(list(fused.values())):  # users stand behind what they use
+        for i, name in enumerate(user.operands):
+            if name not in fused:
+                continue
+            part, size = 1.0, max(fused[name].elements, 1)
+            if user.opcode == "dynamic-update-slice" and i == 0:
+                part = 0.0
+            elif user.opcode in _SLICES and i == 0:
+                part = shares[user.name] * user.elements / size
+            elif user.opcode in _PASSES_ON | _ELEMENTWISE and user.elements == size:
+                part = shares[user.name]
+            shares[name] = min(shares[name] + part, 1.0)
+    return shares
 
 
 @functools.cache

@@ -21,6 +21,7 @@ from ddgan_jax.inference.sampling import sampling_params
 from ddgan_jax.io import checkpoint, run_folder
 from ddgan_jax.io.read_json import read_lines
 from ddgan_jax.io.storage import AnyPath, check_name, spooled
+from ddgan_jax.methods.unused import without_effect
 from ddgan_jax.parallel.agreement import check_agreement
 from ddgan_jax.parallel.distributed import on_all_processes, on_process_zero
 from ddgan_jax.plotting import curves
@@ -98,6 +99,8 @@ def train(
         say(line)
     for change in [*changes, *plugins.changes(workdir, config)]:
         say(f"changed since the run began: {change}")
+    for line in without_effect(run.config):
+        say(line)
 
     with contextlib.ExitStack() as held:
         try:

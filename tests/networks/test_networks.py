@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ddgan_jax.networks import layers, mlp, resample
+from ddgan_jax.networks.embedding import Embedding
 from ddgan_jax.networks.encoder import MLPEncoder, ResBlockEncoder
 from ddgan_jax.networks.layers import conv, dense
 from ddgan_jax.networks.mlp import MLPDiscriminator, MLPGenerator
@@ -72,8 +73,9 @@ def test_group_count_divides():
 def test_adaptive_group_norm_starts_as_group_norm():
     x = jax.random.normal(jax.random.key(0), (2, 4, 4, 8))
     module = layers.AdaptiveGroupNorm()
-    variables = module.init(jax.random.key(1), x, jnp.ones((2, 5)))
-    out = module.apply(variables, x, jnp.zeros((2, 5)))  # the bias alone: scale 1, shift 0
+    variables = module.init(jax.random.key(1), x, Embedding(jnp.ones((2, 5)), {}))
+    nothing = Embedding(jnp.zeros((2, 5)), {})  # so that the bias is alone: scale 1, shift 0
+    out = module.apply(variables, x, nothing)
     grouped = np.asarray(out).reshape(2, 16, 2, 4)
     np.testing.assert_allclose(grouped.mean(axis=(1, 3)), 0, atol=1e-5)
     np.testing.assert_allclose(grouped.var(axis=(1, 3)), 1, atol=1e-3)

@@ -40,6 +40,33 @@ def test_loops_slices_and_updates_in_place():
     assert update.nbytes == 4 * 64 + 4 + 4 * 64
 
 
+SLICES = """HloModule slices
+
+%fused (a: f32[8,64], b: f32[8,64]) -> f32[8,4] {
+  %a = f32[8,64]{1,0} parameter(0)
+  %b = f32[8,64]{1,0} parameter(1)
+  %sum = f32[8,64]{1,0} add(%a, %b)
+  %part = f32[8,16]{1,0} slice(%sum), slice={[0:8], [0:16]}
+  %square = f32[8,16]{1,0} multiply(%part, %part)
+  ROOT %last = f32[8,4]{1,0} slice(%square), slice={[0:8], [0:4]}
+}
+
+ENTRY %main (x: f32[8,64], y: f32[8,64]) -> f32[8,4] {
+  %x = f32[8,64]{1,0} parameter(0)
+  %y = f32[8,64]{1,0} parameter(1)
+  ROOT %fusion = f32[8,4]{1,0} fusion(%x, %y), kind=kLoop, calls=%fused
+}
+"""
+
+
+def test_slices_of_sums_and_of_slices():
+    (kernel,) = hlo.kernels(hlo.parse(SLICES))
+    # `square` reads `part` twice, and is counted twice: 8 of 64 columns of both operands
+    assert kernel.nbytes == 4 * 8 * (8 + 8 + 4)
+    whole = SLICES.replace("add(%a, %b)", "custom-call(%a, %b)")
+    assert hlo.kernels(hlo.parse(whole))[0].nbytes == 4 * 8 * (64 + 64 + 4)
+
+
 def test_what_is_no_kernel_is_not_counted():
     assert len(hlo.kernels(hlo.parse(GPU))) == 7
     assert [k.kind for k in hlo.kernels(hlo.parse(TPU))] == ["convert", "copy-start", "all-reduce"]
