@@ -65,6 +65,13 @@ def test_accumulated_gradient_is_that_of_the_whole_batch(accumulate):
     assert set(metrics) == {"a/loss", "a/grad_norm", "a/weight_norm", "a/seen"}
 
 
+@pytest.mark.parametrize(("platform", "count"), [("cpu", 0), ("cuda", 1), ("tpu", 1)])
+def test_gradients_have_the_memory_order_of_the_parameters_on_accelerators(platform, count):
+    step = jax.jit(lambda: quadratic_step(False, 1)[1])
+    lowered = step.trace().lower(lowering_platforms=(platform,)).as_text()
+    assert lowered.count("LayoutConstraint") == count
+
+
 def test_regulariser_is_added_when_its_turn_comes():
     method = quadratic_method()
     assert [which_regularize(method, s)[0] for s in range(4)] == [True, False, True, False]
