@@ -10,6 +10,7 @@ The parameters stay those of the layers, where they are initialized, stored and 
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -59,8 +60,30 @@ def project(module: nn.Module, value: Array, name: str, scale: float = 1.0) -> E
     kernel = jnp.concatenate(kernels, axis=1)
     bias = jnp.concatenate([layer["bias"].astype(dtype) for layer in layers.values()])
     results = value @ (kernel if scale == 1 else kernel * scale) + bias
-    parts = jax.lax.split(results, [kernel.shape[1] for kernel in kernels], axis=1)
+    # Barriers here and in the gradient keep XLA from weighing whether to fuse one array with
+    # dozens of others, which takes minutes for a large network.
+    parts = _split(
+        jax.lax.optimization_barrier(results), tuple(kernel.shape[1] for kernel in kernels)
+    )
     return Embedding(value, dict(zip(layers, parts, strict=True)))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _split(x: Array, widths: tuple[int, ...]) -> list[Array]:
+    """The parts of x [B, F] with these widths."""
+    return list(jax.lax.split(x, widths, axis=1))
+
+
+def _forward(x: Array, widths: tuple[int, ...]) -> tuple[list[Array], None]:
+    return _split(x, widths), None
+
+
+def _backward(widths: tuple[int, ...], kept: None, parts: list[Array]) -> tuple[Array]:
+    del widths, kept
+    return (jnp.concatenate(jax.lax.optimization_barrier(parts), axis=1),)
+
+
+_split.defvjp(_forward, _backward)
 
 
 def _layers(params: Mapping[str, Any], path: Path, name: str) -> dict[str, Mapping[str, Array]]:
