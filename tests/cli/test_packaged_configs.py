@@ -164,6 +164,6 @@ def test_flags_that_contradict_each_other(capfd):
     runs.fails(capfd, ["train", "--config=gan_digits", "--dry_run", "--init_from=/nope"], "/nope")
 
 
-@pytest.mark.parametrize("text", ["", "a", "3-1", "-1", "0-4294967296", "0-99999999", "1,,2"])
+@pytest.mark.parametrize("text", ["a", "3-1", "-1", "0-4294967296", "0-99999999", "1,,2"])
 def test_seeds_that_cannot_be(capfd, text):
     runs.fails(capfd, ["sample", "--workdir=x", f"--seeds={text}"], "--seeds", "are needed")
