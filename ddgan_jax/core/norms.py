@@ -13,8 +13,7 @@ def tree_norm(tree: PyTree) -> Array:
     On GPUs arrays are summed along their last axis, and the sums of all arrays are then added at
     once: one kernel for each array, which can be part of the kernel that writes it, rather than two
     or three. The barrier keeps XLA from adding up each array by itself again. On CPUs and TPUs each
-    array is added up by itself: there kernels cost little, and sums along the last axis are slow
-    on TPUs.
+    array is added up by itself, which is faster there.
     """
     norm: Array = jax.lax.platform_dependent(
         tree, cpu=optax.tree.norm, tpu=optax.tree.norm, default=_by_rows

@@ -1,7 +1,7 @@
 """Checks of what callers of a `Model` give it."""
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
@@ -58,6 +58,6 @@ def check_load(config: Any, devices: Sequence[Any] | None) -> None:
     """Raise a UserError unless `config` and `devices` are what `load` takes."""
     if not (config is None or isinstance(config, ConfigDict)):
         raise UserError(f"config is {config!r:.60}; a ConfigDict, or None, is needed")
-    several = isinstance(devices, Sequence) and len(devices) > 0
+    several = isinstance(devices, Collection) and len(devices) > 0
     if devices is not None and not (several and all(isinstance(d, jax.Device) for d in devices)):
         raise UserError(f"devices is {devices!r}; some of jax.devices(), or None, is needed")

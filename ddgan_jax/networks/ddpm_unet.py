@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
-from ddgan_jax.networks.embedding import Embedding
+from ddgan_jax.networks.embedding import Embedding, project
 from ddgan_jax.networks.entry import Network, channels_of, fits_images
 from ddgan_jax.networks.layers import (
     NEAR_ZERO,
@@ -15,7 +15,6 @@ from ddgan_jax.networks.layers import (
     GroupNorm,
     conv,
     dense,
-    embedding,
     sinusoidal_embedding,
 )
 from ddgan_jax.networks.resample import repeated
@@ -86,7 +85,7 @@ class DDPMUNet(nn.Module):
         temb = sinusoidal_embedding(t, self.width).astype(self.dtype)
         temb = dense(4 * self.width, name="time_0", **kwargs)(temb)
         temb = nn.silu(dense(4 * self.width, name="time_1", **kwargs)(nn.silu(temb)))
-        times = embedding(self, temb, "time")
+        times = project(self, temb, "time")
 
         def block(h: Array, features: int, name: str) -> Array:
             layer = Block(features, self.groups, self.dropout, name=name, **kwargs)

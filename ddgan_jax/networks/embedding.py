@@ -40,7 +40,7 @@ class Embedding(NamedTuple):
         return result
 
 
-def project(module: nn.Module, value: Array, name: str, scale: float = 1.0) -> Embedding:
+def project(module: nn.Module, value: Array, name: str, equalized: bool = False) -> Embedding:
     """Compute all dense layers of an embedding within a module.
 
     Args:
@@ -48,7 +48,7 @@ def project(module: nn.Module, value: Array, name: str, scale: float = 1.0) -> E
         themselves.
       value: the embedding [B, E], whose dtype the products have.
       name: name of the dense layers, anywhere within the module.
-      scale: factor of their kernels.
+      equalized: whether their kernels are divided by the square root of E, see `layers.conv`.
     """
     if module.is_initializing():
         return Embedding(value, {})
@@ -59,7 +59,8 @@ def project(module: nn.Module, value: Array, name: str, scale: float = 1.0) -> E
     kernels = [layer["kernel"].astype(dtype) for layer in layers.values()]
     kernel = jnp.concatenate(kernels, axis=1)
     bias = jnp.concatenate([layer["bias"].astype(dtype) for layer in layers.values()])
-    results = value @ (kernel if scale == 1 else kernel * scale) + bias
+    kernel = kernel * value.shape[-1] ** -0.5 if equalized else kernel
+    results = value @ kernel + bias
     # Barriers here and in the gradient keep XLA from weighing whether to fuse one array with
     # dozens of others, which takes minutes for a large network.
     parts = _split(

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array, Shape
-from ddgan_jax.networks.embedding import Embedding, project
+from ddgan_jax.networks.embedding import Embedding
 from ddgan_jax.networks.group_norm import group_norm
 
 Dtype = Any  # anything that jnp.dtype accepts
@@ -146,11 +146,6 @@ def dense(
         dtype=dtype,
         **kwargs,
     )
-
-
-def embedding(module: nn.Module, value: Array, name: str, equalized: bool = False) -> Embedding:
-    """An embedding [B, E] for the layers `dense` called `name` in a module; see `project`."""
-    return project(module, value, name, value.shape[-1] ** -0.5 if equalized else 1.0)
 
 
 def sinusoidal_embedding(t: Array, width: int) -> Array:

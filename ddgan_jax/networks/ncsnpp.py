@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
 from ddgan_jax.networks import resample
-from ddgan_jax.networks.embedding import Embedding
+from ddgan_jax.networks.embedding import Embedding, project
 from ddgan_jax.networks.entry import Network, channels_of, fits_images
 from ddgan_jax.networks.layers import (
     NEAR_ZERO,
@@ -23,7 +23,6 @@ from ddgan_jax.networks.layers import (
     GroupNorm,
     conv,
     dense,
-    embedding,
     normalize_latent,
     sinusoidal_embedding,
     with_coordinates,
@@ -219,11 +218,11 @@ class NCSNpp(nn.Module):
         attention_sizes = set(self.attention)
         block_class = nn.remat(ResBlock, static_argnums=(4,)) if self.remat else ResBlock
         times = embed_time(t, self.width, **kwargs)
-        temb = embedding(self, times, "time", self.equalized)
+        temb = project(self, times, "time", self.equalized)
         z = z.astype(jnp.float32)
         z = normalize_latent(z) if self.normalize_z else z
         latents = embed_latent(z, self.z_width, self.z_layers, **kwargs)
-        zemb = embedding(self, latents, "style", self.equalized)
+        zemb = project(self, latents, "style", self.equalized)
 
         def block(h: Array, level: int, name: str, direction: str = "none") -> Array:
             features = self.width * self.multipliers[level]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
 from ddgan_jax.networks import resample
-from ddgan_jax.networks.embedding import Embedding
+from ddgan_jax.networks.embedding import Embedding, project
 from ddgan_jax.networks.entry import Network, fits_images
 from ddgan_jax.networks.layers import (
     NEAR_ZERO,
@@ -20,7 +20,6 @@ from ddgan_jax.networks.layers import (
     Dtype,
     conv,
     dense,
-    embedding,
     minibatch_stddev,
     sinusoidal_embedding,
 )
@@ -116,7 +115,7 @@ def trunk(
     temb = sinusoidal_embedding(t, t_width).astype(dtype)
     temb = leaky_relu(dense(t_width, name="time_0", **kwargs)(temb))
     temb = leaky_relu(dense(t_width, name="time_1", **kwargs)(temb))
-    times = embedding(module, temb, "time", equalized)
+    times = project(module, temb, "time", equalized)
     h = conv(2 * width, 1, name="conv_in", **kwargs)(x.astype(dtype))
     for i, (multiplier, down) in enumerate(zip(multipliers, downsample, strict=True)):
         h = DownBlock(width * multiplier, down, name=f"block_{i}", **kwargs)(h, times)

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
 from ddgan_jax.networks import resample
+from ddgan_jax.networks.embedding import project
 from ddgan_jax.networks.entry import Network, channels_of, fits_images
 from ddgan_jax.networks.layers import (
     Dtype,
     conv,
     dense,
-    embedding,
     sinusoidal_embedding,
     with_coordinates,
 )
@@ -62,7 +62,7 @@ class ResBlockUNet(nn.Module):
         emb = emb.astype(self.dtype)
         for i in range(2):
             emb = leaky_relu(dense(self.t_width, name=f"embedding_{i}", **kwargs)(emb))
-        joint = embedding(self, emb, "time", self.equalized)
+        joint = project(self, emb, "time", self.equalized)
 
         def level_blocks(h: Array, level: int, name: str, downsample: bool) -> Array:
             features = self.width * self.multipliers[level]

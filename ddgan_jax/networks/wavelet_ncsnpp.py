@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from ddgan_jax.core.types import Array
 from ddgan_jax.diffusion.haar import dwt, idwt
-from ddgan_jax.networks.embedding import Embedding
+from ddgan_jax.networks.embedding import Embedding, project
 from ddgan_jax.networks.entry import Network, channels_of, fits_images
 from ddgan_jax.networks.layers import (
     SQRT_HALF,
@@ -26,7 +26,6 @@ from ddgan_jax.networks.layers import (
     Attention,
     Dtype,
     conv,
-    embedding,
     normalize_latent,
 )
 from ddgan_jax.networks.ncsnpp import (
@@ -140,10 +139,10 @@ class WaveletNCSNpp(nn.Module):
             nn.remat(c, static_argnums=(n,)) if self.remat else c
             for c, n in ((ResBlock, 4), (HaarDown, 4), (HaarUp, 5))
         )
-        temb = embedding(self, embed_time(t, self.width, **kwargs), "time")
+        temb = project(self, embed_time(t, self.width, **kwargs), "time")
         z = normalize_latent(z.astype(jnp.float32))
         latents = embed_latent(z, self.z_width, self.z_layers, **kwargs)
-        zemb = embedding(self, latents, "style")
+        zemb = project(self, latents, "style")
 
         def make(cls: Any, level: int, name: str) -> Callable[..., Any]:
             features = self.width * self.multipliers[level]

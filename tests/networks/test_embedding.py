@@ -8,7 +8,6 @@ import pytest
 
 from ddgan_jax.networks import ddpm_unet, embedding, ncsnpp, wavelet_ncsnpp
 from ddgan_jax.networks.layers import dense
-from ddgan_jax.networks.layers import embedding as embed
 
 SIZES = dict(channels=1, width=4, multipliers=(1, 1), blocks=1, attention=())
 NETWORKS = {
@@ -32,7 +31,7 @@ class Layers(nn.Module):
     def __call__(self, e):
         kwargs = dict(equalized=self.equalized, dtype=e.dtype)
         alone = embedding.Embedding(e, {})
-        emb = embed(self, e, "style", self.equalized) if self.together else alone
+        emb = embedding.project(self, e, "style", self.equalized) if self.together else alone
         first = emb.through(dense(3, name="style", **kwargs))
         return first, Inner(name="inner")(emb, kwargs)
 
