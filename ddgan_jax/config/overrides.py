@@ -4,6 +4,7 @@ The text of an override is converted to the type that the field has in the confi
 """
 
 import runpy
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,41 @@ def _parsed(field: str, text: str, old: Any) -> Any:
     except (ValueError, KeyError):
         pass
     raise UserError(f"config.{field} is {text!r}; {allowed} is needed")
+
+
+def as_overrides(config: ConfigDict, width: int = 100) -> list[str]:
+    """All fields of a config as "FIELD=VALUE", what `--config.FIELD=VALUE` would set.
+
+    Args:
+      config: the config.
+      width: longest line, unless one field needs more.
+
+    Returns:
+      Lines of fields with a space between two, a new one for every section.
+    """
+
+    def text(value: Any) -> str:
+        if isinstance(value, tuple | list):
+            return ",".join(map(text, value))
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    sections: dict[str, list[str]] = {}
+    for name, value in sorted(flatten(config).items(), key=lambda field: field[0]):
+        section = name.rpartition(".")[0]
+        sections.setdefault(section, []).append(f"{name}={shlex.quote(text(value))}")
+    fields = (sections[section] for section in sorted(sections))
+    return [line for some in fields for line in _wrapped(some, width)]
+
+
+def _wrapped(words: Iterable[str], width: int) -> list[str]:
+    """`words` in lines of at most `width` characters, none of them broken."""
+    lines: list[str] = []
+    for word in words:
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
 def _like(item: str) -> int | float | str:

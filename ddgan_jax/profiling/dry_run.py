@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 from ml_collections import ConfigDict
 
+from ddgan_jax.config.overrides import as_overrides
 from ddgan_jax.data import data_shape
 from ddgan_jax.methods import build_method, tracing, validate
 from ddgan_jax.methods.unused import without_effect
@@ -28,9 +29,8 @@ def dry_run(config: ConfigDict, say: Callable[[str], None] = print) -> None:
         params = jax.eval_shape(method.init, jax.random.key(0))
     work = work_of(config)
     say("config:")
-    for line in str(config).splitlines():
-        if line.strip():
-            say(f"  {line}")
+    for line in as_overrides(config):
+        say(f"  {line}")
     for line in without_effect(config):
         say(line)
     for role, tree in params.items():

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.config import plugins
 from ddgan_jax.config.fields import flatten
+from ddgan_jax.config.overrides import as_overrides
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.optimizers import learning_rates
 from ddgan_jax.core.train_step import Regularize, which_regularize
@@ -135,7 +136,7 @@ def _description(run: Run, info: Mapping[str, Any]) -> list[str]:
     batch, state = info["batch_per_device"], info["state_bytes_per_device"] / 2**20
     return [
         "config:",
-        *("  " + line for line in str(run.config).splitlines() if line.strip()),
+        *(f"  {line}" for line in as_overrides(run.config)),
         *(f"parameters of {role}: {count:,}" for role, count in info["parameters"].items()),
         f"data: {source.name}, {source.size:,} examples of shape {source.shape}",
         *source.notes,
