@@ -59,7 +59,7 @@ def test_a_dry_run_prints_sizes_and_writes_nothing(tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     assert main(["train", *runs.TINY, "--dry_run", "--workdir=run"]) == 0
     out = capsys.readouterr().out
-    assert "parameters of gen: " in out and "num_steps: 2" in out
+    assert "parameters of gen: " in out and "num_steps=2" in out
     assert re.search(r"16 images, [\d.]+ GFLOP; on each of .* MiB of state .* MiB of activ", out)
     assert not list(tmp_path.iterdir())
 
