@@ -32,7 +32,10 @@ FIELDS = {
 
 
 def gen_loss(parts, plain, weight, params, context):
-    """DDGAN's generator loss plus weight / mean |G(x, t, z) - G(x, t, z')| (arXiv 1903.05628)."""
+    """DDGAN's generator loss plus weight / mean |G(x, t, z) - G(x, t, z')|.
+
+    Mode seeking (arXiv 1903.05628), without its division by the distance of the latents.
+    """
     loss, aux = plain(params, context)  # with its reconstruction term, if the config has one
     other = context._replace(key=jax.random.fold_in(context.key, 7))  # another z
     _, x_next, t = ddgan.real_pair(parts, context)
@@ -84,8 +87,8 @@ def main():
     digits = load_source(config.data)  # any array of images [N, H, W, C] will do
     images = digits.take(range(digits.size))["image"]
     trainer = ddgan_jax.Trainer(config, images, plugins=Path(__file__).parent)
-    while trainer.model.step < args.steps:
-        metrics = trainer.step(min(100, args.steps - trainer.model.step))
+    while trainer.steps < args.steps:
+        metrics = trainer.step(min(100, args.steps - trainer.steps))
         print(trainer, {name: round(metrics[name], 3) for name in ("gen/loss", "gen/distance")})
     folder = trainer.save(args.out)
     Image.fromarray(picture(trainer.sample(64))).save(folder / "samples.png")

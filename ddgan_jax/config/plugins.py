@@ -83,9 +83,10 @@ def lookup(field: str, name: str, registry: Mapping[str, T], kind: type[T]) -> T
         )
     member = getattr(_module(field, name, module), attribute, None)
     if not isinstance(member, kind):
+        hint = "; move the code of a notebook or script to a file" * (module == "__main__")
         raise UserError(
             f"config.{field} is {name!r}; {attribute!r} of {module} is {type(member).__name__}, "
-            f"a {kind.__name__} is needed"
+            f"a {kind.__name__} is needed{hint}"
         )
     return member
 
@@ -122,9 +123,26 @@ def _module(field: str, name: str, module: str) -> object:
 
 
 def used_by(config: ConfigDict) -> dict[str, Path]:
-    """The files of the modules that a config names and that were looked up, by module."""
+    """The files of the modules that a config names and that were looked up, by module.
+
+    If there are some, all modules that were imported from the folders of the user are among them,
+    since those that a config names may import others.
+    """
     named = {part for value in flatten(config).values() for part in _modules(value)}
-    return {module: path for module, path in sorted(_used.items()) if module in named}
+    files = {module: path for module, path in sorted(_used.items()) if module in named}
+    return {**_imported(), **files} if files else {}
+
+
+def _imported() -> dict[str, Path]:
+    """The files of the modules that were imported from `_folders`, by module."""
+    found = {}
+    for module, value in sorted(sys.modules.items()):
+        file, relative = getattr(value, "__file__", None), Path(*module.split("."))
+        places = (relative.with_suffix(".py"), relative / "__init__.py")
+        own = module.partition(".")[0] != "ddgan_jax"  # a checkout may be the user's folder
+        if file and own and any(Path(file) == folder / at for folder in _folders for at in places):
+            found[module] = Path(file)
+    return found
 
 
 def _modules(value: Any) -> Iterator[str]:
@@ -141,7 +159,7 @@ def file_hash(path: Path) -> str:
 
 
 def save_copies(workdir: AnyPath, config: ConfigDict) -> None:
-    """Copy the modules that a config names into `plugins/` of a run folder, with their hashes.
+    """Copy the modules of `used_by` into `plugins/` of a run folder, with their hashes.
 
     Copies that are there already, of the code that the run began with, are kept once there is a
     checkpoint.
@@ -152,7 +170,9 @@ def save_copies(workdir: AnyPath, config: ConfigDict) -> None:
         return
     (workdir / FOLDER).mkdir(parents=True, exist_ok=True)
     for module, path in new.items():
-        copy = workdir / FOLDER / f"{module.replace('.', '/')}.py"
+        check_source(f"module {module!r}, whose file {path}", path)
+        copy = workdir / FOLDER / module.replace(".", "/")
+        copy = copy / path.name if path.name == "__init__.py" else copy.with_name(f"{copy.name}.py")
         check_inside(copy, workdir)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())

@@ -1,4 +1,7 @@
-"""Optimizers: one Adam per role, with a learning rate annealed by a cosine once per epoch."""
+"""Optimizers: one Adam per role.
+
+The learning rate follows a cosine over the run and changes once per epoch.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

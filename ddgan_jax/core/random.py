@@ -21,5 +21,5 @@ def sample_keys(key: Array, start: int, count: int) -> Array:
 
 
 def first_keys(keys: Array) -> Array:
-    """Typed keys [B] of sample 0 of each of the runs of samples from `keys` [B]."""
+    """The key of the first sample of each of `keys` [B]: `fold_in(keys[i], 0)`, typed keys [B]."""
     return jax.vmap(lambda key: jax.random.fold_in(key, 0))(keys)

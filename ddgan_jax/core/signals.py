@@ -1,9 +1,9 @@
 """Signals that stop a command: ^C, SIGTERM, SIGHUP and SIGUSR1 end it with status 128 + number.
 
-While the package is imported a signal ends the process at once. Afterwards it raises `Interrupted`
-in the main thread, so that temporary files are removed. An exception cannot be raised while the
-main thread is in compiled code or imports a module; a thread that the system wakes up by a pipe
-then ends the process after `GRACE_SECONDS`.
+While the package is being imported a signal ends the process at once. Afterwards it raises
+`Interrupted` in the main thread, so that temporary files are removed. An exception cannot be raised
+while the main thread is in compiled code or imports a module; a thread that the system wakes up by
+a pipe then ends the process after `GRACE_SECONDS`.
 """
 
 import _thread

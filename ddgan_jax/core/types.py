@@ -23,8 +23,9 @@ Metrics = dict[str, Array]  # name -> float32 scalar
 class Generator(Protocol):
     """A network (x, t, z) -> x_0 or noise: what a denoising step, or a GAN, draws from.
 
-    `apply` takes {"params": ...}, x float32 [B, ...], t int32 [B], z float32 [B, nz + classes] and
-    whether it trains, and returns float32 [B, ...]. With dropout it needs rngs={"dropout": key}.
+    `apply` takes {"params": ...}, x float32 [B, ...], t int32 [B], z float32 [B, E] and whether it
+    trains, and returns float32 [B, ...]. z is the latent, followed by the class of a conditional
+    model and, in DDDG, the time. With dropout `apply` needs rngs={"dropout": key}.
     """
 
     def init(self, key: Array, x: Array, t: Array, z: Array, /) -> Mapping[str, PyTree]:

@@ -1,4 +1,4 @@
-"""Adaptive instance noise for the discriminator of any GAN (Diffusion-GAN, Wang et al. 2022).
+"""Adaptive instance noise for any GAN (Diffusion-GAN, Wang et al. 2022, arXiv 2206.02262).
 
 The discriminator receives diffused images, real and generated, and the time t:
 
@@ -16,7 +16,7 @@ augmentation, Karras et al. 2020). For batches of B, every `every` steps
 All functions are pure. The state is a tuple of arrays, so one compilation serves every T. To use
 them in another GAN: call `diffuse` before every use of the discriminator, keep the `NoiseState`
 beside the weights, and call `update` after each step; docs/diffusion_gan_for_others.md has an
-example (arXiv 2206.02262).
+example.
 """
 
 from typing import NamedTuple

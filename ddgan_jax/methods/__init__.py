@@ -1,4 +1,4 @@
-"""The methods, one file for each paper, and the registry that names them in configs."""
+"""The methods, a file each, what they share, and the registry that names them in configs."""
 
 from ddgan_jax.methods.entry import Length, MethodEntry, Penalties
 from ddgan_jax.methods.registry import (

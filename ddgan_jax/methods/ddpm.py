@@ -5,8 +5,11 @@ minimizes E||n - eps(x_t, t)||^2 / D, where D is the number of values in x. Samp
 of the times, tau_S = T > .. > tau_1. With x_0' = (x - sqrt(1 - abar) eps) / sqrt(abar):
 
   ancestral:  x ~ q(x_{tau_{i-1}} | x_{tau_i}, x_0'), the posterior of the chain of these S times
-  ddim:       x = sqrt(abar') x_0' + sqrt(1 - abar') eps, with abar' that of tau_{i-1}
+  ddim:       x = sqrt(abar') x_0' + sqrt(1 - abar') eps', with abar' that of tau_{i-1}
               (Song et al. 2021, arXiv 2010.02502, eq. 12 with eta = 0)
+
+eps' = (x - sqrt(abar) x_0') / sqrt(1 - abar) is the noise that x and x_0' imply: the network's,
+unless `sampler.clip` has changed x_0'.
 
 The noise of an ancestral step has the posterior's variance or, with `sampler.variance=beta`, the
 larger beta of the step; Ho et al. found both equally good. There is none in the last step. The
@@ -21,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddgan_jax.config import Field, adam
+from ddgan_jax.config import Field, adam, check
 from ddgan_jax.config.fields import changeable, choice, flag, integer, number
 from ddgan_jax.core.random import per_sample_normal
 from ddgan_jax.core.types import (
@@ -39,7 +42,7 @@ from ddgan_jax.core.types import (
 from ddgan_jax.diffusion import processes, schedules
 from ddgan_jax.methods.conditioning import append_class, constant_latent, draw_labels
 from ddgan_jax.methods.entry import Length, MethodEntry, preset
-from ddgan_jax.networks import GENERATORS, build_network
+from ddgan_jax.networks import GENERATORS, build_network, ends_with_tanh
 from ddgan_jax.spaces import build_space
 
 
@@ -145,11 +148,18 @@ FIELDS: dict[str, Field] = {
 
 
 def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
-    """The DDPM that a complete config describes, for data of `shape`."""
+    """The DDPM that a complete config describes, for data of `shape`.
+
+    Raises:
+      UserError: the network ends in a tanh.
+    """
     del length
     space = build_space(config, shape)
+    generator = build_network(config, "gen", GENERATORS, space.shape)
+    allowed = "false (method 'ddpm' predicts noise, which is not confined to [-1, 1])"
+    check(config, "gen.tanh", not ends_with_tanh(config, GENERATORS), allowed)
     return make_ddpm(
-        generator=build_network(config, "gen", GENERATORS, space.shape),
+        generator=generator,
         space=space,
         betas=schedules.linear_betas(
             config.diffusion.num_steps, config.diffusion.beta_min, config.diffusion.beta_max

@@ -2,7 +2,7 @@
 
 This is `gan.make_gan` with `instance_noise.diffuse` applied to every discriminator input, after the
 augmentation if there is one. Gradients pass through both: those of the generator, and R1 and R2,
-which are taken with respect to the images before. `Carry.shared` is a `NoiseState`, or with a
+which are taken with respect to the images before both. `Carry.shared` is a `NoiseState`, or with a
 generator of styles {"styles": its `StyleState`, "noise": the `NoiseState`}. The state is updated
 inside the compiled step from the real logits of the discriminator phase; p, T and the times change
 every `every` train steps.

@@ -7,8 +7,8 @@ Both use one generator (x, t, z) at t = 0, so that they differ in the noise only
   high-dimensional:  x ~ N(0, I); z is constant
 
 The discriminator may take k steps for each step of the generator (`adversarial.disc_steps`,
-algorithm 1 of the paper). A batch then has k m images: each of the k steps sees m others, and the
-generator's step makes m images.
+algorithm 1 of the paper). A batch then has k m images: each of the k steps sees a different m of
+them, and the generator's step makes m images.
 
 A generator of styles (`networks.STYLE_GENERATORS`) has a z only, and is trained by the functions of
 `methods/styles.py`: the method is StyleGAN2 then.

@@ -113,7 +113,7 @@ def fake_images(
 
 
 def logits(parts: ProjectedGAN, params: Params, context: Context, use: int, images: Array) -> Array:
-    """Logits [B, N] of images, augmented, projected and diffused; `use`: `REAL` or `FAKE`."""
+    """Logits [B, N] of the diffused, projected features of augmented images (`REAL`, `FAKE`)."""
     shared = context.carry.shared
     (images,) = parts.augment(context, use, images)
     weights = context.frozen[NETWORK] if parts.published else shared["features"]
@@ -299,9 +299,8 @@ def from_config(config: ConfigDict, shape: Shape, length: Length) -> Method:
     del length
     noise = noise_from_config(config)
     check(config, "classes", config.classes == 0, "0 with config.method = 'projected_gan'")
-    kind = config.get("space", ConfigDict(dict(kind="pixels"))).kind
     allowed = "'pixels' with config.method = 'projected_gan'"
-    check(config, "space.kind", kind == "pixels", allowed)
+    check(config, "space.kind", config.space.kind == "pixels", allowed)
     size = config.features.size
     check(config, "features.size", size % 32 == 0, "a multiple of 32")
     generator = build_network(config, "gen", FEATURE_GENERATORS, shape)

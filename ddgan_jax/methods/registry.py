@@ -91,13 +91,11 @@ def validate(config: ConfigDict) -> ConfigDict:
     """
     config = complete_config(config)
     fields, flat = fields_of(config), flatten(config)
-    for name in flat:
-        section = config[name.split(".")[0]]
-        of_network = isinstance(section, ConfigDict) and "network" in section
-        if name not in fields and not of_network:
-            raise UserError(f"config.{name} is unknown{nearest(name, fields)}")
-    check_fields(config, fields, f"method {config.method!r}")
     sections = find_method(config).networks
+    for name in flat:
+        if name not in fields and name.split(".")[0] not in sections:  # networks check their own
+            raise UserError(f"config.{name} is unknown{nearest(name, (*fields, *sections))}")
+    check_fields(config, fields, f"method {config.method!r}")
     require(config, [f"{s}.network" for s in sections], f"method {config.method!r}")
     batch_size, parts = config.train.batch_size, config.train.accumulate
     allowed = f"a multiple of config.train.accumulate = {parts}"

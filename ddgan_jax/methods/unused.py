@@ -14,12 +14,13 @@ class Rule(NamedTuple):
 
     Attributes:
       fields: dotted names.
-      field: the field that decides.
-      unused: its value -> whether the others have no effect.
+      deciding: the fields that decide; those that the config has not are left out.
+      unused: value of a deciding field -> whether it needs none of `fields`. If that holds for all
+        of them, `fields` have no effect.
     """
 
     fields: tuple[str, ...]
-    field: str
+    deciding: tuple[str, ...]
     unused: Callable[[Any], bool]
 
 
@@ -28,16 +29,16 @@ def _zero(value: float) -> bool:
 
 
 RULES = (
-    Rule(("data.fit",), "data.image_size", _zero),
-    Rule(("ema_decay",), "ema_half_life", lambda images: images > 0),
-    Rule(("latent_size",), "noise", lambda kind: kind == "image"),
-    Rule(("reconstruction.weight",), "reconstruction.kind", lambda kind: kind == "none"),
-    Rule(("reconstruction.delta",), "reconstruction.kind", lambda kind: kind != "weighted"),
-    Rule(("r1.every",), "r1.weight", _zero),
-    Rule(("r1.every",), "r1.gamma", _zero),
+    Rule(("data.fit",), ("data.image_size",), _zero),
+    Rule(("ema_decay",), ("ema_half_life",), lambda images: images > 0),
+    Rule(("latent_size",), ("noise",), lambda kind: kind == "image"),
+    Rule(("reconstruction.weight",), ("reconstruction.kind",), lambda kind: kind == "none"),
+    Rule(("reconstruction.delta",), ("reconstruction.kind",), lambda kind: kind != "weighted"),
+    Rule(("r1.every",), ("r1.weight",), _zero),
+    Rule(("r1.every",), ("r1.gamma", "r2.gamma"), _zero),
     Rule(
         ("path_length.every", "path_length.decay", "path_length.share"),
-        "path_length.weight",
+        ("path_length.weight",),
         _zero,
     ),
 )
@@ -50,12 +51,15 @@ def without_effect(config: ConfigDict) -> list[str]:
       config: complete, valid config.
     """
     values: Mapping[str, Any] = flatten(config)
-    declared = fields_of(config)
-    return [
-        f"config.{name} = {values[name]!r} has no effect with config.{rule.field} = "
-        f"{values[rule.field]!r}"
-        for rule in RULES
-        if rule.field in declared and rule.unused(values[rule.field])
-        for name in rule.fields
-        if name in declared and values[name] != declared[name].default
-    ]
+    declared, lines = fields_of(config), []
+    for rule in RULES:
+        deciding = [name for name in rule.deciding if name in declared]
+        if not deciding or not all(rule.unused(values[name]) for name in deciding):
+            continue
+        reason = " and ".join(f"config.{name} = {values[name]!r}" for name in deciding)
+        lines += [
+            f"config.{name} = {values[name]!r} has no effect with {reason}"
+            for name in rule.fields
+            if name in declared and values[name] != declared[name].default
+        ]
+    return lines

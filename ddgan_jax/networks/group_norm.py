@@ -83,7 +83,8 @@ def _moments(x: Array, offset: Array) -> tuple[Array, Array, Array]:
 
     The variance is the mean of squares minus the square of the mean. In float32 this is wrong if
     the mean is far larger than the deviation, so float32 values are first shifted by the first
-    value of the group. bfloat16 values with a mean that large would not have a deviation.
+    value of the group. bfloat16 cannot resolve the deviation of values with so large a mean. The
+    offset is not shifted, and must not be 1,000 times the deviation.
     """
     values, first = x.astype(jnp.float32), jnp.zeros_like(offset)
     if x.dtype == jnp.float32:

@@ -1,7 +1,8 @@
 """Layers shared by the networks: initialization, embeddings, norms, attention.
 
-Parameters are float32 in every network. Activations are computed in the module's `dtype`; norms,
-embeddings, softmax and output layers are computed in float32 for every `dtype`.
+Parameters are float32 in every network, and so are its outputs. Layers are computed in the module's
+`dtype`; statistics of norms, softmax, sinusoidal embeddings and the last dense layer of a
+discriminator are computed in float32 for every `dtype`.
 """
 
 import math
@@ -293,7 +294,7 @@ class _Projection(nn.Module):
 class Attention(nn.Module):
     """Single-head self-attention over all positions, with a residual sum; softmax in float32.
 
-    With h = norm(x) and the projections q, k, v, out, each x -> x W + b, of the published networks
+    Let h = norm(x), and let q, k, v and out be the published projections x W + b. Then
 
       y = x + out(softmax(q(h) k(h)^T / sqrt C) v(h))
         = x + softmax((h Wq Wk^T + bq Wk^T) h^T / sqrt C) h Wv Wout + bv Wout + bout

@@ -1,7 +1,8 @@
 """`--init_from`: the first weights of a run are those of another run folder.
 
-The run is a new one: it begins at step 0 with new optimizers, new averages, which start at these
-weights, and whatever else a method remembers. Of the source it needs nothing later.
+The run is a new one: it begins at step 0, its averages start at these weights, and what a method
+remembers besides is new. So are the optimizers, except for raw weights of a converted checkpoint,
+which bring the moments and the count of Adam. The source is not needed later.
 """
 
 import contextlib

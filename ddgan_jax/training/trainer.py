@@ -55,7 +55,7 @@ class Trainer:
     grids and checkpoints that the config asks for are made by the command only.
 
     Args:
-      config: config of the run, such as a preset returns it.
+      config: config of the run, as a preset returns it.
       images: the data, a numpy or JAX array: images [N, H, W, C] or [N, H, W] with C 1 or 3, uint8
         or floats, or float points [N, D]. Images of floats are rounded to 8 bits; their range is
         [-1, 1] if the smallest value is below -0.5, and [0, 1] if it is 0. `config.data.split`,
@@ -173,6 +173,11 @@ class Trainer:
         return ConfigDict(self._run.config.to_dict())
 
     @property
+    def steps(self) -> int:
+        """Number of train steps so far, those before the checkpoint that it resumed included."""
+        return int(self._state.step)
+
+    @property
     def state(self) -> TrainState:
         """A copy of the train state, which later steps leave as it is."""
         copy: TrainState = jax.tree.map(jnp.copy, self._state)
@@ -238,9 +243,9 @@ class Trainer:
         Raises:
           UserError: another seed, or see `Model.sample`.
         """
-        if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        if not _is_integer(seed) or not 0 <= seed < 2**32:
             raise UserError(f"seed is {seed!r}; an integer in [0, 2^32) is needed")
-        return self.model.sample(jax.random.key(seed), n, labels=labels)
+        return self.model.sample(jax.random.key(int(seed)), n, labels=labels)
 
     def save(self, path: str | AnyPath | None = None) -> AnyPath:
         """Save a checkpoint in a run folder, and images that the Trainer was given as `data.npz`.
@@ -320,12 +325,15 @@ def _folder(argument: str, path: str | AnyPath) -> AnyPath:
     return as_path(path)
 
 
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def _check_types(config: Any, seed: Any, value_range: Any, init_from: Any) -> None:
     """Raise a UserError for arguments of other types than the Trainer takes."""
     if not isinstance(config, ConfigDict):
         raise UserError(f"config is {config!r:.60}; a ConfigDict, as configs return it, is needed")
-    integer = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
-    if not (seed is None or integer):
+    if not (seed is None or _is_integer(seed)):
         raise UserError(f"seed is {seed!r}; an integer is needed")
     if value_range is not None and tuple(np.shape(value_range)) != (2,):
         raise UserError(f"value_range is {value_range!r}; (0, 1) or (-1, 1) is needed")

@@ -36,8 +36,10 @@ def test_a_field_without_effect_is_named(change):
 def test_r1_of_gans_too():
     config = runs.config_of("--config=gan_digits", "--config.r1.gamma=0", "--config.r1.every=3")
     assert without_effect(config) == [
-        "config.r1.every = 3 has no effect with config.r1.gamma = 0.0"
+        "config.r1.every = 3 has no effect with config.r1.gamma = 0.0 and config.r2.gamma = 0.0"
     ]
+    with_r2 = runs.config_of("--config=gan_digits", "--config.r1.gamma=0", "--config.r2.gamma=1")
+    assert without_effect(with_r2) == []
 
 
 def test_packaged_configs_have_none():
@@ -48,7 +50,7 @@ def test_packaged_configs_have_none():
 def test_rules_are_about_fields_that_exist():
     known = set(flatten(runs.config_of("--config=ddgan_digits")))
     known |= {name for method in METHODS.values() for name in method.fields}
-    assert {name for rule in RULES for name in (rule.field, *rule.fields)} <= known
+    assert {name for rule in RULES for name in (*rule.deciding, *rule.fields)} <= known
 
 
 def test_a_run_says_so(tmp_path, capsys):

@@ -45,7 +45,7 @@ def test_the_cells_of_the_notebook_run(monkeypatch, capsys):
     assert CODE[1].startswith(STEPS)
     for source in CODE:
         exec(source.replace(STEPS, "STEPS = 8"), module.__dict__)
-    assert module.trainer.model.step == 8 and module.tuned.model.step == 1
+    assert module.trainer.steps == module.trainer.model.step == 8 and module.tuned.model.step == 1
     said = capsys.readouterr().out
     assert "'gen/distance'" in said and "runs/notebook True" in said
     info = json.loads((module.folder / "info.json").read_text())

@@ -234,6 +234,7 @@ def tiny():
         ("sampler", "kind", "euler"),
         ("diffusion", "beta_max", 1.0),
         ("diffusion", "num_steps", 0),
+        ("gen", "tanh", True),
     ],
 )
 def test_mistakes_are_one_line(part, field, value):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_methods as tiny
+from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.random import sample_keys
@@ -212,6 +213,8 @@ def test_every_channel_has_a_time_of_its_own():
         ("features.size", 64, "config.features.size is 64"),
         ("features.network", "vgg", "config.features.network is 'vgg'"),
         ("gen.network", "resblock", "config.gen.network is 'resblock'"),
+        ("features.sizze", 256, "config.features.sizze is unknown; did you mean 'features.size'?"),
+        ("dics", ConfigDict({"network": "mlp"}), "config.dics.network is unknown; did you mean"),
         ("instance_noise.noisy", "all", "config.instance_noise.noisy is 'all'"),
     ],
 )
