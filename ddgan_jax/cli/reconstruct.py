@@ -7,6 +7,7 @@ For methods that invert (DDDG, the autoencoder), with 100 steps of refinement:
 import argparse
 
 from ddgan_jax.cli import common, environment
+from ddgan_jax.core.errors import UserError
 
 
 def add_flags(parser: common.Parser) -> None:
@@ -26,7 +27,6 @@ def add_flags(parser: common.Parser) -> None:
     add(
         "--refine_rate",
         type=common.positive_number,
-        default=0.05,
         metavar="RATE",
         help="learning rate of --refine; default: 0.05",
     )
@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure and draw; returns the exit status."""
     workdir, out = common.run_of(args), common.out_of(args, "reconstructions")
     common.check_distributed(args)
+    if args.refine_rate and not args.refine:
+        raise UserError(f"--refine_rate={args.refine_rate} needs --refine=STEPS")
     config = common.read_changes(args)
     environment.join(args)
     from ddgan_jax.evaluation.reconstruct import reconstruct
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         args.num_images,
         split=args.split,
         refine=args.refine,
-        rate=args.refine_rate,
+        rate=args.refine_rate or 0.05,
         seed=args.seed,
         step=common.step_of(args),
     )

@@ -92,7 +92,8 @@ def check_same_run(
     """
     old, new = flatten(saved), flatten(config)
     changes = []
-    for name in sorted(old.keys() | new.keys()):
+    names = sorted(old.keys() | new.keys(), key=lambda name: (name != "method", name))
+    for name in names:  # fields that another method lacks come after the method
         before, after = old.get(name), new.get(name)
         if _plain(before) == _plain(after):
             continue

@@ -7,7 +7,7 @@ from ddgan_jax.config.plugins import lookup
 from ddgan_jax.core.errors import UserError, nearest
 from ddgan_jax.data.arrays import from_arrays
 from ddgan_jax.data.digits import DIGITS, digits
-from ddgan_jax.data.folder import FOLDER
+from ddgan_jax.data.folder import FOLDER, check_apart
 from ddgan_jax.data.gaussians import GAUSSIANS25, gaussians25
 from ddgan_jax.data.hub import HUB
 from ddgan_jax.data.images import Fit, check_fit
@@ -30,6 +30,7 @@ __all__ = [
     "as_configured",
     "batch_function",
     "batches",
+    "check_apart",
     "check_labels",
     "data_shape",
     "digits",
@@ -40,6 +41,7 @@ __all__ = [
     "stored_source",
 ]
 
+_WITH_THE_PACKAGE = (DIGITS, GAUSSIANS25)  # read in no time
 DATA = {
     "digits": DIGITS,
     "gaussians25": GAUSSIANS25,
@@ -123,8 +125,13 @@ def _find(name: Any) -> tuple[DataKind, str]:
 
 
 def data_shape(data: Any) -> tuple[int, ...]:
-    """The shape of one example: from the `data` part of a config if it says, else from the data."""
-    if data.image_size and data.channels:
+    """The shape of one example: from the `data` part of a config if it says, else from the data.
+
+    Raises:
+      UserError: an unknown kind of data; or see `load_source`, if the data have to be read.
+    """
+    kind, _ = _find(data.name)
+    if data.image_size and data.channels and kind not in _WITH_THE_PACKAGE:
         return (data.image_size, data.image_size, data.channels)
     return load_source(data).shape
 

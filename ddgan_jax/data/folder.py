@@ -1,6 +1,7 @@
 """`folder:PATH`: a folder of images, or a zip file of one, read without a step of preparation."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -14,7 +15,28 @@ from ddgan_jax.data.image_zip import scan_zip
 from ddgan_jax.data.images import Fit
 from ddgan_jax.data.source import DataKind, Request, Source
 from ddgan_jax.data.splits import check_split
-from ddgan_jax.io.storage import local_path, open_regular, printable
+from ddgan_jax.io.storage import AnyPath, is_remote, local_path, open_regular, printable
+
+
+def check_apart(name: str, workdir: AnyPath) -> None:
+    """Check that a run folder is not among the images of a run, to which it would add pictures.
+
+    Args:
+      name: `config.data.name`.
+      workdir: the run folder.
+
+    Raises:
+      UserError: `name` is `folder:PATH`, and `workdir` is PATH or below it.
+    """
+    kind, _, path = name.partition(":")
+    if kind != "folder" or not path or is_remote(workdir):
+        return
+    images = os.path.realpath(local_path(path))
+    if Path(os.path.realpath(workdir)).is_relative_to(images):
+        raise UserError(
+            f"--workdir={workdir} is inside the images of config.data.name = {name!r}, and its "
+            "pictures would become training images; a folder elsewhere is needed"
+        )
 
 
 class _Found(NamedTuple):

@@ -202,6 +202,10 @@ def restore_state(manager: Manager, step: int, abstract: TrainState) -> tuple[Tr
       UserError: the checkpoint cannot be read or has another structure.
     """
     check_fits("the train state", abstract)
+    folder = epath.Path(manager.directory) / str(step)
+    if not ((folder / "state").exists() or (folder / "window").exists()):
+        reason = "it has averaged weights only; --init_from begins a new run with them"
+        raise UserError(f"cannot train on from checkpoint {folder}: {reason}")
     rest = abstract._replace(ema={})._asdict()
     items = args.Composite(
         state=args.StandardRestore(rest),
@@ -383,14 +387,11 @@ def step_to_restore(manager: Manager, step: int | None = None) -> int:
     Raises:
       UserError: there is no checkpoint, or none of `step`.
     """
-    steps = sorted(manager.all_steps())
-    folder = manager.directory
+    steps, folder = sorted(manager.all_steps()), manager.directory
     if not steps:
         raise UserError(f"no checkpoint in {folder}; train first: python -m ddgan_jax train")
     if step is not None and step not in steps:
-        raise UserError(
-            f"no checkpoint of step {step} in {folder}; one of the steps {steps} is needed"
-        )
+        raise UserError(f"no checkpoint of step {step} in {folder}; one of {steps} is needed")
     return steps[-1] if step is None else step
 
 

@@ -36,6 +36,7 @@ RULES = (
     Rule(("reconstruction.delta",), ("reconstruction.kind",), lambda kind: kind != "weighted"),
     Rule(("r1.every",), ("r1.weight",), _zero),
     Rule(("r1.every",), ("r1.gamma", "r2.gamma"), _zero),
+    Rule(("lazy.scaled", "lazy.own_step"), ("r1.gamma", "r2.gamma", "path_length.weight"), _zero),
     Rule(
         ("path_length.every", "path_length.decay", "path_length.share"),
         ("path_length.weight",),

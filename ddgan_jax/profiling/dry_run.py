@@ -9,6 +9,7 @@ from ddgan_jax.config.overrides import as_overrides
 from ddgan_jax.data import data_shape
 from ddgan_jax.methods import build_method, tracing, validate
 from ddgan_jax.methods.unused import without_effect
+from ddgan_jax.metrics import find_metrics
 from ddgan_jax.profiling.scaling_model import work_of
 
 
@@ -23,6 +24,8 @@ def dry_run(config: ConfigDict, say: Callable[[str], None] = print) -> None:
       UserError: an invalid config; or it needs an autoencoder that is not there.
     """
     config = validate(config)
+    if config.eval.every != "never":
+        find_metrics(config.eval.metrics)
     shape = data_shape(config.data)
     method = build_method(config, shape)
     with tracing(config):

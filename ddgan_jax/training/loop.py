@@ -110,8 +110,6 @@ def train(
                 on_process_zero(lambda: networks.copy_into(config, run.frozen, workdir))
             manager = held.enter_context(checkpoint.opened(workdir, config.train.keep))
             state, window = first_or_restored(run, manager, say, weights)
-            # After the restore: a run that cannot be resumed is left unchanged.
-            on_process_zero(lambda: write_facts(workdir, config, info))
             return _loop(
                 run,
                 make_steps or compiled_steps,
@@ -122,6 +120,7 @@ def train(
                 manager,
                 say,
                 keep,
+                lambda: write_facts(workdir, config, info),
             )
         except OSError as error:  # full disk, lost permission
             raise UserError(
@@ -158,8 +157,13 @@ def _loop(
     manager: Any,
     say: Say,
     keep_lock: Callable[[], None] | None,
+    write_facts: Callable[[], None],
 ) -> int:
-    """Train from `state` to the end of the run, or to a stop signal; returns the exit status."""
+    """Train from `state` to the end of the run, or to a stop signal; returns the exit status.
+
+    config.json and info.json are written if there is a step to train: a run that cannot be resumed,
+    or has ended, is left unchanged.
+    """
     plan, batch_size = run.plan, run.config.train.batch_size
     start = int(state.step)
     if start >= plan.total:
@@ -197,6 +201,7 @@ def _loop(
         if early := best.ended():
             say(f"nothing to do: ended at step {start}: {early}")
             return 0
+        on_process_zero(write_facts)
         clock = Clock(start, plan.total, batch_size, log.seconds if log else 0.0)
 
         def save(state: TrainState) -> None:

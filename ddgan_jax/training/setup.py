@@ -24,7 +24,7 @@ from ddgan_jax.core.types import (
     Shape,
     TrainState,
 )
-from ddgan_jax.data import check_labels, load_source
+from ddgan_jax.data import check_apart, check_labels, load_source
 from ddgan_jax.data.source import Source
 from ddgan_jax.inference.same_run import fingerprint
 from ddgan_jax.io.storage import AnyPath
@@ -143,7 +143,7 @@ def prepare(
       load: `config.data` -> the training data.
 
     Raises:
-      UserError: an invalid config or invalid data.
+      UserError: an invalid config, invalid data, or a run folder among the training images.
     """
     mesh = meshes.make_mesh(devices)
     config, source, plan, local, assembled, of_losses = on_all_processes(
@@ -169,11 +169,14 @@ def _checked(
     batch_size, parts = config.train.batch_size, config.train.accumulate
     meshes.check_divides("train.batch_size", batch_size, mesh)
     meshes.check_divides("train.batch_size / accumulate", batch_size // parts, mesh)
+    if workdir is not None:
+        check_apart(config.data.name, workdir)
     source = load(config.data)
     plan = make_plan(config, source.size)
     is_image = len(source.shape) == 3
     check(config, "data.flip", is_image or not config.data.flip, f"false with {source.name}")
-    check_labels(source, config.classes)
+    absent = check_labels(source, config.classes)
+    source = source._replace(notes=(*source.notes, *absent))
     networks = find_space(config).frozen
     local = networks.use_local_copy(config, workdir) if networks and workdir else config
     assembled = assemble(local, source.shape, plan.total, plan.epoch)

@@ -129,9 +129,13 @@ def test_samples_come_from_the_moving_average(run):
 @pytest.mark.slow
 def test_running_again_and_going_on_with_the_folder_alone(tmp_path, capfd):
     workdir = runs.trained(tmp_path / "run")
-    before = runs.saved(workdir, 8)
-    runs.ok(f"--workdir={workdir}")
+    before, config = runs.saved(workdir, 8), (workdir / "config.json").read_text()
+    runs.ok(f"--workdir={workdir}", "--config.optim.gen.learning_rate=1")
     assert "nothing to do: 8 of 8 steps are done" in capfd.readouterr().out
+    assert (workdir / "config.json").read_text() == config  # no step was taken with that rate
+    runs.fails(
+        capfd, ["--config=gan_digits", f"--workdir={workdir}"], "config.method = 'ddgan'", "'gan'"
+    )
     runs.ok(f"--workdir={workdir}", "--config.train.duration=10 steps")
     out = capfd.readouterr().out
     assert "resumed at step 8" in out and "done: 10 steps" in out

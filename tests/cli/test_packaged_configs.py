@@ -65,6 +65,20 @@ def test_a_dry_run_prints_sizes_and_writes_nothing(tmp_path, monkeypatch, capsys
 
 
 @pytest.mark.parametrize(
+    ("config", "changes", "words"),
+    [
+        ("ddgan_digits", ("data.name=digit", "data.channels=1"), "did you mean 'digits'?"),
+        ("ddgan_toy2d", ("data.image_size=7", "data.channels=3"), "gaussians25 holds points"),
+        ("ddgan_digits", ("eval.every=1 epochs", "eval.metrics=frechett"), "'frechet'?"),
+    ],
+)
+def test_a_dry_run_refuses_what_training_refuses(capfd, config, changes, words):
+    sizes = "--config.data.image_size=8"
+    args = [f"--config={config}", "--dry_run", sizes, *runs.flags(changes)]
+    runs.fails(capfd, ["train", *args], words)
+
+
+@pytest.mark.parametrize(
     "args, expected",
     [
         (["--config=ddgan_digts"], "did you mean 'ddgan_digits'?"),

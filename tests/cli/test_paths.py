@@ -114,13 +114,15 @@ def test_every_flag_and_field_expands_the_home_folder(args, home, capfd):
     assert str(home) in err or re.search(r"['=:]~", err), err
 
 
-def test_outputs_go_to_the_home_folder(home):
+def test_outputs_go_to_the_home_folder(home, capfd):
     run = runs.trained(home / "run")
     assert run.is_dir()
     runs.ok("sample", "--workdir=~/run", "--out=~/out", "--num_images=4")
     assert (home / "out" / "samples.npz").is_file()
     runs.ok("export", "--workdir=~/run", "--out=~/exported")
     assert (home / "exported" / "config.json").is_file()
+    longer = ["--workdir=~/exported", "--config.train.duration=9 steps"]
+    runs.fails(capfd, longer, "averaged weights only", "--init_from begins a new run")
     assert not (home.parent / "~").exists()
 
 

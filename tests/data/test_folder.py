@@ -11,7 +11,7 @@ from data_files import everything, load, refused
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ddgan_jax.data import stored_source, views
+from ddgan_jax.data import check_apart, stored_source, views
 from ddgan_jax.inference.same_run import fingerprint
 
 
@@ -147,6 +147,25 @@ def test_a_folder_that_changed_since_the_run_began(tmp_path, capfd):
     picture(moved / "7.png", 200)
     again = [*args, workdir, "--config.train.duration=10 steps"]
     runs.fails(capfd, again, "20 examples", "hash", "the same data")
+
+
+@pytest.mark.parametrize("place", ["photos", "photos/run", "photos/../photos/a/b", "link/run"])
+def test_a_run_folder_among_its_images(tmp_path, capfd, place):
+    """Its pictures would become training images."""
+    for number in range(20):
+        picture(tmp_path / f"photos/{number}.png", number)
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+    before = runs.listing(tmp_path)
+    args = [*runs.TINY, f"--config.data.name=folder:{tmp_path}/photos"]
+    runs.fails(capfd, [*args, f"--workdir={tmp_path}/{place}"], "is inside the images of config.d")
+    assert runs.listing(tmp_path) == before
+
+
+def test_a_run_folder_beside_its_images(tmp_path):
+    check_apart(f"folder:{tmp_path}/photos", tmp_path / "photos_run")
+    check_apart(f"folder:{tmp_path}/photos/a", tmp_path / "photos")
+    check_apart("digits", tmp_path)
+    check_apart(f"npz:{tmp_path}/data.npz", tmp_path)
 
 
 # --- damaged and hostile input ------------------------------------------------------------------

@@ -30,7 +30,15 @@ def test_one_wrong_label_is_found(index, value, words):
 
 
 def test_right_labels_pass():
-    check_labels(array_source("mine", IMAGES, labels_with(0, 9)), 10)
+    assert check_labels(array_source("mine", IMAGES, labels_with(0, 9)), 10) == ()
+
+
+def test_classes_without_examples_are_named():
+    source = array_source("mine", IMAGES, np.arange(len(IMAGES)) % 3)
+    (line,) = check_labels(source, 5)
+    assert line.startswith("config.classes is 5, and 2 of them have no example (3, 4): samples")
+    (line,) = check_labels(source, 1000)
+    assert "997 of them have no example (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, ...)" in line
 
 
 def test_data_without_labels_have_no_classes():

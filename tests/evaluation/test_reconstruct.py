@@ -159,6 +159,7 @@ def test_refinement_improves_every_image(model, held_out):
 def test_the_command(run, tmp_path, capfd, model, held_out):
     out = tmp_path / "out"
     command = ("--mode=reconstruct", f"--workdir={run}", f"--out={out}", "--num_images=20")
+    runs.fails(capfd, [*command, "--refine_rate=0.1"], "--refine_rate=0.1 needs --refine=STEPS")
     runs.ok(*command, "--refine=5")
     report = json.loads((out / "reconstruction.json").read_text())
     assert report["protocol"]["numbers_per_image"] == 6 and report["protocol"]["images"] == 20
