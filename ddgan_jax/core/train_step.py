@@ -12,6 +12,7 @@ from ddgan_jax.core.types import (
     OWN_STEP,
     Array,
     Aux,
+    Carry,
     Context,
     LossFn,
     Method,
@@ -28,6 +29,11 @@ Decay = float | Callable[[Array], Array]  # per step, or a function of the steps
 Regularize = tuple[bool, ...]  # per phase, whether its regularizer is added in this step
 
 
+def averaged(method: Method, params: Params, carry: Carry) -> dict[str, PyTree]:
+    """What `TrainState.ema` holds: the networks of `Method.ema_roles`, and `Method.learned`."""
+    return {role: params[role] for role in method.ema_roles} | method.learned(carry)
+
+
 def create_state(key: Array, method: Method, optimizers: Optimizers) -> TrainState:
     """The state before the first step.
 
@@ -38,14 +44,13 @@ def create_state(key: Array, method: Method, optimizers: Optimizers) -> TrainSta
     """
     init_key, carry_key, run_key = jax.random.split(key, 3)
     params, carry = method.init(init_key), method.carry_init(carry_key)
-    # Copied, since params and ema are donated separately.
-    ema = {role: params[role] for role in method.ema_roles} | method.learned(carry)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         key=jax.random.key_data(run_key),
         params=params,
         opt_state={role: optimizers[role].init(params[role]) for role in optimizers},
-        ema=jax.tree.map(jnp.copy, ema),
+        # Copied, since params and ema are donated separately.
+        ema=jax.tree.map(jnp.copy, averaged(method, params, carry)),
         carry=carry,
     )
 

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from ddgan_jax.core.errors import UserError
 from ddgan_jax.core.random import first_keys, sample_keys
+from ddgan_jax.core.train_step import averaged
 from ddgan_jax.core.types import Array, Method, Params, PyTree, Styles, TrainState
 from ddgan_jax.methods import tracing
 from ddgan_jax.parallel.batching import in_batches
@@ -44,8 +45,7 @@ def ema_shapes(method: Method, config: ConfigDict) -> dict[str, PyTree]:
     """
 
     def create(key: Array) -> dict[str, PyTree]:
-        params, carry = method.init(key), method.carry_init(key)
-        return {role: params[role] for role in method.ema_roles} | method.learned(carry)
+        return averaged(method, method.init(key), method.carry_init(key))
 
     with tracing(config):
         shapes: dict[str, PyTree] = jax.eval_shape(create, jax.random.key(0))
