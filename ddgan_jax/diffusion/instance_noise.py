@@ -81,16 +81,21 @@ def init(settings: InstanceNoise, key: Array) -> NoiseState:
     """The state before the first step: p = 0, the shortest chain.
 
     Raises:
-      UserError: a chain shorter than two steps, or betas outside of (0, 1).
+      UserError: see `check`.
     """
-    _check(settings)
+    check(settings)
     p = jnp.zeros((), jnp.float32)
     length = chain_length(settings, p)
     times = draw_times(settings, key, length, p)
     return NoiseState(p, length, times, jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32))
 
 
-def _check(settings: InstanceNoise) -> None:
+def check(settings: InstanceNoise) -> None:
+    """Check that the settings describe chains of noise.
+
+    Raises:
+      UserError: a chain shorter than two steps, or betas outside of (0, 1).
+    """
     if not 2 <= settings.t_min <= settings.t_max:
         raise UserError(
             f"config.instance_noise.t_min is {settings.t_min}; an integer from 2 to "

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from ddgan_jax.config import Field, check
+from ddgan_jax.config import Field
 from ddgan_jax.config.fields import choice, integer, number
 from ddgan_jax.core.types import Array, Aux, Carry, Context, Method, Params, Phase, PyTree, Shape
 from ddgan_jax.diffusion import instance_noise
@@ -119,13 +119,10 @@ def noise_from_config(config: ConfigDict) -> InstanceNoise:
     """The instance noise that a complete config describes.
 
     Raises:
-      UserError: t_max is below t_min or beta_max below beta_min.
+      UserError: see `instance_noise.check`.
     """
     noise = InstanceNoise(**config.instance_noise.to_dict())
-    lowest = f"at least t_min = {noise.t_min}"
-    check(config, "instance_noise.t_max", noise.t_max >= noise.t_min, lowest)
-    lowest = f"a number in [{noise.beta_min}, 1)"
-    check(config, "instance_noise.beta_max", noise.beta_max >= noise.beta_min, lowest)
+    instance_noise.check(noise)
     return noise
 
 

@@ -105,14 +105,6 @@ def validate(config: ConfigDict) -> ConfigDict:
     check(config, "eval.patience", evaluates or config.eval.patience == 0, allowed)
     rampup_used = config.ema_half_life > 0 or config.ema_rampup == 0
     check(config, "ema_rampup", rampup_used, "0 without config.ema_half_life")
-    if {"diffusion.beta_min", "diffusion.beta_max"} <= fields.keys():
-        low = config.diffusion.beta_min
-        check(
-            config,
-            "diffusion.beta_max",
-            low <= config.diffusion.beta_max,
-            f"a number of at least {low}",
-        )
     return config
 
 

@@ -112,7 +112,10 @@ CONFIGS = {
     "images of 10^12 pixels": (["data.image_size=1000000"], ["data.image_size", "1000000"]),
     "batch of 10^12": (["train.batch_size=1000000000000"], ["train.batch_size", "at most"]),
     "integer of 5,000 digits": (["train.grid=" + "9" * 5000], ["train.grid", "an integer"]),
-    "betas the wrong way": (["diffusion.beta_max=0.01"], ["beta_max", "0.01", "at least 0.1"]),
+    "betas the wrong way": (
+        ["diffusion.beta_max=0.01"],
+        ["diffusion.beta_max is 0.01", "beta_min is 0.1"],
+    ),
     "negative seed": (["seed=-1"], ["config.seed", "-1", ">= 0"]),
     "unknown dtype": (["dtype=float8"], ["dtype", "'float8'", "bfloat16"]),
     "unknown data": (["data.name=digit"], ["data.name", "'digit'", "'digits'?"]),

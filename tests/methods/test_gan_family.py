@@ -257,7 +257,7 @@ LATENT = dict(noise="latent", latent_size=3, **MLP)
         (changed(gan(**LATENT), noise="both"), "config.noise is 'both'"),
         (changed(diffusion_gan(**LATENT), instance_noise__timesteps="late"), "'late'"),
         (changed(diffusion_gan(**LATENT), instance_noise__t_min=1), "t_min is 1"),
-        (changed(diffusion_gan(**LATENT), instance_noise__t_max=9), "t_max is 9"),
+        (changed(diffusion_gan(**LATENT), instance_noise__t_max=9), "t_max = 9 is needed"),
         (changed(diffusion_gan(**LATENT), instance_noise__beta_max=1.0), "beta_max is 1.0"),
         (changed(diffusion_gan(**LATENT), instance_noise__target="x"), "target is 'x'"),
         (changed(difgan(num_steps=2, **MLP), difgan__weights_gen=(1.0,)), "weights_disc is"),
