@@ -191,7 +191,8 @@ def difgan_config(networks=mlp_config):
 
 
 def ddpm_config(networks=mlp_config):
-    config = ddpm(gen=networks().gen, learning_rate=1e-3, clip=True)
+    gen = networks().gen.to_dict() | dict(tanh=False)  # it predicts noise
+    config = ddpm(gen=gen, learning_rate=1e-3, clip=True)
     config.diffusion.num_steps, config.sampler.steps = 10, 5
     return config
 
