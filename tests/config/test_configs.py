@@ -57,6 +57,7 @@ VARIANTS: dict[str, dict[str, dict[str, int]]] = {
     "autoencoder_cifar10": {"paper": {}, "released": {"autoencoder": 14_646_759}},
     "autoencoder_celebahq256": {"paper": {}, "released": {}},
     "autoencoder_lsun_church256": {"paper": {}, "released": {}},
+    "dddg_mnist28": {"pool": {"gen": 603_977, "disc": 388_090}},
     "diffusion_gan_mnist": {"fixed": {}},
     "lddgan_cifar10": {
         "released": {"gen": 33_329_668},
