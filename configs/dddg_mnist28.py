@@ -12,7 +12,8 @@ Source:    method of Cho 2023; networks, degradation, rates, weights and length 
 
 Variant:   --config=configs/dddg_mnist28.py:pool has means of 4x4 pixels instead of the DCT low-pass
            and a generator twice as wide at 14x14 and 7x7; 7,500 steps took 72 min of a core that
-           other programs used too. Better samples, worse reconstructions: docs/results.md
+           other programs used too. FID of 1,000 samples 29.4 instead of 35.0, encoder 14.41 dB
+           (docs/results.md)
 """
 
 from ddgan_jax.presets import check_variant, dddg
