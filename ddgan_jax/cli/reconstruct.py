@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     environment.join(args)
     from ddgan_jax.evaluation.reconstruct import reconstruct
 
+    rate = {"rate": args.refine_rate} if args.refine_rate else {}
     reconstruct(
         config,
         workdir,
@@ -54,8 +55,8 @@ def run(args: argparse.Namespace) -> int:
         args.num_images,
         split=args.split,
         refine=args.refine,
-        rate=args.refine_rate or 0.05,
         seed=args.seed,
         step=common.step_of(args),
+        **rate,
     )
     return 0

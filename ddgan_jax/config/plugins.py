@@ -139,8 +139,9 @@ def _imported() -> dict[str, Path]:
     for module, value in sorted(sys.modules.items()):
         file, relative = getattr(value, "__file__", None), Path(*module.split("."))
         places = (relative.with_suffix(".py"), relative / "__init__.py")
-        own = module.partition(".")[0] != "ddgan_jax"  # a checkout may be the user's folder
-        if file and own and any(Path(file) == folder / at for folder in _folders for at in places):
+        if file is None or module.partition(".")[0] == "ddgan_jax":  # a checkout is no plug-in
+            continue
+        if any(Path(file) == folder / at for folder in _folders for at in places):
             found[module] = Path(file)
     return found
 

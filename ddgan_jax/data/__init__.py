@@ -41,7 +41,7 @@ __all__ = [
     "stored_source",
 ]
 
-_WITH_THE_PACKAGE = (DIGITS, GAUSSIANS25)  # read in no time
+_WITH_THE_PACKAGE = (DIGITS, GAUSSIANS25)
 DATA = {
     "digits": DIGITS,
     "gaussians25": GAUSSIANS25,

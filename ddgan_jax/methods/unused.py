@@ -14,7 +14,7 @@ class Rule(NamedTuple):
 
     Attributes:
       fields: dotted names.
-      deciding: the fields that decide; those that the config has not are left out.
+      deciding: the fields that decide; those that the config lacks do not count.
       unused: value of a deciding field -> whether it needs none of `fields`. If that holds for all
         of them, `fields` have no effect.
     """

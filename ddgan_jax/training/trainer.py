@@ -104,7 +104,8 @@ class Trainer:
             config.seed = int(seed)
         self._workdir = None if workdir is None else _folder("workdir", workdir)
         self._own = {_real(self._workdir)} if self._workdir is not None else set[str]()
-        self._run = run = prepare(config, workdir=self._workdir, load=self._load)
+        with in_words_of(_WORDS):
+            self._run = run = prepare(config, workdir=self._workdir, load=self._load)
         self._roles = tuple(phase.role for phase in run.method.phases)
         self._step_fn = compiled_steps(
             run.method, run.optimizers, run.config, run.mesh, run.abstract

@@ -11,6 +11,8 @@ from data_files import everything, load, refused
 from ml_collections import ConfigDict
 from PIL import Image
 
+from ddgan_jax import Trainer
+from ddgan_jax.core.errors import UserError
 from ddgan_jax.data import check_apart, stored_source, views
 from ddgan_jax.inference.same_run import fingerprint
 
@@ -159,6 +161,14 @@ def test_a_run_folder_among_its_images(tmp_path, capfd, place):
     args = [*runs.TINY, f"--config.data.name=folder:{tmp_path}/photos"]
     runs.fails(capfd, [*args, f"--workdir={tmp_path}/{place}"], "is inside the images of config.d")
     assert runs.listing(tmp_path) == before
+
+
+def test_a_trainer_names_its_argument(tmp_path):
+    for number in range(20):
+        picture(tmp_path / f"{number}.png", number)
+    config = runs.config_of(*runs.TINY, f"--config.data.name=folder:{tmp_path}")
+    with pytest.raises(UserError, match=r"^workdir=.*/run is inside the images of config\.data"):
+        Trainer(config, workdir=tmp_path / "run")
 
 
 def test_a_run_folder_beside_its_images(tmp_path):
